@@ -1,0 +1,100 @@
+#include "heartbeat/page.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+
+namespace tricorn::heartbeat {
+namespace {
+
+constexpr std::size_t kSlotsAt = (sizeof(Header) + 63) / 64 * 64;
+
+std::size_t page_bytes(std::uint32_t slots, std::uint32_t holds) {
+  return kSlotsAt + std::size_t{slots} * sizeof(Slot) + holds + 1;  // + 1: the scratch byte of hold()
+}
+
+void* map(int fd, std::size_t size) {
+  void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return base == MAP_FAILED ? nullptr : base;
+}
+
+}  // namespace
+
+int create_page_fd() { return ::memfd_create("tricorn-page", MFD_CLOEXEC); }
+
+Page::~Page() {
+  if (base_ != nullptr) ::munmap(base_, size_);
+}
+
+Page::Page(Page&& other) noexcept
+    : base_(std::exchange(other.base_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+Page& Page::operator=(Page&& other) noexcept {
+  std::swap(base_, other.base_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Page Page::create(int fd, std::uint32_t slot_count, std::uint32_t hold_count) {
+  TRICORN_CHECK(slot_count >= 1 && slot_count <= kSlotsMax);
+  const std::size_t size = page_bytes(slot_count, hold_count);
+  if (::ftruncate(fd, static_cast<off_t>(size)) != 0) return {};
+  void* base = map(fd, size);  // zero-filled: every atomic starts as its zero value
+  if (base == nullptr) return {};
+  Page page(base, size);
+  Header& header = page.header();
+  header.slot_count = slot_count;
+  header.hold_count = hold_count;
+  header.version = kVersion;
+  header.magic = kMagic;
+  return page;
+}
+
+Page Page::attach(int fd) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return {};
+  const auto size = static_cast<std::size_t>(status.st_size);
+  if (size < sizeof(Header)) {
+    errno = EINVAL;
+    return {};
+  }
+  void* base = map(fd, size);
+  if (base == nullptr) return {};
+  Page page(base, size);
+  const Header& header = page.header();
+  if (header.magic != kMagic || header.version != kVersion || size != page_bytes(header.slot_count, header.hold_count)) {
+    errno = EINVAL;
+    return {};
+  }
+  return page;
+}
+
+Slot& Page::slot(std::uint32_t index) const {
+  TRICORN_CHECK(index < slot_count());
+  return *reinterpret_cast<Slot*>(static_cast<char*>(base_) + kSlotsAt + std::size_t{index} * sizeof(Slot));
+}
+
+std::atomic<Hold>& Page::hold(int fd) const {
+  auto* holds = reinterpret_cast<std::atomic<Hold>*>(static_cast<char*>(base_) + kSlotsAt +
+                                                     std::size_t{slot_count()} * sizeof(Slot));
+  const std::uint32_t count = hold_count();
+  const auto index = static_cast<std::uint32_t>(fd);
+  return holds[index < count ? index : count];
+}
+
+void set_note(Header& header, const char* text, std::size_t bytes) {
+  const std::size_t kept = std::min(bytes, kNoteBytesMax);
+  header.note_bytes.store(0, std::memory_order_release);
+  std::memcpy(header.note, text, kept);
+  header.note_bytes.store(static_cast<std::uint32_t>(kept), std::memory_order_release);
+}
+
+}  // namespace tricorn::heartbeat
