@@ -1,0 +1,95 @@
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "heartbeat/page.h"
+#include "heartbeat/recorder.h"
+#include "heartbeat/wire.h"
+
+namespace tricorn::heartbeat {
+namespace {
+
+TEST(Page, IsSeenThroughASecondMapping) {
+  const base::UniqueFd fd(create_page_fd());
+  const Page written = Page::create(fd.get(), 3, 100);
+  const Page read = Page::attach(fd.get());
+  ASSERT_TRUE(read.valid());
+  begin_request(written.slot(2), "GET", "/orders", 9, Client{AF_INET, 4711, {127, 0, 0, 1}}, 42);
+  written.hold(99).store(Hold::InApp);
+  const Slot& slot = read.slot(2);
+  EXPECT_EQ(std::string(slot.request, slot.request_bytes), "GET /orders");
+  EXPECT_EQ(slot.method_bytes, 3);
+  EXPECT_EQ(slot.started_ns.load(), 42);
+  EXPECT_EQ(slot.sequence.load() % 2, 0U);
+  EXPECT_EQ(read.hold(99).load(), Hold::InApp);
+}
+
+TEST(Page, ADescriptorBeyondTheTableHasAHoldToo) {
+  const base::UniqueFd fd(create_page_fd());
+  const Page page = Page::create(fd.get(), 1, 10);
+  page.hold(1000).store(Hold::Idle);
+  for (int known = 0; known < 10; ++known) EXPECT_EQ(page.hold(known).load(), Hold::None);
+}
+
+TEST(Page, AFileThatIsNoPageIsRefused) {
+  const base::UniqueFd fd(create_page_fd());
+  ASSERT_EQ(::ftruncate(fd.get(), 65536), 0);
+  EXPECT_FALSE(Page::attach(fd.get()).valid());
+  EXPECT_EQ(errno, EINVAL);
+}
+
+TEST(Recorder, CutsALongPath) {
+  const base::UniqueFd fd(create_page_fd());
+  const Page page = Page::create(fd.get(), 1, 1);
+  begin_request(page.slot(0), "POST", std::string(5000, 'p'), 5, {}, 1);
+  EXPECT_EQ(page.slot(0).request_bytes, kRequestBytesMax);
+}
+
+TEST(Recorder, OneOfTwoGetsTheAnswer) {
+  const base::UniqueFd fd(create_page_fd());
+  const Page page = Page::create(fd.get(), 1, 1);
+  Slot& slot = page.slot(0);
+  begin_request(slot, "GET", "/", 5, {}, 1);
+  Claim pending = Claim::Pending;
+  ASSERT_TRUE(slot.claim.compare_exchange_strong(pending, Claim::Farewell));
+  EXPECT_FALSE(claim_answer(slot));
+  EXPECT_FALSE(end_request(slot));
+  begin_request(slot, "GET", "/", 5, {}, 1);
+  EXPECT_TRUE(claim_answer(slot));
+  EXPECT_TRUE(claim_answer(slot)) << "the worker goes on with what it has begun";
+  EXPECT_TRUE(end_request(slot));
+}
+
+TEST(Wire, CarriesPayloadAndDescriptor) {
+  base::UniqueFd ours;
+  base::UniqueFd theirs;
+  ASSERT_TRUE(socket_pair(ours, theirs));
+  ASSERT_TRUE(send_message(ours.get(), Verb::Answer, 7, "HTTP/1.1", 8, theirs.get(), 0));
+  Message message;
+  base::UniqueFd passed;
+  ASSERT_EQ(receive_message(theirs.get(), message, passed, 0), Received::Message);
+  EXPECT_EQ(message.verb, Verb::Answer);
+  EXPECT_EQ(message.number, 7);
+  EXPECT_EQ(std::string(message.payload, message.bytes), "HTTP/1.1");
+  EXPECT_TRUE(passed.valid());
+  EXPECT_EQ(receive_message(theirs.get(), message, passed, MSG_DONTWAIT), Received::Nothing);
+}
+
+TEST(Wire, TellsThatThePeerIsGone) {
+  base::UniqueFd ours;
+  base::UniqueFd theirs;
+  ASSERT_TRUE(socket_pair(ours, theirs));
+  ours.reset();
+  Message message;
+  base::UniqueFd passed;
+  EXPECT_EQ(receive_message(theirs.get(), message, passed, 0), Received::Closed);
+  EXPECT_FALSE(send_message(theirs.get(), Verb::Hello, 1, nullptr, 0, -1, 0));
+}
+
+}  // namespace
+}  // namespace tricorn::heartbeat

@@ -1,0 +1,40 @@
+// What the worker writes into its slot around each request: a few relaxed stores, no lock, no system call.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "heartbeat/page.h"
+
+namespace tricorn::heartbeat {
+
+/// The client of a request, as the slot keeps it.
+struct Client {
+  std::uint16_t family = 0;
+  std::uint16_t port = 0;
+  std::uint8_t address[16] = {};
+};
+
+/// Opens a request on `slot`: the application is about to be called.
+/// @param now_ns  monotonic
+/// @param path  raw path without the query string; cut to what fits
+void begin_request(Slot& slot, std::string_view method, std::string_view path, int connection_fd,
+                   const Client& client, std::int64_t now_ns);
+
+/// Says what the thread is doing now and that it got on. @param now_ns monotonic
+inline void note_phase(Slot& slot, Phase phase, std::int64_t now_ns) {
+  slot.phase.store(phase, std::memory_order_relaxed);
+  slot.progress_ns.store(now_ns, std::memory_order_relaxed);
+}
+
+/// Takes the right to answer. @return false: the arbiter has answered, write nothing to this client.
+[[nodiscard]] inline bool claim_answer(Slot& slot) {
+  Claim pending = Claim::Pending;
+  return slot.claim.compare_exchange_strong(pending, Claim::Started, std::memory_order_acq_rel) ||
+         pending == Claim::Started;
+}
+
+/// Closes the request. @return false: the arbiter answered in our place meanwhile (the claim was Farewell).
+bool end_request(Slot& slot);
+
+}  // namespace tricorn::heartbeat

@@ -1,0 +1,95 @@
+// After clone() the keeper runs on a copy of the worker's memory in which locks may be held by threads it
+// does not have, so this file allocates nothing, locks nothing and calls system calls only.
+#include "worker/keeper.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "heartbeat/wire.h"
+
+namespace tricorn::worker {
+namespace {
+
+using heartbeat::Message;
+using heartbeat::Verb;
+
+// How long a client may keep the keeper from the next one.
+constexpr int kWriteMillisecondsMax = 200;
+
+void write_answer(int fd, const char* bytes, std::size_t size) {
+  while (size > 0) {
+    const ssize_t sent = ::send(fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) {
+      bytes += sent;
+      size -= static_cast<std::size_t>(sent);
+    } else if (sent < 0 && errno == EAGAIN) {
+      pollfd writable{fd, POLLOUT, 0};
+      if (::poll(&writable, 1, kWriteMillisecondsMax) <= 0) return;
+    } else if (!(sent < 0 && errno == EINTR)) {
+      return;
+    }
+  }
+}
+
+// A close with unread bytes in the socket sends a reset, which may overtake the answer: take them out.
+// Source: RFC 9112 section 9.6.
+void end_connection(int fd) {
+  ::shutdown(fd, SHUT_WR);
+  char scrap[4096];
+  for (int reads = 0; reads < 64 && ::recv(fd, scrap, sizeof scrap, MSG_DONTWAIT) > 0; ++reads) {
+  }
+  ::shutdown(fd, SHUT_RDWR);
+}
+
+void obey(int socket, const Message& order) {
+  switch (order.verb) {
+    case Verb::Answer:
+      write_answer(order.number, order.payload, order.bytes);
+      end_connection(order.number);
+      static_cast<void>(heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, -1, 0));
+      break;
+    case Verb::HandOver:
+      static_cast<void>(heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, order.number, 0));
+      break;
+    case Verb::Leave:
+      ::syscall(SYS_exit_group, 0);
+      break;
+    default:
+      break;  // not for a keeper
+  }
+}
+
+[[noreturn]] void keep(int socket) {
+  ::prctl(PR_SET_NAME, "tricorn-keeper");
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE, SIGWINCH}) {
+    ::sigaction(signal, &ignore, nullptr);  // a Ctrl-C goes to the whole group; the arbiter decides
+  }
+  static Message order;  // this process has its own copy
+  for (;;) {
+    base::UniqueFd passed;
+    const auto received = heartbeat::receive_message(socket, order, passed, 0);
+    if (received == heartbeat::Received::Closed) break;
+    if (received == heartbeat::Received::Message) obey(socket, order);
+  }
+  ::syscall(SYS_exit_group, 0);
+  __builtin_unreachable();
+}
+
+}  // namespace
+
+pid_t start_keeper(int socket) {
+  const long pid = ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+  if (pid == 0) keep(socket);
+  return static_cast<pid_t>(pid);
+}
+
+}  // namespace tricorn::worker
