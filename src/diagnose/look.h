@@ -1,0 +1,64 @@
+// Looks at a worker from outside while it runs, hangs or is stopped: /proc, its shared page, its
+// memory, control groups, sock_diag. Nothing in the worker has to cooperate and nothing is stopped.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "diagnose/evidence.h"
+#include "heartbeat/page.h"
+
+namespace tricorn::diagnose {
+
+/// Which thread a look is about.
+struct Target {
+  pid_t tid = 0;             ///< kernel id; the worker's pid during the boot
+  std::uint64_t tstate = 0;  ///< its PyThreadState; 0: found by tid, else the main thread's is taken
+  const heartbeat::Slot* slot = nullptr;  ///< phase and bytes come from here; may be null
+};
+
+/// The thread that serves `slot`.
+[[nodiscard]] Target target_of(const heartbeat::Slot& slot);
+
+/// Reads one worker. Needs no privilege for an own child of the same uid. One thread at a time.
+class Inspector {
+ public:
+  /// Takes the first reading of the cgroup counters: construct it when the worker is forked.
+  /// @param page  the worker's page; must outlive the Inspector
+  Inspector(pid_t pid, const heartbeat::Page& page);
+  ~Inspector();
+  Inspector(Inspector&&) noexcept;
+  Inspector& operator=(Inspector&&) noexcept;
+
+  /// Stack of one thread, its CPU counters, memory, OOM counters. Aim: < 100 us.
+  [[nodiscard]] ProcessLook light_look(const Target& target);
+  /// All threads with their stacks, GIL, GC, descriptors, limits. Aim: < 1 ms.
+  [[nodiscard]] ProcessLook full_look(const Target& target);
+  /// What the serving thread of a look waits for. @return nothing when it does not wait on a descriptor.
+  [[nodiscard]] std::optional<Peer> peer_of(const ProcessLook& look) const;
+  /// The worker's child processes.
+  [[nodiscard]] std::vector<Child> children() const;
+  /// What is known about the end: the page's last words, counters before and after. Call it at once
+  /// after waitpid(2) (or with WNOWAIT before). `ours`, `our_reason`, `planned` and `oom_blamed` are
+  /// the caller's to fill in.
+  [[nodiscard]] Death autopsy(int wait_status);
+  /// File the instruction `pc` of the living worker lies in, without its folder. Empty: not known.
+  [[nodiscard]] std::string module_of(std::uint64_t pc) const;
+  /// Tells, after Verb::Crashed and before Verb::Go, where in the code the fault happened; kept for autopsy().
+  void note_crash();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Fills in everything about `slot`'s request: request, phase, client, bytes, running_ns, silent_ns,
+/// and of the worker: pid, life, busy_threads, queued, load, cpus.
+/// @param now_ns  monotonic
+void describe_request(const heartbeat::Page& page, const heartbeat::Slot& slot, std::int64_t now_ns,
+                      Evidence& evidence);
+
+}  // namespace tricorn::diagnose

@@ -1,0 +1,79 @@
+// Reads the Python stacks of another process. CPython 3.10 to 3.13 by the offsets the worker left in
+// its page; no header of CPython, no GIL, no stop. Every pointer read is taken as possibly wrong:
+// the worker runs on while we read. Two looks that agree are the caller's proof.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "diagnose/evidence.h"
+#include "heartbeat/python_layout.h"
+
+namespace tricorn::diagnose {
+
+/// Most frames of one thread that are read (the innermost ones). Source: our bound; Django needs ~60.
+inline constexpr std::size_t kFramesMax = 200;
+/// Most Python threads of one worker that are read. Source: heartbeat::kSlotsMax plus the app's own.
+inline constexpr std::size_t kPythonThreadsMax = 1200;
+
+/// Memory of some process.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  /// Copies `bytes` from `address`. @return false unless all of them could be read
+  [[nodiscard]] virtual bool read(std::uint64_t address, void* into, std::size_t bytes) const = 0;
+};
+
+/// Memory of a living process, also a stopped or hung one. Source: process_vm_readv(2).
+class ProcessMemory final : public Memory {
+ public:
+  explicit ProcessMemory(pid_t pid) : pid_(pid) {}
+  [[nodiscard]] bool read(std::uint64_t address, void* into, std::size_t bytes) const override;
+
+ private:
+  pid_t pid_;
+};
+
+/// The Python side of one thread.
+struct PythonThread {
+  std::uint64_t tstate = 0;
+  pid_t tid = 0;                   ///< 0: CPython 3.10 does not keep it
+  std::vector<PythonFrame> stack;  ///< innermost first; empty: no Python code is running in it
+  std::uint64_t instruction = 0;   ///< position in the bytecode, comparable between looks
+  bool torn = false;               ///< the chain of frames broke while it was read
+};
+
+/// The interpreter's own state.
+struct PythonState {
+  bool readable = false;
+  bool gil_locked = false;
+  std::uint64_t gil_holder = 0;  ///< PyThreadState, 0 nobody
+  bool gc_collecting = false;
+};
+
+/// GIL and collector. `readable` is false when the layout is not valid or memory could not be read.
+[[nodiscard]] PythonState read_state(const Memory& memory, const TricornPythonLayout& layout);
+
+/// One thread's stack. @param tstate  address of its PyThreadState
+[[nodiscard]] PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout,
+                                       std::uint64_t tstate);
+
+/// Addresses of all PyThreadStates of the main interpreter, newest first; the main thread is the last.
+[[nodiscard]] std::vector<std::uint64_t> read_thread_list(const Memory& memory,
+                                                          const TricornPythonLayout& layout);
+
+/// Line of an instruction by CPython 3.11's and later location table.
+/// @param table  co_linetable  @param offset  in code units of 2 bytes from the start of the code
+/// @return 0 when the table has no line for it. Source: CPython Objects/locations.md
+[[nodiscard]] int line_from_locations(std::string_view table, int first_line, std::int64_t offset);
+
+/// Line of an instruction by CPython 3.10's co_linetable.
+/// @param offset  in bytes from the start of the code
+/// @return 0 when there is no line. Source: PEP 626, CPython 3.10 Objects/lnotab_notes.txt
+[[nodiscard]] int line_from_lines(std::string_view table, int first_line, std::int64_t offset);
+
+}  // namespace tricorn::diagnose

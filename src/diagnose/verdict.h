@@ -1,0 +1,86 @@
+// Says why a worker went silent or died, from evidence alone. No syscall, no clock, no Python in here:
+// look.h gathers the Evidence and report.h prints the Verdict, so a table can test every rule.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "diagnose/evidence.h"
+
+namespace tricorn::diagnose {
+
+/// Why. decide() asks the death first, then resources, then the wait, then the CPU.
+enum class Cause {
+  MemoryOomKill,       ///< the kernel's OOM killer; only when its counter rose
+  SignalExternalKill,  ///< a signal that is not in our ledger
+  CrashSegv,
+  CrashBus,
+  CrashIll,
+  CrashFpe,
+  CrashAbort,
+  CrashStackOverflow,
+  ExitCode,     ///< left by itself in the middle of serving
+  BootFailure,  ///< died before it was ready
+  KilledByUs,   ///< our own kill: the time-out, quit or drain before it has the story
+  SignalStopped,
+  MemoryPressure,
+  CpuThrottled,
+  CpuStarved,
+  FdExhaustion,
+  PidsExhaustion,
+  NetPortExhaustion,
+  ClientSlowUpload,
+  ClientSlowRead,
+  TimeoutTooShort,  ///< it was getting on
+  WaitGil,
+  WaitSleep,
+  WaitNetwork,
+  WaitConnect,
+  WaitDns,
+  WaitDatabase,
+  WaitLock,
+  WaitQueue,
+  WaitDeadlock,
+  WaitSubprocess,
+  WaitFileLock,
+  WaitPipe,
+  WaitDisk,
+  GcPause,
+  CpuPython,
+  CpuNativeGil,
+  CpuNativeNogil,
+  BootSlow,  ///< the boot lasts too long and no rule above says what for
+  Unknown,   ///< no rule held; `because` says what was seen. Never a guess.
+};
+
+/// How sure. Certain: a counter or a status says so. Likely: two looks agree.
+enum class Confidence { Certain, Likely };
+
+/// What the operator reads after the prefix of the log line.
+struct Verdict {
+  Cause cause = Cause::Unknown;
+  Confidence confidence = Confidence::Likely;
+  std::string because;   ///< one clause with its evidence, no trailing period, e.g. "waited 2.9 of 3.0 s for ..."
+  std::string place;     ///< "app.py:203" of the line to look at; empty: not known
+  std::string function;  ///< there, e.g. "pg_sleep"
+  std::string innermost; ///< "cursor.py:91 execute" when the innermost frame is another one; else empty
+  std::string peer;      ///< "127.0.0.1:5432 (PostgreSQL)"; empty: none
+  std::vector<std::string> not_causes;  ///< what was ruled out, "memory.oom_kill: oom_kill 0 -> 0"
+};
+
+/// Decides from evidence alone; the same evidence always gives the same verdict. Never fails: what no
+/// rule explains is Unknown.
+[[nodiscard]] Verdict decide(const Evidence& evidence);
+
+/// Stable name for logs, metrics and the report, e.g. "wait.lock". Never renamed once released.
+[[nodiscard]] std::string_view name_of(Cause cause);
+
+/// "certain" or "likely".
+[[nodiscard]] std::string_view name_of(Confidence confidence);
+
+/// Status for the client by the kind of cause: 504 waits, 503 limits and overload, 408 slow uploads,
+/// 500 the rest. Source: design.md section 3, RFC 9110 section 15.
+[[nodiscard]] int status_of(Cause cause);
+
+}  // namespace tricorn::diagnose
