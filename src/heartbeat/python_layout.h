@@ -18,6 +18,8 @@ typedef struct TricornPythonLayout {
   uint64_t gil_last_holder; /* PyThreadState* */
   uint64_t gc_collecting;   /* int */
   uint64_t code_type;       /* &PyCode_Type, to recognise code objects */
+  uint64_t gil_start;       /* the GIL's structure: a futex inside it is a wait for the GIL */
+  uint64_t gil_bytes;
 
   /* PyThreadState */
   uint32_t tstate_next;
@@ -50,5 +52,5 @@ typedef struct TricornPythonLayout {
   uint32_t unicode_compact_data; /* sizeof(PyCompactUnicodeObject) */
   uint32_t object_type;          /* ob_type */
 
-  char reserved[TRICORN_LAYOUT_BYTES - 8 - 5 * 8 - 23 * 4];
+  char reserved[TRICORN_LAYOUT_BYTES - 8 - 7 * 8 - 23 * 4];
 } TricornPythonLayout;
