@@ -35,6 +35,7 @@ struct ThreadLook {
   std::int64_t cpu_ns = -1;        ///< on the CPU since its start; -1 not readable
   std::int64_t run_delay_ns = -1;  ///< ready, but not let on a CPU, since its start
   std::uint64_t major_faults = 0;  ///< since its start
+  std::int64_t switches = -1;      ///< times it gave up the CPU by itself; -1 not read
   std::uint64_t tstate = 0;        ///< its PyThreadState, 0 not a Python thread
   std::vector<PythonFrame> stack;  ///< innermost first
   std::uint64_t instruction = 0;   ///< bytecode position of the innermost frame, comparable between looks
@@ -45,7 +46,7 @@ struct ThreadLook {
 /// Counters of the control groups the worker is in (its own and all above, as far as they are visible).
 struct CgroupCounters {
   std::string memory_path;                     ///< of its own memory cgroup; empty: not found
-  std::optional<std::uint64_t> oom_kill;       ///< own and visible ancestors added up (v1), own subtree's (v2)
+  std::optional<std::uint64_t> oom_kill;       ///< of its own group (v2: with the groups below)
   std::optional<std::uint64_t> host_oom_kill;  ///< /proc/vmstat: the whole machine
   std::optional<std::uint64_t> memory_hits;    ///< times the limit was hit: v1 failcnt, v2 high + max
   std::uint64_t memory_limit = 0;              ///< bytes, the lowest of own and ancestors; 0 none
@@ -95,6 +96,7 @@ struct Peer {
   int fd = -1;             ///< the worker's descriptor
   std::string filesystem;  ///< of a File: "ext4", "nfs4"
   pid_t holder = 0;        ///< of a locked File: who has the lock
+  bool client = false;     ///< it is a client of ours, not an upstream
 };
 
 /// A child process of the worker.

@@ -37,6 +37,9 @@ class Inspector {
   [[nodiscard]] ProcessLook light_look(const Target& target);
   /// All threads with their stacks, GIL, GC, descriptors, limits. Aim: < 1 ms.
   [[nodiscard]] ProcessLook full_look(const Target& target);
+  /// Renews the counters a later death is compared with; every look does so too. Call it for all other
+  /// workers after one was reaped, so that an OOM kill is not blamed on two of them.
+  void refresh();
   /// What the serving thread of a look waits for. @return nothing when it does not wait on a descriptor.
   [[nodiscard]] std::optional<Peer> peer_of(const ProcessLook& look) const;
   /// The worker's child processes.

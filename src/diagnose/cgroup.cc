@@ -1,0 +1,200 @@
+#include "diagnose/cgroup.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+#include "diagnose/procfs.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+/// Limits from here on mean "none". Source: v1 shows PAGE_COUNTER_MAX, just below 2^63.
+constexpr std::uint64_t kNoLimit = std::uint64_t{1} << 60;
+
+bool names(std::string_view list, std::string_view controller) {
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find(','), list.size());
+    if (list.substr(0, end) == controller) return true;
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+  return false;
+}
+
+std::optional<CgroupMount> parse_mount(std::string_view line) {
+  const std::size_t dash = line.find(" - ");
+  if (dash == std::string_view::npos) return std::nullopt;
+  const auto left = fields_of(line.substr(0, dash));
+  const auto right = fields_of(line.substr(dash + 3));
+  if (left.size() < 5 || right.size() < 3 || !right[0].starts_with("cgroup")) return std::nullopt;
+  return CgroupMount{right[0] == "cgroup2", std::string(right[2]), std::string(left[3]), std::string(left[4])};
+}
+
+/// The path of a membership line for the controller ("" = v2); nothing when there is no such line.
+std::optional<std::string_view> path_in(std::string_view membership, std::string_view controller) {
+  std::optional<std::string_view> path;
+  each_line(membership, [&](std::string_view line) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string_view::npos || second == std::string_view::npos) return true;
+    const std::string_view list = line.substr(first + 1, second - first - 1);
+    if (!(controller.empty() ? list.empty() : names(list, controller))) return true;
+    path = line.substr(second + 1);
+    return false;
+  });
+  return path;
+}
+
+std::string join(const CgroupMount& mount, std::string_view path) {
+  if (mount.root != "/" && path.starts_with(mount.root)) path.remove_prefix(mount.root.size());
+  if (path.starts_with("/..")) path = "";  // outside of our namespace: the mount is all we see
+  return mount.directory + (path == "/" ? "" : std::string(path));
+}
+
+std::optional<std::string> read_in(const std::string& directory, const char* name) {
+  if (directory.empty()) return std::nullopt;
+  return read_file(AT_FDCWD, (directory + "/" + name).c_str());
+}
+
+std::optional<std::uint64_t> number_in(const std::string& directory, const char* name) {
+  const auto text = read_in(directory, name);
+  if (!text || text->empty() || text->starts_with("max") || text->starts_with('-')) return std::nullopt;
+  return number_from(*text);
+}
+
+/// Calls `use` with the group's directory and those of all visible ancestors.
+template <class Use>
+void each_level(const CgroupPlace& place, Use use) {
+  std::string directory = place.directory;
+  while (directory.size() >= place.top.size() && !directory.empty()) {
+    use(directory);
+    if (directory.size() == place.top.size()) return;
+    directory.resize(directory.rfind('/'));
+  }
+}
+
+double quota_of(const CgroupPlace& place, const std::string& directory) {
+  if (place.unified) {
+    const auto text = read_in(directory, "cpu.max");
+    const auto fields = text ? fields_of(*text, 2) : std::vector<std::string_view>{};
+    if (fields.size() < 2 || fields[0] == "max") return 0;
+    return static_cast<double>(number_from(fields[0])) / static_cast<double>(std::max<std::uint64_t>(number_from(fields[1]), 1));
+  }
+  const auto quota = number_in(directory, "cpu.cfs_quota_us");
+  const auto period = number_in(directory, "cpu.cfs_period_us");
+  return quota && period && *period > 0 ? static_cast<double>(*quota) / static_cast<double>(*period) : 0;
+}
+
+void lower_limit(std::uint64_t& limit, std::optional<std::uint64_t> other) {
+  if (other && *other < kNoLimit && (limit == 0 || *other < limit)) limit = *other;
+}
+
+/// OOM kills of the whole machine. 30 us: only where the group's own counter is not enough.
+std::optional<std::uint64_t> host_oom_kills() {
+  return value_of(read_file(AT_FDCWD, "/proc/vmstat").value_or(""), "oom_kill");
+}
+
+}  // namespace
+
+std::vector<CgroupMount> parse_cgroup_mounts(std::string_view mountinfo) {
+  std::vector<CgroupMount> mounts;
+  each_line(mountinfo, [&](std::string_view line) {
+    if (auto mount = parse_mount(line)) mounts.push_back(std::move(*mount));
+    return true;
+  });
+  return mounts;
+}
+
+CgroupPlace find_cgroup(const std::vector<CgroupMount>& mounts, std::string_view membership,
+                        std::string_view controller) {
+  const auto has_it = [&](const CgroupMount& mount) { return !mount.unified && names(mount.controllers, controller); };
+  const auto is_unified = [](const CgroupMount& mount) { return mount.unified; };
+  auto mount = std::find_if(mounts.begin(), mounts.end(), has_it);
+  auto path = mount == mounts.end() ? std::nullopt : path_in(membership, controller);
+  if (!path) {
+    mount = std::find_if(mounts.begin(), mounts.end(), is_unified);
+    path = path_in(membership, "");
+  }
+  if (mount == mounts.end() || !path) return {};
+  return {mount->unified, join(*mount, *path), mount->directory};
+}
+
+CgroupReader::CgroupReader()
+    : mounts_(parse_cgroup_mounts(read_file(AT_FDCWD, "/proc/self/mountinfo").value_or(""))) {}
+
+void CgroupReader::follow(std::string_view membership) {
+  if (membership == membership_) return;
+  membership_ = membership;
+  memory_ = find_cgroup(mounts_, membership, "memory");
+  cpu_ = find_cgroup(mounts_, membership, "cpu");
+  pids_ = find_cgroup(mounts_, membership, "pids");
+  freezer_ = find_cgroup(mounts_, membership, "freezer");
+}
+
+CgroupCounters CgroupReader::read_memory() const {
+  CgroupCounters counters;
+  counters.memory_path = memory_.directory;
+  // The victim's own group counts the kill, whichever ancestor's limit was hit. Source: mm/oom_kill.c
+  const auto events = read_in(memory_.directory, memory_.unified ? "memory.events" : "memory.oom_control");
+  if (!events) {
+    counters.host_oom_kill = host_oom_kills();
+    return counters;
+  }
+  counters.oom_kill = value_of(*events, "oom_kill");
+  if (memory_.unified) {
+    counters.memory_hits = value_of(*events, "high").value_or(0) + value_of(*events, "max").value_or(0);
+  } else {
+    counters.memory_hits = number_in(memory_.directory, "memory.failcnt");
+  }
+  const char* limit = memory_.unified ? "memory.max" : "memory.limit_in_bytes";
+  each_level(memory_, [&](const std::string& level) { lower_limit(counters.memory_limit, number_in(level, limit)); });
+  return counters;
+}
+
+CgroupCounters CgroupReader::read_all() const {
+  CgroupCounters counters = read_memory();
+  counters.host_oom_kill = host_oom_kills();
+  read_cpu(counters);
+  read_pids(counters);
+  read_freezer(counters);
+  return counters;
+}
+
+void CgroupReader::read_cpu(CgroupCounters& counters) const {
+  if (cpu_.directory.empty()) return;
+  // An ancestor's quota stops us too, so the level that was stopped most often is the one to report.
+  each_level(cpu_, [&](const std::string& level) {
+    const auto text = read_in(level, "cpu.stat");
+    const auto throttled = text ? value_of(*text, "nr_throttled") : std::nullopt;
+    if (!throttled || (counters.throttled && *counters.throttled >= *throttled)) return;
+    counters.throttled = throttled;
+    counters.periods = value_of(*text, "nr_periods");
+    counters.throttled_ns = cpu_.unified
+        ? static_cast<std::int64_t>(value_of(*text, "throttled_usec").value_or(0) * 1000)
+        : static_cast<std::int64_t>(value_of(*text, "throttled_time").value_or(0));
+    counters.cpu_quota = quota_of(cpu_, level);
+  });
+}
+
+void CgroupReader::read_pids(CgroupCounters& counters) const {
+  if (pids_.directory.empty()) return;
+  each_level(pids_, [&](const std::string& level) {
+    const auto denied = value_of(read_in(level, "pids.events").value_or(""), "max");
+    if (denied) counters.pids_denied = counters.pids_denied.value_or(0) + *denied;
+  });
+}
+
+void CgroupReader::read_freezer(CgroupCounters& counters) const {
+  if (freezer_.directory.empty()) return;
+  each_level(freezer_, [&](const std::string& level) {
+    const auto text = read_in(level, freezer_.unified ? "cgroup.events" : "freezer.state");
+    if (!text) return;
+    // FREEZING or FROZEN, not THAWED: while one thread cannot freeze, the others stand still already.
+    counters.frozen = counters.frozen || text->starts_with("FR") || value_of(*text, "frozen").value_or(0) == 1;
+  });
+}
+
+}  // namespace tricorn::diagnose

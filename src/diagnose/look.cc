@@ -1,0 +1,341 @@
+#include "diagnose/look.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/unique_fd.h"
+#include "diagnose/cgroup.h"
+#include "diagnose/peer.h"
+#include "diagnose/procfs.h"
+#include "diagnose/python_stack.h"
+#include "diagnose/syscalls.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+using heartbeat::Header;
+using heartbeat::Page;
+using heartbeat::Slot;
+
+/// Most threads of /proc/PID/task that a full look reads, so that a look stays bounded.
+constexpr std::size_t kThreadsMax = 256;
+constexpr std::size_t kChildrenMax = 32;
+
+std::string file_text(int directory, const char* path) { return read_file(directory, path).value_or(""); }
+
+std::string_view trimmed(std::string_view text) { return text.substr(0, text.find_last_not_of("\n\0 ") + 1); }
+
+/// The kernel's side of one thread.
+ThreadLook kernel_look(int process, pid_t tid) {
+  ThreadLook look;
+  look.tid = tid;
+  const std::string task = fmt::format("task/{}/", tid);
+  parse_stat(file_text(process, (task + "stat").c_str()), look);
+  parse_schedstat(file_text(process, (task + "schedstat").c_str()), look);
+  parse_syscall(file_text(process, (task + "syscall").c_str()), look);
+  const std::string wchan = file_text(process, (task + "wchan").c_str());
+  if (wchan != "0") look.wchan = trimmed(wchan);
+  return look;
+}
+
+void add_python(ThreadLook& look, PythonThread&& thread) {
+  look.tstate = thread.tstate;
+  look.stack = std::move(thread.stack);
+  look.instruction = thread.instruction;
+}
+
+void mark_gil(ThreadLook& look, const PythonState& state, const TricornPythonLayout& layout) {
+  look.has_gil = state.gil_holder != 0 && look.tstate == state.gil_holder;
+  look.waits_for_gil = call_of(look.syscall, look.args[1]) == Call::Futex && look.args[0] >= layout.gil_start &&
+                       look.args[0] < layout.gil_start + layout.gil_bytes;
+}
+
+void copy_slot(const Slot& slot, ProcessLook& look) {
+  look.phase = slot.phase.load(std::memory_order_relaxed);
+  look.bytes_in = slot.bytes_in.load(std::memory_order_relaxed);
+  look.bytes_out = slot.bytes_out.load(std::memory_order_relaxed);
+  look.progress_ns = slot.progress_ns.load(std::memory_order_relaxed);
+}
+
+std::int64_t count_descriptors(int process) {
+  // Since Linux 6.2 the directory's size is the number of open descriptors: proc_pid_fd(5).
+  struct stat status {};
+  if (::fstatat(process, "fd", &status, 0) == 0 && status.st_size > 0) return status.st_size;
+  const auto entries = numbers_in(process, "fd");
+  return entries.empty() ? -1 : static_cast<std::int64_t>(entries.size());
+}
+
+std::int64_t descriptor_limit(int process) {
+  const std::string limits = file_text(process, "limits");
+  constexpr std::string_view kName = "Max open files";
+  const std::size_t at = limits.find(kName);
+  return at == std::string::npos ? -1 : static_cast<std::int64_t>(number_from(limits.substr(at + kName.size())));
+}
+
+/// "METHOD path" of a slot that may change while it is copied: kept only when it did not.
+std::string request_of(const Slot& slot) {
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    const auto before = slot.sequence.load(std::memory_order_acquire);
+    std::string text(slot.request, std::min<std::size_t>(slot.request_bytes, sizeof slot.request));
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (before % 2 == 0 && slot.sequence.load(std::memory_order_relaxed) == before) return text;
+  }
+  return {};
+}
+
+std::string client_of(const Slot& slot) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (slot.client_family == AF_UNIX) return "unix";
+  if (slot.client_family != AF_INET && slot.client_family != AF_INET6) return {};
+  ::inet_ntop(slot.client_family, slot.client_address, text, sizeof text);
+  const char* form = slot.client_family == AF_INET6 ? "[{}]:{}" : "{}:{}";
+  return fmt::format(fmt::runtime(form), static_cast<const char*>(text), slot.client_port);
+}
+
+/// Name of the program a child runs, without its folder and its arguments.
+std::string program_of(int child) {
+  const std::string command = file_text(child, "cmdline");
+  const std::string first = command.substr(0, command.find('\0'));
+  if (first.empty()) return std::string(trimmed(file_text(child, "comm")));
+  return first.substr(first.rfind('/') + 1);
+}
+
+base::UniqueFd open_process(pid_t pid) {
+  return base::UniqueFd(::open(fmt::format("/proc/{}", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+}  // namespace
+
+Target target_of(const Slot& slot) {
+  return {slot.tid.load(std::memory_order_relaxed), slot.tstate.load(std::memory_order_relaxed), &slot};
+}
+
+struct Inspector::State {
+  [[nodiscard]] ThreadLook serving_look(pid_t tid) const;
+  State(pid_t pid_of, const Page& page_of) : pid(pid_of), page(&page_of), process(open_process(pid_of)), memory(pid_of) {}
+
+  [[nodiscard]] const TricornPythonLayout& layout() const { return page->header().python; }
+  [[nodiscard]] bool python_readable() const {
+    return page->header().layout_state.load(std::memory_order_acquire) == 1 && layout().filled == 1;
+  }
+  void refresh(bool all);
+  void keep(const ProcessLook& look) { last_rss = look.rss_bytes != 0 ? look.rss_bytes : last_rss; }
+  void add_python_threads(const Target& target, const PythonState& state, ProcessLook& look) const;
+  [[nodiscard]] pid_t tid_of(const PythonThread& thread, const Target& target, bool main) const;
+  [[nodiscard]] PythonState read_gil(ProcessLook& look) const;
+
+  pid_t pid;
+  const Page* page;
+  base::UniqueFd process;  ///< /proc/PID; stays this process's even when the pid is used again
+  ProcessMemory memory;
+  CgroupReader cgroups;
+  CgroupCounters before;   ///< last counters read while the process was certainly not being killed
+  std::uint64_t last_rss = 0;
+  std::string crash_module;
+  bool stack_overflow = false;
+};
+
+ThreadLook Inspector::State::serving_look(pid_t tid) const {
+  ThreadLook look = kernel_look(process.get(), tid);
+  parse_thread_status(file_text(process.get(), fmt::format("task/{}/status", tid).c_str()), look);
+  return look;
+}
+
+/// Renews the counters that a later death is compared with. A process that is being killed keeps the
+/// old ones: the kernel counts an OOM kill just before it sends the signal.
+void Inspector::State::refresh(bool all) {
+  const auto membership = read_file(process.get(), "cgroup");
+  if (!membership) return;
+  cgroups.follow(*membership);
+  CgroupCounters now = all ? cgroups.read_all() : cgroups.read_memory();
+  const std::string stat = file_text(process.get(), "stat");
+  if (!is_dying(stat, file_text(process.get(), "status"))) before = std::move(now);
+}
+
+PythonState Inspector::State::read_gil(ProcessLook& look) const {
+  PythonState state;
+  if (python_readable()) state = read_state(memory, layout());
+  look.python_readable = state.readable;
+  look.gil_locked = state.gil_locked;
+  look.gc_collecting = state.gc_collecting;
+  return state;
+}
+
+/// Kernel id of a Python thread. CPython 3.10 does not keep it: the slots know the app threads, the
+/// oldest thread is the main one, others stay 0.
+pid_t Inspector::State::tid_of(const PythonThread& thread, const Target& target, bool main) const {
+  if (target.tstate != 0 && thread.tstate == target.tstate) return target.tid;
+  if (thread.tid != 0) return thread.tid;
+  for (std::uint32_t i = 0; i < page->slot_count(); ++i) {
+    const Slot& slot = page->slot(i);
+    if (slot.tstate.load(std::memory_order_relaxed) == thread.tstate) return slot.tid.load(std::memory_order_relaxed);
+  }
+  return main ? pid : 0;
+}
+
+void Inspector::State::add_python_threads(const Target& target, const PythonState& state, ProcessLook& look) const {
+  const auto states = read_thread_list(memory, layout());
+  for (const std::uint64_t tstate : states) {
+    PythonThread thread = read_thread(memory, layout(), tstate);
+    const pid_t tid = tid_of(thread, target, tstate == states.back());
+    if (state.gil_holder == tstate) look.gil_holder = tid;
+    const auto same = [tid](const ThreadLook& other) { return tid != 0 && other.tid == tid; };
+    auto known = std::find_if(look.threads.begin(), look.threads.end(), same);
+    if (known == look.threads.end()) known = look.threads.emplace(look.threads.end());
+    known->tid = tid;
+    add_python(*known, std::move(thread));
+  }
+}
+
+Inspector::Inspector(pid_t pid, const Page& page) : state_(std::make_unique<State>(pid, page)) {
+  state_->refresh(true);
+}
+Inspector::~Inspector() = default;
+Inspector::Inspector(Inspector&&) noexcept = default;
+Inspector& Inspector::operator=(Inspector&&) noexcept = default;
+
+void Inspector::refresh() { state_->refresh(true); }
+
+ProcessLook Inspector::light_look(const Target& target) {
+  ProcessLook look;
+  look.at_ns = base::monotonic_ns();
+  const int process = state_->process.get();
+  look.threads.push_back(state_->serving_look(target.tid));
+  if (target.slot != nullptr) copy_slot(*target.slot, look);
+  const PythonState state = state_->read_gil(look);
+  if (state.readable && target.tstate != 0) {
+    add_python(look.threads[0], read_thread(state_->memory, state_->layout(), target.tstate));
+    mark_gil(look.threads[0], state, state_->layout());
+    if (look.threads[0].has_gil) look.gil_holder = target.tid;
+  }
+  parse_status(file_text(process, "status"), look);
+  state_->refresh(false);
+  look.cgroup = state_->before;
+  state_->keep(look);
+  look.took_ns = base::monotonic_ns() - look.at_ns;
+  return look;
+}
+
+ProcessLook Inspector::full_look(const Target& target) {
+  ProcessLook look;
+  look.at_ns = base::monotonic_ns();
+  look.full = true;
+  const int process = state_->process.get();
+  const PythonState state = state_->read_gil(look);
+  look.threads.push_back(state_->serving_look(target.tid));
+  for (const int tid : numbers_in(process, "task")) {
+    if (tid != target.tid && look.threads.size() < kThreadsMax) look.threads.push_back(kernel_look(process, tid));
+  }
+  if (target.slot != nullptr) copy_slot(*target.slot, look);
+  if (state.readable) state_->add_python_threads(target, state, look);
+  for (ThreadLook& thread : look.threads) mark_gil(thread, state, state_->layout());
+  parse_status(file_text(process, "status"), look);
+  look.fds = count_descriptors(process);
+  look.fd_limit = descriptor_limit(process);
+  state_->refresh(true);
+  look.cgroup = state_->before;
+  state_->keep(look);
+  look.took_ns = base::monotonic_ns() - look.at_ns;
+  return look;
+}
+
+std::optional<Peer> Inspector::peer_of(const ProcessLook& look) const {
+  if (look.threads.empty()) return std::nullopt;
+  const int process = state_->process.get();
+  std::vector<Peer> peers;
+  for (const int fd : descriptors_of(look.threads[0], state_->memory, process)) {
+    auto peer = peer_of_descriptor(process, fd);
+    if (!peer) continue;
+    peer->client = state_->page->hold(fd).load(std::memory_order_relaxed) != heartbeat::Hold::None;
+    peers.push_back(std::move(*peer));
+  }
+  return choose_peer(std::move(peers));
+}
+
+std::vector<Child> Inspector::children() const {
+  std::vector<Child> children;
+  for (const int tid : numbers_in(state_->process.get(), "task")) {
+    const std::string pids = file_text(state_->process.get(), fmt::format("task/{}/children", tid).c_str());
+    for (const std::string_view field : fields_of(pids, kChildrenMax)) {
+      Child child;
+      child.pid = static_cast<pid_t>(number_from(field));
+      const base::UniqueFd process = open_process(child.pid);
+      if (!process.valid() || children.size() >= kChildrenMax) continue;
+      ThreadLook look;
+      parse_stat(file_text(process.get(), "stat"), look);
+      child.state = look.state;
+      child.command = program_of(process.get());
+      children.push_back(std::move(child));
+    }
+  }
+  return children;
+}
+
+Death Inspector::autopsy(int wait_status) {
+  const Header& header = state_->page->header();
+  Death death;
+  death.wait_status = wait_status;
+  death.crash_signal = static_cast<int>(header.crash.signal.load(std::memory_order_acquire));
+  death.crash_code = header.crash.code;
+  death.crash_tid = header.crash.tid;
+  death.sender = header.crash.sender_pid;
+  death.address = header.crash.address;
+  death.module = state_->crash_module;
+  death.stack_overflow = state_->stack_overflow;
+  death.in_os_exit = header.exit_tid.load(std::memory_order_acquire) != 0;
+  death.by_own_decision = header.exit_asked.load(std::memory_order_relaxed) != 0;
+  death.was_ready = header.ready_ns.load(std::memory_order_relaxed) != 0;
+  const auto note_bytes = std::min<std::size_t>(header.note_bytes.load(std::memory_order_acquire), sizeof header.note);
+  death.note.assign(header.note, note_bytes);
+  death.before = state_->before;
+  death.after = state_->cgroups.read_all();
+  death.last_rss_bytes = state_->last_rss;
+  return death;
+}
+
+std::string Inspector::module_of(std::uint64_t pc) const {
+  return module_at(file_text(state_->process.get(), "maps"), pc);
+}
+
+void Inspector::note_crash() {
+  const heartbeat::Crash& crash = state_->page->header().crash;
+  const std::string maps = file_text(state_->process.get(), "maps");
+  state_->crash_module = module_at(maps, crash.pc);
+  state_->stack_overflow = is_stack_overflow(maps, crash.address, crash.sp);
+}
+
+void describe_request(const Page& page, const Slot& slot, std::int64_t now_ns, Evidence& evidence) {
+  const Header& header = page.header();
+  evidence.pid = header.pid.load(std::memory_order_relaxed);
+  evidence.life = header.life.load(std::memory_order_relaxed);
+  evidence.request = request_of(slot);
+  evidence.phase = slot.phase.load(std::memory_order_relaxed);
+  evidence.client = client_of(slot);
+  const std::int64_t started = slot.started_ns.load(std::memory_order_relaxed);
+  const std::int64_t progress = slot.progress_ns.load(std::memory_order_relaxed);
+  evidence.running_ns = started == 0 ? 0 : now_ns - started;
+  evidence.silent_ns = progress == 0 ? -1 : now_ns - progress;
+  evidence.bytes_in = slot.bytes_in.load(std::memory_order_relaxed);
+  evidence.bytes_out = slot.bytes_out.load(std::memory_order_relaxed);
+  evidence.queued = header.queued.load(std::memory_order_relaxed);
+  evidence.busy_threads = 0;
+  for (std::uint32_t i = 0; i < page.slot_count(); ++i) {
+    if (page.slot(i).started_ns.load(std::memory_order_relaxed) != 0) ++evidence.busy_threads;
+  }
+  evidence.cpus = static_cast<unsigned>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+  double load = -1;
+  evidence.load = ::getloadavg(&load, 1) == 1 ? load : -1;
+}
+
+}  // namespace tricorn::diagnose

@@ -1,0 +1,267 @@
+#include "diagnose/peer.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/select.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "diagnose/procfs.h"
+#include "diagnose/syscalls.h"
+#include "diagnose/unix_peer.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+std::vector<int> polled(const ThreadLook& look, const Memory& memory) {
+  std::vector<pollfd> entries(std::min<std::size_t>(look.args[1], kPolledMax));
+  std::vector<int> fds;
+  if (!memory.read(look.args[0], entries.data(), entries.size() * sizeof(pollfd))) return fds;
+  for (const pollfd& entry : entries) {
+    if (entry.fd >= 0) fds.push_back(entry.fd);
+  }
+  return fds;
+}
+
+std::vector<int> selected(const ThreadLook& look, const Memory& memory) {
+  std::vector<int> fds;
+  const auto count = static_cast<int>(std::min<std::uint64_t>(look.args[0], FD_SETSIZE));
+  for (const std::size_t set : {1, 2, 3}) {
+    fd_set bits;
+    FD_ZERO(&bits);
+    const std::size_t bytes = (static_cast<std::size_t>(count) + 63) / 64 * 8;
+    if (look.args[set] == 0 || !memory.read(look.args[set], &bits, bytes)) continue;
+    for (int fd = 0; fd < count && fds.size() < kPolledMax; ++fd) {
+      if (FD_ISSET(fd, &bits)) fds.push_back(fd);
+    }
+  }
+  return fds;
+}
+
+/// The descriptors an epoll watches. Source: proc_pid_fdinfo(5), "tfd:"
+std::vector<int> watched(int process, std::uint64_t epoll) {
+  std::vector<int> fds;
+  const auto info = read_file(process, fmt::format("fdinfo/{}", epoll).c_str());
+  each_line(info ? std::string_view(*info) : std::string_view(), [&](std::string_view line) {
+    if (line.starts_with("tfd:")) fds.push_back(static_cast<int>(number_from(line.substr(4))));
+    return fds.size() < kPolledMax;
+  });
+  return fds;
+}
+
+/// State column of /proc/net/tcp. Source: Linux include/net/tcp_states.h
+std::string_view tcp_state(std::uint64_t number) {
+  static constexpr std::array<std::string_view, 13> kNames = {
+      "",          "ESTABLISHED", "SYN_SENT",   "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",   "TIME_WAIT",
+      "CLOSE",     "CLOSE_WAIT",  "LAST_ACK",   "LISTEN",   "CLOSING",   "NEW_SYN_RECV"};
+  return number < kNames.size() ? kNames[number] : "";
+}
+
+std::uint16_t port_of(std::string_view end) {
+  return static_cast<std::uint16_t>(number_from(end.substr(end.find(':') + 1), 16));
+}
+
+Peer inet_peer(const std::vector<std::string_view>& fields, Peer::Kind kind) {
+  Peer peer;
+  peer.kind = kind;
+  peer.port = port_of(fields[2]);
+  peer.local_port = port_of(fields[1]);
+  const bool listens = peer.port == 0;
+  const std::string_view end = listens ? fields[1] : fields[2];
+  peer.address = fmt::format("{}:{}", address_from_hex(end.substr(0, end.find(':'))), port_of(end));
+  if (kind == Peer::Kind::Tcp) peer.state = tcp_state(number_from(fields[3], 16));
+  peer.retransmits = static_cast<unsigned>(number_from(fields[6], 16));
+  peer.service = service_of_port(peer.port);
+  return peer;
+}
+
+std::optional<Peer> socket_peer(int process, std::uint64_t inode) {
+  using Table = std::pair<const char*, Peer::Kind>;
+  for (const auto& [path, kind] : {Table{"net/tcp", Peer::Kind::Tcp}, Table{"net/tcp6", Peer::Kind::Tcp},
+                                   Table{"net/udp", Peer::Kind::Udp}, Table{"net/udp6", Peer::Kind::Udp}}) {
+    const auto table = read_file(process, path);
+    if (auto peer = table ? find_inet_socket(*table, inode, kind) : std::nullopt) return peer;
+  }
+  Peer peer;
+  peer.kind = Peer::Kind::Unix;
+  peer.address = unix_peer_path(inode);
+  peer.service = service_of_path(peer.address);
+  return peer;
+}
+
+/// Type of the mount a descriptor's file is on. Asks /proc only: a call on the file itself could hang
+/// with the file system that is being diagnosed.
+std::string filesystem_of(int process, std::uint64_t mount) {
+  std::string type;
+  each_line(read_file(process, "mountinfo").value_or(""), [&](std::string_view line) {
+    const std::size_t dash = line.find(" - ");
+    if (number_from(line) != mount || dash == std::string_view::npos) return true;
+    const auto fields = fields_of(line.substr(dash + 3), 1);
+    if (!fields.empty()) type = fields[0];
+    return false;
+  });
+  return type;
+}
+
+Peer file_peer(int process, int fd, const std::string& path) {
+  Peer peer;
+  peer.kind = Peer::Kind::File;
+  peer.address = path;
+  const std::string info = read_file(process, fmt::format("fdinfo/{}", fd).c_str()).value_or("");
+  peer.filesystem = filesystem_of(process, value_of(info, "mnt_id").value_or(0));
+  if (const auto inode = value_of(info, "ino")) {
+    const auto self = static_cast<pid_t>(number_from(read_file(process, "stat").value_or("")));
+    peer.holder = lock_holder(read_file(AT_FDCWD, "/proc/locks").value_or(""), *inode, self);
+  }
+  return peer;
+}
+
+Peer plain_peer(Peer::Kind kind, std::string address) {
+  Peer peer;
+  peer.kind = kind;
+  peer.address = std::move(address);
+  return peer;
+}
+
+Peer process_peer(int process, int fd) {
+  const auto info = read_file(process, fmt::format("fdinfo/{}", fd).c_str());
+  const auto pid = value_of(info.value_or(""), "Pid");
+  return plain_peer(Peer::Kind::Process, fmt::format("pid {}", pid.value_or(0)));
+}
+
+std::optional<Peer> resolve(int process, int fd) {
+  const std::string link = fmt::format("fd/{}", fd);
+  const std::string target = read_link(process, link.c_str());
+  constexpr std::string_view kSocket = "socket:[";
+  if (target.empty()) return std::nullopt;
+  if (target.starts_with(kSocket)) return socket_peer(process, number_from(target.substr(kSocket.size())));
+  if (target.starts_with("pipe:")) return plain_peer(Peer::Kind::Pipe, target);
+  if (target == "anon_inode:[pidfd]") return process_peer(process, fd);
+  if (target.starts_with('/')) return file_peer(process, fd, target);
+  return plain_peer(Peer::Kind::Other, target);
+}
+
+int rank(const Peer& peer) {
+  switch (peer.kind) {
+    case Peer::Kind::Tcp:
+    case Peer::Kind::Udp: return peer.port != 0 ? 0 : 5;
+    case Peer::Kind::Process: return 1;
+    case Peer::Kind::Unix: return peer.address.empty() ? 4 : 2;
+    case Peer::Kind::Pipe: return 3;
+    case Peer::Kind::File: return 3;
+    case Peer::Kind::Other: return 6;
+  }
+  return 7;
+}
+
+}  // namespace
+
+std::vector<int> descriptors_of(const ThreadLook& look, const Memory& memory, int process) {
+  switch (call_of(look.syscall, look.args[1])) {
+    case Call::Receive:
+    case Call::Send:
+    case Call::Connect:
+    case Call::Accept:
+    case Call::FileLock:
+    case Call::Sync: return {static_cast<int>(look.args[0])};
+    case Call::Poll: return polled(look, memory);
+    case Call::Select: return selected(look, memory);
+    case Call::Epoll: return watched(process, look.args[0]);
+    case Call::None:
+    case Call::Sleep:
+    case Call::Futex:
+    case Call::WaitChild:
+    case Call::Open:
+    case Call::Other: return {};
+  }
+  return {};
+}
+
+std::optional<Peer> peer_of_descriptor(int process, int fd) {
+  auto peer = resolve(process, fd);
+  if (peer) peer->fd = fd;
+  return peer;
+}
+
+std::optional<Peer> choose_peer(std::vector<Peer> peers) {
+  const auto by_rank = [](const Peer& left, const Peer& right) { return rank(left) < rank(right); };
+  const auto best = std::min_element(peers.begin(), peers.end(), by_rank);
+  if (best == peers.end()) return std::nullopt;
+  return std::move(*best);
+}
+
+std::optional<Peer> find_inet_socket(std::string_view table, std::uint64_t inode, Peer::Kind kind) {
+  constexpr std::size_t kInode = 9;
+  const std::string wanted = fmt::format(" {} ", inode);
+  std::optional<Peer> found;
+  each_line(table, [&](std::string_view line) {
+    if (line.find(wanted) == std::string_view::npos) return true;
+    const auto fields = fields_of(line, kInode + 1);
+    if (fields.size() <= kInode || number_from(fields[kInode]) != inode) return true;
+    found = inet_peer(fields, kind);
+    return false;
+  });
+  return found;
+}
+
+std::string address_from_hex(std::string_view hex) {
+  std::array<std::uint32_t, 4> words{};
+  const std::size_t count = std::min<std::size_t>(hex.size() / 8, words.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    words[i] = static_cast<std::uint32_t>(number_from(hex.substr(i * 8, 8), 16));  // as they lie in memory
+  }
+  char text[INET6_ADDRSTRLEN] = "";
+  const bool mapped = count == 4 && words[0] == 0 && words[1] == 0 && words[2] == htonl(0xFFFF);
+  if (count == 1 || mapped) return ::inet_ntop(AF_INET, &words[mapped ? 3 : 0], text, sizeof text);
+  if (count < 4) return {};
+  return fmt::format("[{}]", ::inet_ntop(AF_INET6, words.data(), text, sizeof text));
+}
+
+pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter) {
+  // "1: FLOCK  ADVISORY  WRITE 4711 08:01:1234 0 EOF"; a waiter's line has "->" behind the number.
+  pid_t holder = 0;
+  each_line(locks, [&](std::string_view line) {
+    const auto fields = fields_of(line, 6);
+    if (fields.size() < 6 || fields[1] == "->") return true;
+    const auto pid = static_cast<pid_t>(number_from(fields[4]));
+    if (pid == waiter || number_from(fields[5].substr(fields[5].rfind(':') + 1)) != inode) return true;
+    holder = pid;
+    return false;
+  });
+  return holder;
+}
+
+std::string_view service_of_port(std::uint16_t port) {
+  // Source: IANA service names; MongoDB and memcached by their own defaults
+  switch (port) {
+    case 53: return "DNS";
+    case 1433: return "SQL Server";
+    case 1521: return "Oracle";
+    case 3306: return "MySQL";
+    case 5432:
+    case 6432: return "PostgreSQL";  // 6432: PgBouncer
+    case 5672: return "RabbitMQ";
+    case 6379: return "Redis";
+    case 9042: return "Cassandra";
+    case 9092: return "Kafka";
+    case 9200: return "Elasticsearch";
+    case 11211: return "memcached";
+    case 27017: return "MongoDB";
+    default: return "";
+  }
+}
+
+std::string_view service_of_path(std::string_view path) {
+  if (path.find(".s.PGSQL.") != std::string_view::npos) return "PostgreSQL";
+  if (path.find("mysql") != std::string_view::npos) return "MySQL";
+  if (path.find("redis") != std::string_view::npos) return "Redis";
+  if (path.find("mongodb") != std::string_view::npos) return "MongoDB";
+  if (path.find("memcached") != std::string_view::npos) return "memcached";
+  return "";
+}
+
+}  // namespace tricorn::diagnose

@@ -1,0 +1,46 @@
+// From a blocked system call to whom it waits for: arguments -> descriptor -> socket, pipe, file.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "diagnose/evidence.h"
+#include "diagnose/python_stack.h"
+
+namespace tricorn::diagnose {
+
+/// Most descriptors of one poll, select or epoll that are looked up. Source: our bound.
+inline constexpr std::size_t kPolledMax = 64;
+
+/// Descriptors a system call waits on. Empty when it waits on none.
+/// @param process  fd of /proc/PID
+[[nodiscard]] std::vector<int> descriptors_of(const ThreadLook& look, const Memory& memory, int process);
+
+/// What the descriptor `fd` of a process is connected to. Nothing when it cannot be read.
+[[nodiscard]] std::optional<Peer> peer_of_descriptor(int process, int fd);
+
+/// Of several peers the one to report: TCP and UDP with a far end first.
+[[nodiscard]] std::optional<Peer> choose_peer(std::vector<Peer> peers);
+
+/// Finds a socket in the text of /proc/net/tcp, tcp6, udp or udp6. Source: Linux Documentation/networking/proc_net_tcp.rst
+/// @return nothing when the inode is not in it
+[[nodiscard]] std::optional<Peer> find_inet_socket(std::string_view table, std::uint64_t inode, Peer::Kind kind);
+
+/// "127.0.0.1" or "[::1]" from the kernel's hexadecimal words; IPv4 in IPv6 is shown as IPv4.
+[[nodiscard]] std::string address_from_hex(std::string_view hex);
+
+/// Who holds the lock on a file, from the text of /proc/locks. 0 when nobody is found.
+/// @param waiter  the process that waits; its own entries do not count
+[[nodiscard]] pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter);
+
+/// What usually listens there: "PostgreSQL", "Redis" ...; empty when the port says nothing.
+[[nodiscard]] std::string_view service_of_port(std::uint16_t port);
+/// The same for the path of a unix socket.
+[[nodiscard]] std::string_view service_of_path(std::string_view path);
+
+}  // namespace tricorn::diagnose

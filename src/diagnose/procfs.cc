@@ -1,0 +1,200 @@
+#include "diagnose/procfs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+
+#include "base/unique_fd.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+constexpr std::string_view kBlanks = " \t";
+
+std::string_view skip_blanks(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  return text;
+}
+
+/// The fields of a stat line behind "pid (name) ": [0] is field 3, the state.
+std::vector<std::string_view> stat_fields(std::string_view text) {
+  const std::size_t end = text.rfind(')');
+  return end == std::string_view::npos ? std::vector<std::string_view>{} : fields_of(text.substr(end + 1));
+}
+
+std::uint64_t hex(std::string_view text) {
+  if (text.starts_with("0x")) text.remove_prefix(2);
+  return number_from(text, 16);
+}
+
+}  // namespace
+
+std::optional<std::string> read_file(int directory, const char* path) {
+  const base::UniqueFd file(::openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.valid()) return std::nullopt;
+  std::string text;
+  std::size_t used = 0;
+  for (std::size_t room = 4096; used < kFileBytesMax; room *= 2) {
+    text.resize(used + room);
+    const ssize_t got = ::read(file.get(), text.data() + used, room);
+    if (got < 0) return std::nullopt;
+    used += static_cast<std::size_t>(got);
+    // proc files give what fits of whole records, so only an empty read is the end of a long one.
+    if (got == 0 || (used < 2048 && room == 4096)) break;
+  }
+  text.resize(used);
+  return text;
+}
+
+std::string read_link(int directory, const char* path) {
+  char target[512];
+  const ssize_t got = ::readlinkat(directory, path, target, sizeof target);
+  return got > 0 ? std::string(target, static_cast<std::size_t>(got)) : std::string();
+}
+
+std::vector<int> numbers_in(int directory, const char* path) {
+  std::vector<int> numbers;
+  const int fd = ::openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return numbers;
+  const auto close_directory = [](DIR* open) { ::closedir(open); };
+  const std::unique_ptr<DIR, decltype(close_directory)> entries(::fdopendir(fd), close_directory);
+  while (const dirent* entry = entries ? ::readdir(entries.get()) : nullptr) {
+    const std::string_view name = entry->d_name;
+    if (name[0] >= '0' && name[0] <= '9') numbers.push_back(static_cast<int>(number_from(name)));
+  }
+  return numbers;
+}
+
+std::uint64_t number_from(std::string_view text, int base) {
+  text = skip_blanks(text);
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value, base);
+  return value;
+}
+
+std::optional<std::uint64_t> value_of(std::string_view text, std::string_view name) {
+  std::optional<std::uint64_t> value;
+  each_line(text, [&](std::string_view line) {
+    if (!line.starts_with(name) || line.size() == name.size()) return true;
+    line.remove_prefix(name.size());
+    if (line[0] != ' ' && line[0] != ':' && line[0] != '\t') return true;
+    value = number_from(line.substr(1));
+    return false;
+  });
+  return value;
+}
+
+std::vector<std::string_view> fields_of(std::string_view line, std::size_t most) {
+  std::vector<std::string_view> fields;
+  while (fields.size() < most && !(line = skip_blanks(line)).empty()) {
+    const std::size_t end = std::min(line.find_first_of(" \t\n"), line.size());
+    if (end == 0) break;
+    fields.push_back(line.substr(0, end));
+    line.remove_prefix(end);
+  }
+  return fields;
+}
+
+void parse_stat(std::string_view text, ThreadLook& look) {
+  constexpr std::size_t kMajorFaults = 12 - 3;
+  const std::size_t open = text.find('(');
+  const std::size_t close = text.rfind(')');
+  const auto fields = stat_fields(text);
+  if (fields.size() <= kMajorFaults || open > close) return;
+  look.name = text.substr(open + 1, close - open - 1);
+  look.state = fields[0][0];
+  look.major_faults = number_from(fields[kMajorFaults]);
+}
+
+bool is_dying(std::string_view stat, std::string_view status) {
+  constexpr std::size_t kFlags = 9 - 3;
+  constexpr std::uint64_t kExiting = 0x4;          // PF_EXITING
+  constexpr std::uint64_t kSigkillBit = 1u << 8;   // signal 9
+  const auto fields = stat_fields(stat);
+  if (fields.size() <= kFlags || (number_from(fields[kFlags]) & kExiting) != 0) return true;
+  bool pending = false;
+  each_line(status, [&](std::string_view line) {
+    if (line.starts_with("SigPnd:") || line.starts_with("ShdPnd:")) {
+      pending = pending || (number_from(line.substr(7), 16) & kSigkillBit) != 0;
+    }
+    return !line.starts_with("ShdPnd:");
+  });
+  return pending;
+}
+
+void parse_thread_status(std::string_view text, ThreadLook& look) {
+  const auto switches = value_of(text, "voluntary_ctxt_switches");
+  if (switches) look.switches = static_cast<std::int64_t>(*switches);
+}
+
+void parse_schedstat(std::string_view text, ThreadLook& look) {
+  const auto fields = fields_of(text, 3);
+  if (fields.size() < 2) return;
+  look.cpu_ns = static_cast<std::int64_t>(number_from(fields[0]));
+  look.run_delay_ns = static_cast<std::int64_t>(number_from(fields[1]));
+}
+
+void parse_syscall(std::string_view text, ThreadLook& look) {
+  const auto fields = fields_of(text, 9);
+  look.running = !fields.empty() && fields[0] == "running";
+  if (fields.size() == 3) look.pc = hex(fields[2]);  // -1: blocked outside a system call
+  if (fields.size() != 9) return;
+  look.syscall = static_cast<std::int64_t>(number_from(fields[0]));
+  for (std::size_t i = 0; i < look.args.size(); ++i) look.args[i] = hex(fields[i + 1]);
+  look.pc = hex(fields[8]);
+}
+
+void parse_status(std::string_view text, ProcessLook& look) {
+  constexpr std::uint64_t kKib = 1024;
+  look.rss_bytes = value_of(text, "VmRSS").value_or(0) * kKib;
+  look.swap_bytes = value_of(text, "VmSwap").value_or(0) * kKib;
+  look.tracer = static_cast<pid_t>(value_of(text, "TracerPid").value_or(0));
+  const auto threads = value_of(text, "Threads");
+  look.thread_count = threads ? static_cast<std::int64_t>(*threads) : -1;
+}
+
+Mapping parse_mapping(std::string_view line) {
+  Mapping mapping;
+  const auto fields = fields_of(line, 5);
+  if (fields.size() < 5) return mapping;
+  mapping.start = hex(fields[0]);
+  const std::size_t dash = fields[0].find('-');
+  if (dash != std::string_view::npos) mapping.end = hex(fields[0].substr(dash + 1));
+  mapping.readable = fields[1].starts_with('r');
+  mapping.writable = fields[1].size() > 1 && fields[1][1] == 'w';
+  const auto behind = static_cast<std::size_t>(fields[4].data() + fields[4].size() - line.data());
+  mapping.file = skip_blanks(line.substr(behind));
+  return mapping;
+}
+
+std::string module_at(std::string_view maps, std::uint64_t pc) {
+  std::string module;
+  each_line(maps, [&](std::string_view line) {
+    const Mapping mapping = parse_mapping(line);
+    if (pc < mapping.start || pc >= mapping.end) return true;
+    module = mapping.file.substr(mapping.file.rfind('/') + 1);
+    return false;
+  });
+  return module;
+}
+
+bool is_stack_overflow(std::string_view maps, std::uint64_t address, std::uint64_t sp) {
+  constexpr std::uint64_t kNear = 64 * 1024;
+  bool overflow = false;
+  each_line(maps, [&](std::string_view line) {
+    const Mapping mapping = parse_mapping(line);
+    if (mapping.end <= address || (!mapping.readable && mapping.start <= address)) return true;
+    const bool above = mapping.start > address && mapping.writable;
+    const std::uint64_t distance = sp > address ? sp - address : address - sp;
+    overflow = above && mapping.start - address <= kNear && distance <= kNear;
+    return false;
+  });
+  return overflow;
+}
+
+}  // namespace tricorn::diagnose

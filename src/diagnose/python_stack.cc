@@ -1,0 +1,318 @@
+#include "diagnose/python_stack.h"
+
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <initializer_list>
+#include <optional>
+#include <string>
+
+namespace tricorn::diagnose {
+namespace {
+
+constexpr std::uint32_t kNone = UINT32_MAX;  // "this CPython has no such field"
+constexpr std::size_t kTextMax = 1024;       // characters of a file or function name
+constexpr std::size_t kTableMax = 256 * 1024;  // bytes of a line table
+constexpr std::int64_t kCodeUnitBytes = 2;   // Source: CPython, _Py_CODEUNIT
+
+/// A structure of the other process, copied as far as its known fields reach.
+class Copy {
+ public:
+  bool take(const Memory& memory, std::uint64_t address, std::initializer_list<std::uint32_t> fields) {
+    std::size_t end = 0;
+    for (const std::uint32_t field : fields) {
+      if (field != kNone) end = std::max<std::size_t>(end, field + sizeof(std::uint64_t));
+    }
+    bytes_ = end;
+    return end <= buffer_.size() && memory.read(address, buffer_.data(), end);
+  }
+  template <class T>
+  [[nodiscard]] T at(std::uint32_t offset) const {
+    T value{};
+    if (offset + sizeof value <= bytes_) std::memcpy(&value, buffer_.data() + offset, sizeof value);
+    return value;
+  }
+
+ private:
+  std::array<char, 512> buffer_;
+  std::size_t bytes_ = 0;
+};
+
+template <class T>
+std::optional<T> word(const Memory& memory, std::uint64_t address) {
+  T value{};
+  if (!memory.read(address, &value, sizeof value)) return std::nullopt;
+  return value;
+}
+
+/// An object's address is 8-aligned and in the lower half. Source: x86-64 and aarch64 Linux user space.
+bool plausible(std::uint64_t address) {
+  return address > 4096 && address % 8 == 0 && address < (std::uint64_t{1} << 56);
+}
+
+void append_utf8(std::string& text, std::uint32_t point) {
+  const auto put = [&text](std::uint32_t byte) { text.push_back(static_cast<char>(byte)); };
+  if (point < 0x80) {
+    put(point);
+  } else if (point < 0x800) {
+    put(0xC0 | point >> 6);
+    put(0x80 | (point & 0x3F));
+  } else if (point < 0x10000) {
+    put(0xE0 | point >> 12);
+    put(0x80 | (point >> 6 & 0x3F));
+    put(0x80 | (point & 0x3F));
+  } else if (point < 0x110000) {
+    put(0xF0 | point >> 18);
+    put(0x80 | (point >> 12 & 0x3F));
+    put(0x80 | (point >> 6 & 0x3F));
+    put(0x80 | (point & 0x3F));
+  }
+}
+
+std::string utf8_from(std::string_view raw, std::size_t kind) {
+  std::string text;
+  for (std::size_t at = 0; at + kind <= raw.size(); at += kind) {
+    std::uint32_t point = 0;
+    std::memcpy(&point, raw.data() + at, kind);  // little-endian, as every machine we run on
+    append_utf8(text, point);
+  }
+  return text;
+}
+
+/// Where a str keeps its characters, by the bits of its state word.
+/// Source: CPython 3.10-3.13 unicodeobject.h: interned 2, kind 3, compact 1, ascii 1.
+struct TextShape {
+  std::size_t kind;
+  std::size_t data_at;
+};
+
+std::optional<TextShape> shape_of(std::uint32_t state, const TricornPythonLayout& layout) {
+  const std::size_t kind = state >> 2 & 7;
+  const bool compact = (state >> 5 & 1) != 0;
+  const bool ascii = (state >> 6 & 1) != 0;
+  if (!compact || (kind != 1 && kind != 2 && kind != 4)) return std::nullopt;
+  return TextShape{kind, ascii ? layout.unicode_ascii_data : layout.unicode_compact_data};
+}
+
+std::optional<std::string> read_text(const Memory& memory, const TricornPythonLayout& layout,
+                                     std::uint64_t address) {
+  if (!plausible(address)) return std::nullopt;
+  Copy head;
+  if (!head.take(memory, address, {layout.unicode_length, layout.unicode_state})) return std::nullopt;
+  const auto length = head.at<std::int64_t>(layout.unicode_length);
+  const auto shape = shape_of(head.at<std::uint32_t>(layout.unicode_state), layout);
+  if (length < 0 || !shape) return std::nullopt;
+  std::string raw(std::min<std::size_t>(static_cast<std::size_t>(length), kTextMax) * shape->kind, '\0');
+  if (!memory.read(address + shape->data_at, raw.data(), raw.size())) return std::nullopt;
+  return utf8_from(raw, shape->kind);
+}
+
+std::optional<std::string> read_bytes(const Memory& memory, const TricornPythonLayout& layout,
+                                      std::uint64_t address) {
+  if (!plausible(address)) return std::nullopt;
+  const auto size = word<std::int64_t>(memory, address + layout.bytes_size);
+  if (!size || *size < 0) return std::nullopt;
+  std::string bytes(std::min<std::size_t>(static_cast<std::size_t>(*size), kTableMax), '\0');
+  if (!memory.read(address + layout.bytes_data, bytes.data(), bytes.size())) return std::nullopt;
+  return bytes;
+}
+
+/// One frame as it lies in memory.
+struct RawFrame {
+  std::uint64_t code = 0;
+  std::uint64_t previous = 0;
+  std::uint64_t instruction = 0;  ///< absolute address (3.11+) or code units from the start (3.10)
+  bool skip = false;              ///< a frame of the C stack: shows no Python code
+};
+
+std::optional<RawFrame> read_frame(const Memory& memory, const TricornPythonLayout& layout,
+                                   std::uint64_t address) {
+  Copy copy;
+  if (!plausible(address) || !copy.take(memory, address,
+                                        {layout.frame_code, layout.frame_previous,
+                                         layout.frame_instruction, layout.frame_owner})) {
+    return std::nullopt;
+  }
+  RawFrame frame;
+  frame.code = copy.at<std::uint64_t>(layout.frame_code);
+  frame.previous = copy.at<std::uint64_t>(layout.frame_previous);
+  frame.instruction = layout.code_instructions == kNone
+                          ? copy.at<std::uint32_t>(layout.frame_instruction)
+                          : copy.at<std::uint64_t>(layout.frame_instruction);
+  frame.skip = layout.owner_cstack != kNone && copy.at<std::uint8_t>(layout.frame_owner) == layout.owner_cstack;
+  return frame;
+}
+
+int line_of(const TricornPythonLayout& layout, const RawFrame& frame, std::string_view table, int first_line) {
+  int line = 0;
+  if (layout.code_instructions == kNone) {
+    const auto unit = static_cast<std::int32_t>(frame.instruction);  // f_lasti, -1 before the first
+    line = line_from_lines(table, first_line, unit * kCodeUnitBytes);
+  } else {
+    const auto bytes = static_cast<std::int64_t>(frame.instruction - frame.code - layout.code_instructions);
+    line = line_from_locations(table, first_line, bytes / kCodeUnitBytes);
+  }
+  return line > 0 ? line : first_line;  // a prologue instruction has none: the def line is the nearest
+}
+
+std::optional<PythonFrame> describe(const Memory& memory, const TricornPythonLayout& layout,
+                                    const RawFrame& frame) {
+  Copy code;
+  if (!plausible(frame.code) ||
+      !code.take(memory, frame.code,
+                 {layout.object_type, layout.code_filename, layout.code_name, layout.code_qualname,
+                  layout.code_firstlineno, layout.code_linetable}) ||
+      code.at<std::uint64_t>(layout.object_type) != layout.code_type) {
+    return std::nullopt;
+  }
+  const std::uint32_t name_at = layout.code_qualname != kNone ? layout.code_qualname : layout.code_name;
+  auto file = read_text(memory, layout, code.at<std::uint64_t>(layout.code_filename));
+  auto name = read_text(memory, layout, code.at<std::uint64_t>(name_at));
+  const auto table = read_bytes(memory, layout, code.at<std::uint64_t>(layout.code_linetable));
+  if (!file || !name || !table) return std::nullopt;
+  return PythonFrame{std::move(*file), std::move(*name),
+                     line_of(layout, frame, *table, code.at<int>(layout.code_firstlineno))};
+}
+
+/// Address of the innermost frame; 0 no Python code runs; nothing: unreadable.
+std::optional<std::uint64_t> innermost(const Memory& memory, const TricornPythonLayout& layout,
+                                       std::uint64_t tstate) {
+  if (!plausible(tstate)) return std::nullopt;
+  const auto first = word<std::uint64_t>(memory, tstate + layout.tstate_frame);
+  if (!first || *first == 0 || layout.cframe_current_frame == kNone) return first;
+  return word<std::uint64_t>(memory, *first + layout.cframe_current_frame);
+}
+
+/// Reads 6-bit groups, lowest first; bit 6 says that more follow. Source: CPython Objects/locations.md
+class LocationReader {
+ public:
+  explicit LocationReader(std::string_view table) : table_(table) {}
+  [[nodiscard]] bool done() const { return at_ >= table_.size(); }
+  unsigned byte() { return done() ? 0 : static_cast<unsigned char>(table_[at_++]); }
+  unsigned varint() {
+    unsigned value = 0;
+    for (unsigned shift = 0; shift < 30; shift += 6) {
+      const unsigned part = byte();
+      value |= (part & 63) << shift;
+      if ((part & 64) == 0) break;
+    }
+    return value;
+  }
+  int signed_varint() {
+    const unsigned value = varint();
+    const int magnitude = static_cast<int>(value >> 1);
+    return (value & 1) != 0 ? -magnitude : magnitude;
+  }
+  void skip(unsigned count) { at_ += count; }
+
+ private:
+  std::string_view table_;
+  std::size_t at_ = 0;
+};
+
+/// Reads the rest of one entry. @return false: the entry has no line
+bool advance_line(LocationReader& reader, unsigned kind, int& line) {
+  constexpr unsigned kOneLine = 10, kNoColumns = 13, kLong = 14, kNoLocation = 15;
+  if (kind == kNoLocation) return false;
+  if (kind < kOneLine) {
+    reader.skip(1);
+  } else if (kind < kNoColumns) {
+    line += static_cast<int>(kind - kOneLine);
+    reader.skip(2);
+  } else {
+    line += reader.signed_varint();
+    if (kind == kLong) {
+      for (int field = 0; field < 3; ++field) reader.varint();
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+bool ProcessMemory::read(std::uint64_t address, void* into, std::size_t bytes) const {
+  if (bytes == 0) return true;
+  const iovec local{into, bytes};
+  const iovec remote{reinterpret_cast<void*>(address), bytes};  // NOLINT: an address over there
+  return ::process_vm_readv(pid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes);
+}
+
+int line_from_locations(std::string_view table, int first_line, std::int64_t offset) {
+  LocationReader reader(table);
+  std::int64_t end = 0;
+  int line = first_line;
+  while (!reader.done() && offset >= 0) {
+    const unsigned head = reader.byte();
+    end += (head & 7) + 1;
+    const bool has_line = advance_line(reader, head >> 3 & 15, line);
+    if (offset < end) return has_line ? line : 0;
+  }
+  return 0;
+}
+
+int line_from_lines(std::string_view table, int first_line, std::int64_t offset) {
+  constexpr int kNoLine = -128;
+  std::int64_t end = 0;
+  int line = first_line;
+  for (std::size_t at = 0; at + 1 < table.size() && offset >= 0; at += 2) {
+    const int delta = static_cast<signed char>(table[at + 1]);
+    if (delta != kNoLine) line += delta;
+    end += static_cast<unsigned char>(table[at]);
+    if (offset < end) return delta == kNoLine ? 0 : line;
+  }
+  return 0;
+}
+
+PythonState read_state(const Memory& memory, const TricornPythonLayout& layout) {
+  PythonState state;
+  if (layout.filled != 1) return state;
+  const auto locked = word<std::int32_t>(memory, layout.gil_locked);
+  const auto holder = word<std::uint64_t>(memory, layout.gil_last_holder);
+  const auto collecting = word<std::int32_t>(memory, layout.gc_collecting);
+  if (!locked || !holder || !collecting) return state;
+  state.readable = true;
+  state.gil_locked = *locked == 1;
+  state.gil_holder = state.gil_locked ? *holder : 0;  // last_holder stays behind when it is let go
+  state.gc_collecting = *collecting != 0;
+  return state;
+}
+
+PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout, std::uint64_t tstate) {
+  PythonThread thread;
+  thread.tstate = tstate;
+  const auto first = innermost(memory, layout, tstate);
+  thread.torn = !first;
+  if (first && layout.tstate_native_thread_id != kNone) {
+    thread.tid = static_cast<pid_t>(word<std::uint64_t>(memory, tstate + layout.tstate_native_thread_id).value_or(0));
+  }
+  std::uint64_t address = first.value_or(0);
+  for (std::size_t depth = 0; address != 0 && depth < kFramesMax; ++depth) {
+    const auto raw = read_frame(memory, layout, address);
+    auto frame = raw && !raw->skip ? describe(memory, layout, *raw) : std::nullopt;
+    if (!raw || (!frame && !raw->skip)) {
+      thread.torn = true;
+      break;
+    }
+    if (frame) {
+      if (thread.stack.empty()) thread.instruction = raw->code + raw->instruction;
+      thread.stack.push_back(std::move(*frame));
+    }
+    address = raw->previous;
+  }
+  return thread;
+}
+
+std::vector<std::uint64_t> read_thread_list(const Memory& memory, const TricornPythonLayout& layout) {
+  std::vector<std::uint64_t> states;
+  if (layout.filled != 1) return states;
+  std::uint64_t state = word<std::uint64_t>(memory, layout.threads_head).value_or(0);
+  while (plausible(state) && states.size() < kPythonThreadsMax) {
+    states.push_back(state);
+    state = word<std::uint64_t>(memory, state + layout.tstate_next).value_or(0);
+  }
+  return states;
+}
+
+}  // namespace tricorn::diagnose

@@ -1,0 +1,31 @@
+// What kinds of waiting the system calls are, by their number on this machine.
+#pragma once
+
+#include <cstdint>
+
+namespace tricorn::diagnose {
+
+/// What a blocked system call is good for.
+enum class Call {
+  None,      ///< not in a system call
+  Sleep,     ///< nanosleep
+  Receive,   ///< read, recv*
+  Send,      ///< write, send*
+  Connect,
+  Accept,
+  Poll,      ///< args[0] pollfd array, args[1] its length
+  Select,    ///< args[0] highest fd + 1, args[1..3] fd_set
+  Epoll,     ///< args[0] epoll fd
+  Futex,
+  WaitChild,
+  FileLock,  ///< flock, or fcntl with a waiting lock command
+  Open,
+  Sync,
+  Other,
+};
+
+/// @param number  as in /proc/PID/syscall, -1 none
+/// @param second  its second argument (tells fcntl's commands apart)
+[[nodiscard]] Call call_of(std::int64_t number, std::uint64_t second);
+
+}  // namespace tricorn::diagnose
