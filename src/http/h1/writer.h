@@ -20,8 +20,6 @@ inline constexpr std::string_view kChunkEnd = "\r\n";
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 /// Behind the data of the last chunk that has any.
 inline constexpr std::string_view kLastChunkAfterData = "\r\n0\r\n\r\n";
-/// Value of the Server field.
-inline constexpr std::string_view kServer = "tricorn";
 
 // ---- what the application gives ----------------------------------------------------------------------
 
@@ -50,7 +48,7 @@ struct Framing {
   bool send_body = true;
   bool chunked = false;
   bool keep_alive = false;
-  std::optional<std::uint64_t> content_length;  ///< the field to write; none: no Content-Length
+  bool send_length = false;  ///< Content-Length is written, from ResponseFacts::content_length
 };
 
 /// Decides from the facts alone.
@@ -62,18 +60,11 @@ struct Framing {
 /// The usual words for a status code, "Unknown" for one we do not know. Source: RFC 9110 section 15, RFC 6585.
 [[nodiscard]] std::string_view reason_phrase(int status);
 
-/// Decimal digits of `number`.
-void append_decimal(std::string& into, std::uint64_t number);
-/// "HTTP/1.x " + status text + CRLF. @param status_text  e.g. "200 OK", checked by valid_status()
-void append_status_line(std::string& into, int version_minor, std::string_view status_text);
-/// "name: value" + CRLF; both were checked by the caller.
-void append_field(std::string& into, std::string_view name, std::string_view value);
-/// IMF-fixdate of `wall`, 29 bytes. Source: RFC 9110 section 5.6.7.
-void append_date_of(std::string& into, std::time_t wall);
-/// IMF-fixdate of now; made once a second and thread.
-void append_date(std::string& into);
+/// IMF-fixdate, 29 bytes; made once a second and thread, valid until the next call on this thread.
+/// @param now  seconds since the epoch. Source: RFC 9110 section 5.6.7.
+[[nodiscard]] std::string_view http_date(std::time_t now);
 /// Whole head: status line, Server, Date, Connection, framing, then the application's lines, then CRLF.
-/// @param status_text  as for append_status_line()
+/// @param status_text  e.g. "200 OK", checked by valid_status()
 /// @param fields  the application's "Name: value\r\n" lines, checked, without those dropped
 void append_head(std::string& into, const ResponseFacts& facts, const Framing& framing, std::string_view status_text,
                  std::string_view fields);
