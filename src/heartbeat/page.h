@@ -22,7 +22,7 @@ inline constexpr std::uint32_t kVersion = 1;
 /// App threads a worker can have. Source: our bound; Gunicorn has none.
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
-inline constexpr std::size_t kRequestBytesMax = 320;
+inline constexpr std::size_t kRequestBytesMax = 384;
 /// Bytes of the last note (exception text, reason to leave) a page keeps.
 inline constexpr std::size_t kNoteBytesMax = 1024;
 
