@@ -99,6 +99,13 @@ struct Peer {
   bool client = false;     ///< it is a client of ours, not an upstream
 };
 
+/// Local ports in use towards one far end.
+struct PortUse {
+  std::string address;    ///< the far end with most connections
+  std::uint64_t used = 0;
+  std::uint64_t range = 0;  ///< size of net.ipv4.ip_local_port_range
+};
+
 /// A child process of the worker.
 struct Child {
   pid_t pid = 0;
@@ -147,6 +154,7 @@ struct Evidence {
   std::vector<ProcessLook> samples;  ///< light looks since the request began, oldest first
   std::optional<Peer> peer;       ///< of the serving thread in the last look
   std::vector<Child> children;
+  std::optional<PortUse> ports;   ///< Inspector::port_use()
   std::optional<Death> death;     ///< empty: it is still alive
   unsigned busy_threads = 0;      ///< app threads of this worker with a request, this one included
   unsigned queued = 0;            ///< whole requests that waited for an app thread

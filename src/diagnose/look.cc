@@ -257,7 +257,8 @@ std::optional<Peer> Inspector::peer_of(const ProcessLook& look) const {
   for (const int fd : descriptors_of(look.threads[0], state_->memory, process)) {
     auto peer = peer_of_descriptor(process, fd);
     if (!peer) continue;
-    peer->client = state_->page->hold(fd).load(std::memory_order_relaxed) != heartbeat::Hold::None;
+    peer->client = static_cast<std::uint32_t>(fd) < state_->page->hold_count() &&
+                   state_->page->hold(fd).load(std::memory_order_relaxed) != heartbeat::Hold::None;
     peers.push_back(std::move(*peer));
   }
   return choose_peer(std::move(peers));

@@ -1,0 +1,141 @@
+#include "diagnose/facts.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+namespace tricorn::diagnose {
+namespace {
+
+/// Shares over less than this are noise: the kernel's own clock ticks each 1 to 10 ms.
+constexpr std::int64_t kWindowMinNs = 200'000'000;
+
+const ThreadLook* serving(const ProcessLook& look) { return look.threads.empty() ? nullptr : &look.threads.front(); }
+
+Call call_in(const ThreadLook& thread) { return call_of(thread.syscall, thread.args[1]); }
+
+/// Sleeping in the kernel; without a readable syscall file the state alone tells.
+bool sleeps(const ThreadLook& thread) { return thread.state == 'S' || thread.state == 'D' || thread.state == 'T'; }
+
+/// The look the others are measured from: the first of the last ones, or a sample if those are too close.
+const ProcessLook* baseline(const Evidence& evidence) {
+  if (evidence.looks.empty()) return nullptr;
+  const ProcessLook* first = &evidence.looks.front();
+  const std::int64_t end = evidence.looks.back().at_ns;
+  if (end - first->at_ns >= kWindowMinNs) return first;
+  for (auto sample = evidence.samples.rbegin(); sample != evidence.samples.rend(); ++sample) {
+    if (end - sample->at_ns >= kWindowMinNs) return &*sample;
+  }
+  return first;
+}
+
+/// The latest look whose serving thread does what it does in most looks.
+const ProcessLook* typical(const std::vector<ProcessLook>& looks) {
+  std::map<std::pair<bool, Call>, int> seen;
+  const ProcessLook* best = nullptr;
+  int most = 0;
+  for (const ProcessLook& look : looks) {
+    if (const ThreadLook* thread = serving(look)) {
+      const int count = ++seen[{sleeps(*thread), call_in(*thread)}];
+      if (count >= most) {
+        best = &look;
+        most = count;
+      }
+    }
+  }
+  return best;
+}
+
+template <class Holds>
+double share_of(const std::vector<ProcessLook>& looks, Holds holds) {
+  if (looks.empty()) return 0;
+  return static_cast<double>(std::count_if(looks.begin(), looks.end(), holds)) / static_cast<double>(looks.size());
+}
+
+bool same_place(const ThreadLook& left, const ThreadLook& right) {
+  return call_in(left) == call_in(right) && (left.stack.empty() || right.stack.empty() || left.stack == right.stack);
+}
+
+double rate(std::int64_t before, std::int64_t after, double seconds) {
+  if (before < 0 || after < 0 || after < before || seconds <= 0) return -1;
+  return static_cast<double>(after - before) / seconds;
+}
+
+double throttled_share(const std::vector<ProcessLook>& looks) {
+  const CgroupCounters& first = looks.front().cgroup;
+  const CgroupCounters& last = looks.back().cgroup;
+  if (!first.throttled || !last.throttled || !first.periods || !last.periods) return -1;
+  if (*last.periods <= *first.periods || *last.throttled < *first.throttled) return -1;
+  return static_cast<double>(*last.throttled - *first.throttled) / static_cast<double>(*last.periods - *first.periods);
+}
+
+/// How long the thread has been seen where it is, going back from the last look.
+double waited_seconds(const Evidence& evidence, const ProcessLook& last, const ThreadLook& thread) {
+  std::int64_t since = last.at_ns;
+  const auto still = [&](const ProcessLook& look) {
+    const ThreadLook* other = serving(look);
+    if (other == nullptr || !same_place(*other, thread)) return false;
+    since = std::min(since, look.at_ns);
+    return true;
+  };
+  const bool whole = std::all_of(evidence.looks.rbegin(), evidence.looks.rend(), still);
+  if (whole) static_cast<void>(std::all_of(evidence.samples.rbegin(), evidence.samples.rend(), still));
+  return static_cast<double>(last.at_ns - since) / 1e9;
+}
+
+}  // namespace
+
+Facts::Facts(const Evidence& from) : evidence(from) {
+  const ProcessLook* first = baseline(from);
+  last = typical(from.looks);
+  thread = last == nullptr ? nullptr : serving(*last);
+  if (first == nullptr || thread == nullptr || serving(*first) == nullptr) return;
+  const ProcessLook& end = from.looks.back();
+  const ThreadLook& before = *serving(*first);
+  const ThreadLook& after = *serving(end);
+  call = call_in(*thread);
+  window_s = static_cast<double>(end.at_ns - first->at_ns) / 1e9;
+  cpu = rate(before.cpu_ns, after.cpu_ns, window_s * 1e9);
+  delay = rate(before.run_delay_ns, after.run_delay_ns, window_s * 1e9);
+  faults_per_s = rate(static_cast<std::int64_t>(before.major_faults), static_cast<std::int64_t>(after.major_faults), window_s);
+  switches_per_s = rate(before.switches, after.switches, window_s);
+  moved = std::any_of(from.looks.begin(), from.looks.end(), [&](const ProcessLook& look) {
+    const ThreadLook* other = serving(look);
+    return other != nullptr && (other->instruction != thread->instruction || other->stack != thread->stack);
+  });
+  gil_share = share_of(from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->has_gil; });
+  gil_wait_share = share_of(from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->waits_for_gil; });
+  gc_share = share_of(from.looks, [](const ProcessLook& look) { return look.gc_collecting; });
+  throttled = throttled_share(from.looks);
+  waited_s = waited_seconds(from, end, *thread);
+}
+
+bool Facts::asleep() const {
+  if (thread == nullptr || !sleeps(*thread)) return false;
+  const double share = share_of(evidence.looks, [&](const ProcessLook& look) {
+    return serving(look) != nullptr && sleeps(*serving(look)) && call_in(*serving(look)) == call;
+  });
+  return share > 0.5 && cpu < kBusyShare;
+}
+
+bool Facts::busy() const { return cpu >= 0 && cpu + std::max(delay, 0.0) >= kBusyShare; }
+
+bool Facts::rose(std::optional<std::uint64_t> CgroupCounters::*counter) const {
+  std::optional<std::uint64_t> low;
+  std::optional<std::uint64_t> high;
+  const auto add = [&](const ProcessLook& look) {
+    const auto value = look.cgroup.*counter;
+    if (!low) low = value;
+    if (value) high = value;
+  };
+  std::for_each(evidence.samples.begin(), evidence.samples.end(), add);
+  std::for_each(evidence.looks.begin(), evidence.looks.end(), add);
+  return low && high && *high > *low;
+}
+
+const Stack& Facts::stack() const {
+  static const Stack kNone;
+  return thread == nullptr ? kNone : thread->stack;
+}
+
+}  // namespace tricorn::diagnose

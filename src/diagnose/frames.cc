@@ -1,0 +1,81 @@
+#include "diagnose/frames.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace tricorn::diagnose {
+namespace {
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+std::string_view last_component(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+/// Code that came with the interpreter, an installed package, or this server.
+bool is_library(const PythonFrame& frame) {
+  const std::string_view file = frame.file;
+  return file.empty() || file[0] == '<' || has(file, "/site-packages/") || has(file, "/dist-packages/") ||
+         has(file, "/lib/python3") || has(file, "/lib64/python3") || has(file, "/python/tricorn/");
+}
+
+bool named(std::string_view function, std::string_view wanted) {
+  if (!function.ends_with(wanted)) return false;
+  return function.size() == wanted.size() || function[function.size() - wanted.size() - 1] == '.';
+}
+
+}  // namespace
+
+const PythonFrame* place_in(const Stack& stack) {
+  if (stack.empty()) return nullptr;
+  const auto own = std::find_if_not(stack.begin(), stack.end(), is_library);
+  return own == stack.end() ? &stack.front() : &*own;
+}
+
+bool has_application_code(const Stack& stack) { return !std::all_of(stack.begin(), stack.end(), is_library); }
+
+std::string place_text(const PythonFrame& frame, std::string_view app_directory) {
+  std::string_view file = frame.file;
+  const bool below = !app_directory.empty() && file.size() > app_directory.size() &&
+                     file.starts_with(app_directory) &&
+                     (app_directory.ends_with('/') || file[app_directory.size()] == '/');
+  if (below && !is_library(frame)) {
+    file.remove_prefix(app_directory.size());
+    file.remove_prefix(std::min(file.find_first_not_of('/'), file.size()));
+  } else {
+    file = last_component(file);
+  }
+  return fmt::format("{}:{}", file, frame.line);
+}
+
+std::string_view database_in(const Stack& stack) {
+  // Folders and files of the drivers as pip installs them.
+  using Driver = std::pair<std::string_view, std::string_view>;
+  static constexpr std::array<Driver, 17> kDrivers = {{
+      {"/psycopg2/", "PostgreSQL"}, {"/psycopg/", "PostgreSQL"}, {"/asyncpg/", "PostgreSQL"},
+      {"/pg8000/", "PostgreSQL"},   {"/MySQLdb/", "MySQL"},      {"/pymysql/", "MySQL"},
+      {"/mysql/connector/", "MySQL"}, {"/redis/", "Redis"},      {"/pymongo/", "MongoDB"},
+      {"/pymemcache/", "memcached"}, {"/pylibmc/", "memcached"}, {"/bmemcached/", "memcached"},
+      {"/cx_Oracle/", "Oracle"},    {"/oracledb/", "Oracle"},    {"/pymssql/", "SQL Server"},
+      {"/cassandra/", "Cassandra"}, {"/memcache.py", "memcached"},
+  }};
+  for (const PythonFrame& frame : stack) {
+    if (!is_library(frame)) break;  // frames outside of the application's own are callers, not drivers
+    for (const auto& [part, name] : kDrivers) {
+      if (has(frame.file, part)) return name;
+    }
+  }
+  return "";
+}
+
+bool waits_in(const Stack& stack, std::string_view file, std::string_view function) {
+  for (const PythonFrame& frame : stack) {
+    if (!is_library(frame)) return false;
+    const bool same_file = has(file, "/") ? has(frame.file, file) : last_component(frame.file) == file;
+    if (same_file && (function.empty() || named(frame.function, function))) return true;
+  }
+  return false;
+}
+
+}  // namespace tricorn::diagnose

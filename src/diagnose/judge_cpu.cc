@@ -1,0 +1,46 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "diagnose/rules.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+/// Part of the looks from which a state counts as lasting. Source: diagnosis.md section 5, gc.pause: 2 of 3.
+constexpr double kMostLooks = 0.6;
+
+std::string ran(const Facts& facts) {
+  return fmt::format("ran {:.1f} s", static_cast<double>(facts.evidence.running_ns) / 1e9);
+}
+
+std::string innermost_function(const Facts& facts) {
+  return facts.stack().empty() ? "" : fmt::format(" called from {}", facts.stack().front().function);
+}
+
+Verdict native(const Facts& facts) {
+  // The collector works inside C code that holds the GIL, too: its own flag tells it apart.
+  if (facts.gc_share >= kMostLooks) {
+    return verdict_of(Cause::GcPause, Confidence::Likely, ran(facts) + ", in Python's garbage collector");
+  }
+  if (facts.gil_share >= kMostLooks) {
+    return verdict_of(Cause::CpuNativeGil, Confidence::Likely,
+                      fmt::format("{} in C code that holds the GIL{}", ran(facts), innermost_function(facts)));
+  }
+  return verdict_of(Cause::CpuNativeNogil, Confidence::Likely,
+                    fmt::format("{} in C code that has let the GIL go{}", ran(facts), innermost_function(facts)));
+}
+
+}  // namespace
+
+std::optional<Verdict> judge_cpu(const Facts& facts) {
+  constexpr std::size_t kLooksMin = 2;
+  if (!facts.busy() || facts.evidence.looks.size() < kLooksMin) return std::nullopt;
+  if (!facts.last->python_readable || facts.stack().empty()) return std::nullopt;
+  if (facts.moved) {
+    return verdict_of(Cause::CpuPython, Confidence::Likely, ran(facts) + " in Python code, line by line");
+  }
+  return native(facts);
+}
+
+}  // namespace tricorn::diagnose

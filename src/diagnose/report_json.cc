@@ -1,0 +1,131 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "diagnose/report.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json or_null(std::int64_t number) { return number < 0 ? Json(nullptr) : Json(number); }
+Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+Json or_null(const std::optional<std::uint64_t>& number) { return number ? Json(*number) : Json(nullptr); }
+
+Json stack_json(const std::vector<PythonFrame>& stack) {
+  Json frames = Json::array();
+  for (const PythonFrame& frame : stack) {
+    frames.push_back({{"file", frame.file}, {"line", frame.line}, {"function", frame.function}});
+  }
+  return frames;
+}
+
+Json thread_json(const ThreadLook& thread) {
+  return {{"tid", thread.tid},
+          {"name", thread.name},
+          {"state", std::string(1, thread.state)},
+          {"wchan", or_null(thread.wchan)},
+          {"syscall", or_null(thread.syscall)},
+          {"cpu_ns", or_null(thread.cpu_ns)},
+          {"run_delay_ns", or_null(thread.run_delay_ns)},
+          {"gil", thread.has_gil ? "holds" : thread.waits_for_gil ? "waits" : "none"},
+          {"stack", stack_json(thread.stack)}};
+}
+
+Json cgroup_json(const CgroupCounters& cgroup) {
+  return {{"oom_kill", or_null(cgroup.oom_kill)},
+          {"memory_hits", or_null(cgroup.memory_hits)},
+          {"memory_limit", cgroup.memory_limit == 0 ? Json(nullptr) : Json(cgroup.memory_limit)},
+          {"throttled", or_null(cgroup.throttled)},
+          {"periods", or_null(cgroup.periods)},
+          {"pids_denied", or_null(cgroup.pids_denied)},
+          {"frozen", cgroup.frozen}};
+}
+
+/// A look without the other threads: those of the last look are in "threads".
+Json look_json(const ProcessLook& look, std::int64_t end_ns) {
+  Json json = {{"age_s", static_cast<double>(look.at_ns - end_ns) / 1e9},
+               {"took_us", look.took_ns / 1000},
+               {"rss_bytes", look.rss_bytes},
+               {"fds", or_null(look.fds)},
+               {"gil_holder", look.gil_holder},
+               {"gc", look.gc_collecting},
+               {"python", look.python_readable ? "read" : "not readable"},
+               {"bytes_out", look.bytes_out},
+               {"cgroup", cgroup_json(look.cgroup)}};
+  if (!look.threads.empty()) {
+    const ThreadLook& thread = look.threads.front();
+    json["state"] = std::string(1, thread.state);
+    json["wchan"] = or_null(thread.wchan);
+    json["syscall"] = or_null(thread.syscall);
+    json["cpu_ns"] = or_null(thread.cpu_ns);
+    json["run_delay_ns"] = or_null(thread.run_delay_ns);
+    json["line"] = thread.stack.empty() ? Json(nullptr) : Json(fmt::format("{}:{}", thread.stack[0].file, thread.stack[0].line));
+  }
+  return json;
+}
+
+Json looks_json(const std::vector<ProcessLook>& looks, std::int64_t end_ns) {
+  Json json = Json::array();
+  for (const ProcessLook& look : looks) json.push_back(look_json(look, end_ns));
+  return json;
+}
+
+Json evidence_json(const Evidence& evidence) {
+  const auto& last = evidence.looks.empty() ? evidence.samples : evidence.looks;
+  const std::int64_t end_ns = last.empty() ? 0 : last.back().at_ns;
+  Json json = {{"looks", looks_json(evidence.looks, end_ns)},
+               {"samples", looks_json(evidence.samples, end_ns)},
+               {"busy_threads", evidence.busy_threads},
+               {"queued", evidence.queued},
+               {"load", evidence.load < 0 ? Json(nullptr) : Json(evidence.load)}};
+  if (evidence.death) {
+    json["wait_status"] = evidence.death->wait_status;
+    json["oom_kill"] = {or_null(evidence.death->before.oom_kill), or_null(evidence.death->after.oom_kill)};
+  }
+  return json;
+}
+
+Json threads_json(const Evidence& evidence) {
+  Json threads = Json::array();
+  if (evidence.looks.empty()) return threads;
+  for (const ThreadLook& thread : evidence.looks.back().threads) threads.push_back(thread_json(thread));
+  return threads;
+}
+
+/// RFC 3339 in UTC, as the report must mean the same in every time zone.
+std::string time_text(std::time_t wall) {
+  std::tm utc{};
+  ::gmtime_r(&wall, &utc);
+  char text[32];
+  const std::size_t bytes = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return std::string(text, bytes);
+}
+
+}  // namespace
+
+std::string report_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref, std::time_t wall) {
+  const Json report = {{"version", kReportVersion},
+                       {"time", time_text(wall)},
+                       {"class", std::string(name_of(verdict.cause))},
+                       {"confidence", std::string(name_of(verdict.confidence))},
+                       {"ref", std::string(ref)},
+                       {"pid", evidence.pid},
+                       {"request", or_null(printable(evidence.request))},
+                       {"seconds", static_cast<double>(evidence.running_ns / 1'000'000) / 1000},
+                       {"because", verdict.because},
+                       {"place", or_null(verdict.place)},
+                       {"function", or_null(verdict.function)},
+                       {"innermost", or_null(verdict.innermost)},
+                       {"peer", or_null(verdict.peer)},
+                       {"client", or_null(evidence.client)},
+                       {"not", verdict.not_causes},
+                       {"stack", stack_json(last_stack(evidence))},
+                       {"threads", threads_json(evidence)},
+                       {"evidence", evidence_json(evidence)}};
+  // Names from outside may be no UTF-8; they must not cost the report.
+  return report.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace tricorn::diagnose

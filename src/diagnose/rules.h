@@ -1,0 +1,30 @@
+// The rules behind decide(), in four groups asked in this order. Each returns the verdict of the first
+// of its rules that holds, or nothing. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "diagnose/evidence.h"
+#include "diagnose/facts.h"
+#include "diagnose/verdict.h"
+
+namespace tricorn::diagnose {
+
+/// How a dead worker died. Always finds something: a wait status is a fact.
+[[nodiscard]] Verdict judge_death(const Evidence& evidence);
+/// Stopped, throttled, starved, thrashing, out of descriptors or processes.
+[[nodiscard]] std::optional<Verdict> judge_resources(const Facts& facts);
+/// The client holds the request up, or the request was getting on.
+[[nodiscard]] std::optional<Verdict> judge_client(const Facts& facts);
+/// What a sleeping thread waits for.
+[[nodiscard]] std::optional<Verdict> judge_wait(const Facts& facts);
+/// What a busy thread computes.
+[[nodiscard]] std::optional<Verdict> judge_cpu(const Facts& facts);
+
+/// A verdict with its three first fields.
+[[nodiscard]] Verdict verdict_of(Cause cause, Confidence confidence, std::string because);
+/// "127.0.0.1:5432 (PostgreSQL)".
+[[nodiscard]] std::string peer_text(const Peer& peer);
+
+}  // namespace tricorn::diagnose
