@@ -31,10 +31,11 @@ class Baton {
   /// How many times it was lent: stands still while one call lasts.
   [[nodiscard]] std::uint64_t loans() const { return loans_.load(std::memory_order_relaxed); }
 
-  /// The holder offers it to anyone. Releases what it wrote to the loop.
+  /// The holder offers it to anyone. Releases what it wrote to the loop. Sequentially consistent, so that
+  /// who lends and then looks whether somebody dozes cannot miss one who dozes and then looks for a loan.
   void lend(Id who) {
     loans_.store(loans_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    word_.store(lent(who), std::memory_order_release);
+    word_.exchange(lent(who), std::memory_order_seq_cst);
   }
   /// The lender wants it back. @return false: somebody stole it, the loop is theirs now.
   [[nodiscard]] bool take_back(Id who) {

@@ -1,0 +1,65 @@
+// Calls a WSGI application for one request: PEP 3333 from the server's side.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "gateway/wsgi/body.h"
+#include "gateway/wsgi/environ.h"
+#include "gateway/wsgi/response.h"
+#include "gateway/wsgi/sink.h"
+#include "pyapi/ref.h"
+
+namespace tricorn::gateway::wsgi {
+
+/// Makes all types of this folder known to Python. Once a process. @return false with an exception set
+[[nodiscard]] bool ready(const pyapi::Gil& gil);
+
+/// One request to be served.
+struct Call {
+  EnvironRequest request;       ///< without `input`, which serve() makes
+  Environ* environ = nullptr;   ///< of the listener the request came through
+  Body* body = nullptr;
+  Sink* sink = nullptr;
+  bool may_keep_alive = true;   ///< the server's side of it
+};
+
+/// Told what went wrong in the application: first a line, then Python's traceback (may be empty).
+using ReportError = std::function<void(std::string_view line, std::string_view traceback)>;
+
+/// Hooks of the configuration file that run around each request; null: none.
+struct RequestHooks {
+  PyObject* worker = nullptr;        ///< borrowed, first argument
+  PyObject* pre_request = nullptr;   ///< (worker, req), borrowed
+  PyObject* post_request = nullptr;  ///< (worker, req, environ, resp), borrowed
+};
+
+/// A loaded application. Used by all app threads under the GIL.
+class Application {
+ public:
+  /// @param callable  the WSGI callable, borrowed for the process's life
+  Application(PyObject* callable, RequestHooks hooks, ReportError report)
+      : callable_(callable), hooks_(hooks), report_(std::move(report)) {}
+
+  /// Serves one request to its end; whatever the application does costs this request at most.
+  /// @param response  this thread's, reset here; afterwards it tells status, size and whether to keep alive
+  void serve(const Call& call, Response& response, const pyapi::Gil& gil);
+
+ private:
+  bool run(const Call& call, Response& response, PyObject* environ, const pyapi::Gil& gil);
+  bool send_all(PyObject* iterable, Response& response, const pyapi::Gil& gil);
+  bool send_known(PyObject* parts, Response& response, const pyapi::Gil& gil);
+  bool send_iterated(PyObject* iterable, Response& response, const pyapi::Gil& gil);
+  void close(PyObject* iterable, const http::RequestHead& head, const pyapi::Gil& gil);
+  bool call_hook(PyObject* hook, const Call& call, PyObject* environ, const Response* response);
+  void refuse(EnvironStatus status, const Call& call, Response& response, const pyapi::Gil& gil);
+  void report_exception(const http::RequestHead& head, bool response_begun);
+
+  PyObject* callable_;
+  RequestHooks hooks_;
+  ReportError report_;
+};
+
+}  // namespace tricorn::gateway::wsgi

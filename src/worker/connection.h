@@ -1,0 +1,47 @@
+// One client connection.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cstdint>
+
+#include "heartbeat/recorder.h"
+#include "net/deadlines.h"
+
+namespace tricorn::worker {
+
+class Exchange;
+
+/// Where a connection is.
+///
+///   Idle --bytes--> Reading --whole request--> Ready --thread--> Running --answered--> Idle | Reading | Ready
+///                      |                                            |
+///                      +--refused--> Flushing <--client is slow-----+
+///                                       +--all sent--> Idle | Lingering --> (closed)
+enum class State : std::uint8_t {
+  Closed,
+  Idle,       ///< between requests
+  Reading,    ///< part of a request is here
+  Ready,      ///< a whole request waits for an app thread
+  Running,    ///< an app thread has it: nobody else touches the connection
+  Flushing,   ///< the application is done, the client still takes its bytes
+  Lingering,  ///< we have ended the response and wait for the client to close, so that it reads it
+};
+
+struct Connection {
+  net::Deadline deadline;  ///< first member: the loop finds the connection by it
+  int fd = -1;
+  std::uint32_t generation = 0;  ///< counts the uses of this object, so that a stale event is known
+  State state = State::Closed;
+  bool readable = false;  ///< an edge arrived while the application ran: read before waiting for one
+  bool hung_up = false;   ///< the client closed its side or reset
+  std::uint8_t listener = 0;
+  std::uint32_t served = 0;
+  heartbeat::Client client;
+  PyObject* remote_addr = nullptr;  ///< str, made at the first request; owned
+  PyObject* remote_port = nullptr;
+  Exchange* exchange = nullptr;     ///< null while Idle
+};
+
+}  // namespace tricorn::worker

@@ -1,0 +1,189 @@
+#include "worker/crew.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "worker/fatal_signals.h"
+
+namespace tricorn::worker {
+namespace {
+
+// A call that still lasts at the second tick after it began loses the loop: 5 to 10 ms.
+// Source: docs/decisions/0002, measured with bench cases hello and mixed.
+constexpr int kTickMs = 5;
+// Ticks without a call after which the sentinel sleeps until there is one.
+constexpr int kQuietTicks = 20;
+// A call is slow from here on, and makes the next ones be treated as slow too.
+constexpr std::int64_t kSlowNs = 2'000'000;
+constexpr int kSlowMemory = 16;
+
+}  // namespace
+
+Crew::Crew(Loop& loop, const heartbeat::Page& page, std::uint32_t threads, RunRequest run_request)
+    : loop_(loop), page_(page), run_request_(std::move(run_request)), baton_(1) {
+  for (std::uint32_t i = 0; i < threads; ++i) {
+    members_.push_back(std::make_unique<Member>());
+    members_.back()->id = i + 1;
+  }
+}
+
+void Crew::work(std::uint32_t index) {
+  Member& me = *members_[index];
+  heartbeat::Slot& slot = page_.slot(index);
+  use_alternate_stack();
+  slot.tstate.store(reinterpret_cast<std::uint64_t>(PyThreadState_Get()), std::memory_order_relaxed);
+  slot.tid.store(static_cast<std::int32_t>(::syscall(SYS_gettid)), std::memory_order_release);
+  GilSwitch gil;
+  bool leading = baton_.held_by(me.id);
+  while (!stopped()) leading = leading ? lead(index, gil) : rest(me, gil);
+  gil.acquire();
+}
+
+// One step of the leader. @return whether it still leads
+bool Crew::lead(std::uint32_t index, GilSwitch& gil) {
+  if (Exchange* exchange = loop_.next_ready(); exchange != nullptr) return run_leading(index, *exchange, gil);
+  drop_garbage(gil);
+  if (loop_.finished()) {
+    stop();
+    return true;
+  }
+  gil.release();
+  loop_.wait(-1);
+  return true;
+}
+
+bool Crew::run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil) {
+  Member& me = *members_[index];
+  if (slow_.load(std::memory_order_relaxed) > 0) {
+    if (Member* next = take_resting(); next != nullptr) {
+      hand_to(*next);
+      run(index, exchange, gil);
+      loop_.post(exchange);
+      return false;
+    }
+  }
+  baton_.lend(me.id);
+  ring_if_dozing();
+  run(index, exchange, gil);
+  if (!baton_.take_back(me.id)) {
+    loop_.post(exchange);
+    return false;
+  }
+  loop_.finish(exchange);
+  return true;
+}
+
+// Waiting for the GIL is part of the call: it may last as well.
+void Crew::run(std::uint32_t index, Exchange& exchange, GilSwitch& gil) {
+  const pyapi::Gil held = gil.acquire();
+  const std::int64_t began = base::monotonic_ns();
+  run_request_(index, exchange, held);
+  if (base::monotonic_ns() - began >= kSlowNs) {
+    slow_.store(kSlowMemory, std::memory_order_relaxed);
+  } else if (const int slow = slow_.load(std::memory_order_relaxed); slow > 0) {
+    slow_.store(slow - 1, std::memory_order_relaxed);
+  }
+}
+
+// Sleeps until the baton comes. @return whether it came (else: time to stop)
+bool Crew::rest(Member& member, GilSwitch& gil) {
+  {
+    const std::lock_guard lock(mutex_);
+    member.resting = true;
+    resting_.push_back(&member);
+    resting_count_.store(static_cast<std::uint32_t>(resting_.size()), std::memory_order_relaxed);
+  }
+  const net::Baton::Id lender = baton_.lender();
+  if (baton_.held_by(kSentinel)) {
+    doorbell_.raise();  // it looks for resting threads when rung
+  } else if (lender != 0 && slow_.load(std::memory_order_relaxed) > 0 && baton_.try_steal(lender, member.id)) {
+    const std::lock_guard lock(mutex_);
+    std::erase(resting_, &member);
+    member.resting = false;
+    resting_count_.store(static_cast<std::uint32_t>(resting_.size()), std::memory_order_relaxed);
+    return true;
+  }
+  gil.release();
+  while (!stopped()) {
+    member.parker.park();
+    if (baton_.held_by(member.id)) return true;
+  }
+  return false;
+}
+
+void Crew::drop_garbage(GilSwitch& gil) {
+  std::vector<PyObject*>& garbage = loop_.garbage();
+  if (garbage.empty()) return;
+  gil.acquire();
+  std::vector<PyObject*> mine;
+  mine.swap(garbage);  // a destructor may run Python, which may let another thread lead
+  for (PyObject* object : mine) Py_DECREF(object);
+}
+
+Crew::Member* Crew::take_resting() {
+  if (resting_count_.load(std::memory_order_relaxed) == 0) return nullptr;
+  const std::lock_guard lock(mutex_);
+  if (resting_.empty()) return nullptr;
+  Member* member = resting_.back();  // the one that rested last: its stack is warm
+  resting_.pop_back();
+  member->resting = false;
+  resting_count_.store(static_cast<std::uint32_t>(resting_.size()), std::memory_order_relaxed);
+  return member;
+}
+
+void Crew::hand_to(Member& member) {
+  baton_.give(member.id);
+  member.parker.unpark();
+}
+
+void Crew::stop() {
+  stop_.store(true, std::memory_order_release);
+  for (const auto& member : members_) member->parker.unpark();
+  doorbell_.raise();
+}
+
+// ---- the sentinel ----------------------------------------------------------------------------------
+
+void Crew::ring_if_dozing() {
+  // lend() is sequentially consistent, so either we see it doze or it sees the loan.
+  if (dozing_.load() && dozing_.exchange(false)) doorbell_.raise();
+}
+
+int Crew::attend() { return attending_ ? attend_loop() : watch_loan(); }
+
+int Crew::watch_loan() {
+  const net::Baton::Id lender = baton_.lender();
+  const std::uint64_t loans = baton_.loans();
+  const bool lasts = lender != 0 && loans == loans_seen_;
+  loans_seen_ = loans;
+  if (lasts && baton_.try_steal(lender, kSentinel)) {
+    attending_ = true;
+    return attend_loop();
+  }
+  quiet_ticks_ = lender == 0 ? quiet_ticks_ + 1 : 0;
+  if (quiet_ticks_ < kQuietTicks) return kTickMs;
+  dozing_.store(true);
+  if (baton_.lender() == 0) return -1;
+  dozing_.store(false);
+  return kTickMs;
+}
+
+int Crew::attend_loop() {
+  if (Member* member = take_resting(); member != nullptr) {
+    loop_.set_accepting(true);
+    attending_ = false;
+    hand_to(*member);
+    return kTickMs;
+  }
+  loop_.set_accepting(false);
+  loop_.turn();
+  loop_.wait(0);
+  loop_.turn();
+  return loop_.timeout_ms();
+}
+
+}  // namespace tricorn::worker

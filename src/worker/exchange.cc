@@ -1,0 +1,413 @@
+#include "worker/exchange.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "worker/connection.h"
+
+namespace tricorn::worker {
+
+using gateway::wsgi::BodyStatus;
+using pyapi::Gil;
+using pyapi::GilReleased;
+
+namespace {
+
+// Pieces of one response handed to one sendmsg.
+constexpr std::size_t kPiecesMax = 16;
+// Bodies up to this size are copied rather than referenced when they must wait.
+constexpr std::size_t kCopyBytesMax = 2048;
+
+bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+}  // namespace
+
+Exchange::Exchange(const http::Limits& limits, const ClientTimeouts& timeouts)
+    : timeouts_(timeouts),
+      head_bytes_max_(limits.head_max() + kReceiveBytes),
+      buffer_(std::make_unique_for_overwrite<char[]>(kReceiveBytes)),
+      parser_(limits),
+      decoder_(limits) {}
+
+void Exchange::attach(Connection& connection) {
+  connection_ = &connection;
+  begin_ = end_ = 0;
+  next_request();
+}
+
+// ---- intake ----------------------------------------------------------------------------------------
+
+std::ptrdiff_t Exchange::receive_into(char* into, std::size_t bytes_max) const {
+  ssize_t got;
+  do {
+    got = ::recv(connection_->fd, into, bytes_max, MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  return got;
+}
+
+// Space behind end_; false when the head is longer than any head may be.
+bool Exchange::make_room() {
+  if (end_ < capacity_) return true;
+  if (begin_ > 0 && stage_ == Stage::Head) {
+    std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+    return true;
+  }
+  if (capacity_ >= head_bytes_max_) return false;
+  auto larger = std::make_unique_for_overwrite<char[]>(capacity_ * 2);
+  std::memcpy(larger.get(), buffer_.get(), end_);
+  buffer_ = std::move(larger);
+  capacity_ *= 2;
+  return true;
+}
+
+Intake Exchange::receive() {
+  if (stage_ == Stage::Buffering && on_wire_ > 0 && next_ == 0) {  // straight into the body's own buffer
+    const std::size_t before = ahead_.size();
+    const std::size_t wanted = std::min<std::uint64_t>(on_wire_, kBodyAheadBytes - before);
+    ahead_.resize(before + wanted);
+    const std::ptrdiff_t got = receive_into(ahead_.data() + before, wanted);
+    ahead_.resize(before + static_cast<std::size_t>(std::max<std::ptrdiff_t>(got, 0)));
+    if (got < 0) return would_block(errno) ? Intake::Nothing : Intake::Closed;
+    if (got == 0) return Intake::Closed;
+    on_wire_ -= static_cast<std::uint64_t>(got);
+    connection_->readable = static_cast<std::size_t>(got) == wanted;
+    return after_body_bytes();
+  }
+  if (!make_room()) return Intake::Refused;
+  const std::size_t space = capacity_ - end_;
+  const std::ptrdiff_t got = receive_into(buffer_.get() + end_, space);
+  if (got < 0) return would_block(errno) ? Intake::Nothing : Intake::Closed;
+  if (got == 0) return Intake::Closed;
+  end_ += static_cast<std::size_t>(got);
+  // A short read means the socket is drained: no further read until the next edge. Source: epoll(7).
+  connection_->readable = static_cast<std::size_t>(got) == space;
+  return parse();
+}
+
+Intake Exchange::parse() {
+  if (stage_ == Stage::Complete) return Intake::Ready;
+  if (stage_ == Stage::Buffering) return after_body_bytes();
+  if (begin_ == end_) return Intake::More;
+  switch (parser_.feed({buffer_.get() + begin_, end_ - begin_})) {
+    case http::h1::HeadParser::Status::NeedMore:
+      return Intake::More;
+    case http::h1::HeadParser::Status::Error:
+      return Intake::Refused;
+    case http::h1::HeadParser::Status::Done:
+      return after_head();
+  }
+  return Intake::Refused;
+}
+
+Intake Exchange::after_head() {
+  const http::RequestHead& request = head();
+  const std::size_t body_at = begin_ + request.head_bytes;
+  stage_ = Stage::Buffering;
+  close_after = request.must_close;
+  continue_owed_ = request.expect_continue && end_ == body_at;
+  if (request.chunked) {
+    next_ = body_at;
+    chunks_left_ = true;
+    return after_body_bytes();
+  }
+  const std::size_t here = std::min<std::uint64_t>(end_ - body_at, request.content_length);
+  on_wire_ = request.content_length - here;
+  if (on_wire_ <= capacity_ - end_) {  // the rest fits behind the head: no copy
+    body_view_ = {buffer_.get() + body_at, here};
+    next_ = body_at + here;
+  } else {
+    ahead_.assign(buffer_.get() + body_at, here);
+    next_ = 0;
+    end_ = body_at;
+  }
+  return after_body_bytes();
+}
+
+// The whole body, or as much of it as is read ahead, makes the request ready.
+Intake Exchange::after_body_bytes() {
+  if (chunks_left_) return decode_ahead();
+  if (next_ != 0 && on_wire_ > 0) {  // body grows inside buffer_
+    const std::size_t here = std::min<std::uint64_t>(end_ - next_, on_wire_);
+    body_view_ = {body_view_.data(), body_view_.size() + here};
+    next_ += here;
+    on_wire_ -= here;
+  }
+  if (next_ == 0) body_view_ = ahead_;
+  if (on_wire_ > 0 && (next_ != 0 || ahead_.size() < kBodyAheadBytes)) return Intake::More;
+  stage_ = Stage::Complete;
+  return Intake::Ready;
+}
+
+Intake Exchange::decode_ahead() {
+  while (next_ < end_ && ahead_.size() < kBodyAheadBytes) {
+    const auto step = decoder_.feed({buffer_.get() + next_, end_ - next_});
+    ahead_.append(step.data);
+    next_ += step.consumed;
+    if (step.status == http::h1::ChunkedDecoder::Status::Done) {
+      chunks_left_ = false;
+      break;
+    }
+    if (step.status == http::h1::ChunkedDecoder::Status::Error) {
+      malformed_ = true;
+      chunks_left_ = false;
+      break;
+    }
+  }
+  if (chunks_left_ && next_ == end_) {  // all decoded: read the next bytes where these were
+    next_ = end_ = begin_ + head().head_bytes;
+  }
+  body_view_ = ahead_;
+  if (chunks_left_ && ahead_.size() < kBodyAheadBytes) return Intake::More;
+  stage_ = Stage::Complete;
+  return Intake::Ready;
+}
+
+bool Exchange::take_continue() { return std::exchange(continue_owed_, false); }
+
+bool Exchange::body_taken() const { return on_wire_ == 0 && !chunks_left_ && !malformed_; }
+
+void Exchange::next_request() {
+  if (stage_ != Stage::Head) begin_ = next_ == 0 ? end_ : next_;
+  if (begin_ == end_) begin_ = end_ = 0;
+  next_ = 0;
+  if (reuse_) {
+    parser_.reset();
+    decoder_.reset();
+  }
+  reuse_ = true;
+  stage_ = Stage::Head;
+  malformed_ = false;
+  ahead_.clear();
+  body_view_ = {};
+  on_wire_ = 0;
+  chunks_left_ = false;
+  continue_owed_ = false;
+  close_after = false;
+  failed = false;
+}
+
+// ---- body ------------------------------------------------------------------------------------------
+
+std::int64_t Exchange::remaining() const {
+  if (chunks_left_ || malformed_) return -1;
+  return static_cast<std::int64_t>(body_view_.size() + on_wire_);
+}
+
+BodyStatus Exchange::read(char* into, std::size_t bytes_max, std::size_t& got, const Gil& gil) {
+  if (bytes_max == 0) return BodyStatus::End;
+  if (!body_view_.empty()) {
+    got = std::min(bytes_max, body_view_.size());
+    std::memcpy(into, body_view_.data(), got);
+    body_view_.remove_prefix(got);
+    return BodyStatus::Data;
+  }
+  if (malformed_) return BodyStatus::Malformed;
+  if (on_wire_ == 0 && !chunks_left_) return BodyStatus::End;
+  heartbeat::note_phase(*slot_, heartbeat::Phase::ReadingBody, base::monotonic_ns());
+  const BodyStatus status = chunks_left_ ? stream_chunked(into, bytes_max, got, gil) : stream(into, bytes_max, got, gil);
+  slot_->bytes_in.store(slot_->bytes_in.load(std::memory_order_relaxed) + got, std::memory_order_relaxed);
+  heartbeat::note_phase(*slot_, heartbeat::Phase::Application, base::monotonic_ns());
+  if (status != BodyStatus::Data && status != BodyStatus::End) close_after = true;
+  return status;
+}
+
+bool Exchange::wait_for_client(short events, int timeout_ms, const Gil& gil) const {
+  const GilReleased released(gil);
+  pollfd ready{connection_->fd, events, 0};
+  int count;
+  do {
+    count = ::poll(&ready, 1, timeout_ms > 0 ? timeout_ms : -1);
+  } while (count < 0 && errno == EINTR);
+  return count > 0;
+}
+
+BodyStatus Exchange::stream(char* into, std::size_t bytes_max, std::size_t& got, const Gil& gil) {
+  for (;;) {
+    const std::ptrdiff_t taken = receive_into(into, std::min<std::uint64_t>(bytes_max, on_wire_));
+    if (taken > 0) {
+      got = static_cast<std::size_t>(taken);
+      on_wire_ -= got;
+      return BodyStatus::Data;
+    }
+    if (taken == 0 || !would_block(errno)) return BodyStatus::Truncated;
+    if (!wait_for_client(POLLIN, timeouts_.body_ms, gil)) return BodyStatus::TimedOut;
+  }
+}
+
+BodyStatus Exchange::stream_chunked(char* into, std::size_t bytes_max, std::size_t& got, const Gil& gil) {
+  for (;;) {
+    ahead_.clear();
+    if (next_ < end_) {
+      decode_ahead();
+      if (!body_view_.empty()) {
+        got = std::min(bytes_max, body_view_.size());
+        std::memcpy(into, body_view_.data(), got);
+        body_view_.remove_prefix(got);
+        return BodyStatus::Data;
+      }
+      if (malformed_) return BodyStatus::Malformed;
+      if (!chunks_left_) return BodyStatus::End;
+    }
+    if (next_ == end_) next_ = end_ = begin_ + head().head_bytes;
+    const std::ptrdiff_t taken = receive_into(buffer_.get() + end_, capacity_ - end_);
+    if (taken > 0) {
+      end_ += static_cast<std::size_t>(taken);
+    } else if (taken == 0 || !would_block(errno)) {
+      return BodyStatus::Truncated;
+    } else if (!wait_for_client(POLLIN, timeouts_.body_ms, gil)) {
+      return BodyStatus::TimedOut;
+    }
+  }
+}
+
+// ---- response --------------------------------------------------------------------------------------
+
+bool Exchange::begin() { return heartbeat::claim_answer(*slot_); }
+
+void Exchange::append_own(std::string_view bytes) { keep(bytes, nullptr); }
+
+// Adds bytes behind what already waits. Without an owner, or when they are few, they are copied.
+void Exchange::keep(std::string_view bytes, PyObject* owner) {
+  if (bytes.empty()) return;
+  if (owner == nullptr || bytes.size() <= kCopyBytesMax) {
+    own_.push_back(std::make_unique<std::string>(bytes));
+    segments_.push_back({nullptr, own_.back()->data(), bytes.size()});
+  } else {
+    Py_INCREF(owner);
+    segments_.push_back({owner, bytes.data(), bytes.size()});
+  }
+  unsent_bytes_ += bytes.size();
+}
+
+bool Exchange::send(std::string_view head, PyObject* owner, std::string_view body, std::string_view tail, bool last,
+                    const Gil& gil) {
+  const std::size_t total = head.size() + body.size() + tail.size();
+  std::size_t taken = 0;
+  if (!has_unsent()) {
+    std::array<iovec, 3> pieces{{{const_cast<char*>(head.data()), head.size()},
+                                 {const_cast<char*>(body.data()), body.size()},
+                                 {const_cast<char*>(tail.data()), tail.size()}}};
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = tail.empty() ? 2 : 3;
+    const ssize_t sent_now = ::sendmsg(connection_->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent_now < 0 && !would_block(errno) && errno != EINTR) return false;
+    taken = static_cast<std::size_t>(std::max<ssize_t>(sent_now, 0));
+    if (taken == total) return true;
+  }
+  for (const auto& [bytes, holder] : {std::pair{head, static_cast<PyObject*>(nullptr)}, {body, owner},
+                                      {tail, static_cast<PyObject*>(nullptr)}}) {
+    const std::size_t skipped = std::min(taken, bytes.size());
+    taken -= skipped;
+    keep(bytes.substr(skipped), holder);
+  }
+  return last || drain_below_limit(gil);
+}
+
+bool Exchange::drain_below_limit(const Gil& gil) {
+  while (unsent_bytes_ > kUnsentBytesMax) {
+    heartbeat::note_phase(*slot_, heartbeat::Phase::Writing, base::monotonic_ns());
+    if (!wait_for_client(POLLOUT, timeouts_.write_ms, gil)) return false;
+    if (flush() == Flush::Failed) return false;
+  }
+  heartbeat::note_phase(*slot_, heartbeat::Phase::Application, base::monotonic_ns());
+  return true;
+}
+
+bool Exchange::send_file(std::string_view head, const gateway::wsgi::SendableFile& file, const Gil& /*gil*/) {
+  file_.reset(::fcntl(file.fd, F_DUPFD_CLOEXEC, 0));  // the application may close its own
+  if (!file_.valid()) return false;
+  file_offset_ = file.offset;
+  file_bytes_ = file.bytes;
+  keep(head, nullptr);
+  return flush() != Flush::Failed;
+}
+
+// ---- flushing --------------------------------------------------------------------------------------
+
+void Exchange::sent(std::size_t bytes) {
+  unsent_bytes_ -= bytes;
+  while (bytes > 0) {
+    Segment& segment = segments_[segment_at_];
+    const std::size_t part = std::min(bytes, segment.bytes);
+    segment.data += part;
+    segment.bytes -= part;
+    bytes -= part;
+    if (segment.bytes > 0) return;
+    if (segment.owner != nullptr) garbage_.push_back(segment.owner);
+    ++segment_at_;
+  }
+}
+
+Exchange::Flush Exchange::flush_segments() {
+  while (unsent_bytes_ > 0) {
+    std::array<iovec, kPiecesMax> pieces;
+    std::size_t count = 0;
+    for (std::size_t at = segment_at_; at < segments_.size() && count < kPiecesMax; ++at) {
+      pieces[count++] = {const_cast<char*>(segments_[at].data), segments_[at].bytes};
+    }
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = count;
+    const ssize_t now = ::sendmsg(connection_->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (file_.valid() ? MSG_MORE : 0));
+    if (now < 0) {
+      if (errno == EINTR) continue;
+      return would_block(errno) ? Flush::Blocked : Flush::Failed;
+    }
+    sent(static_cast<std::size_t>(now));
+  }
+  segments_.clear();
+  segment_at_ = 0;
+  own_.clear();
+  return Flush::Done;
+}
+
+Exchange::Flush Exchange::flush_file() {
+  while (file_bytes_ > 0) {
+    const ssize_t now = ::sendfile(connection_->fd, file_.get(), &file_offset_, static_cast<std::size_t>(file_bytes_));
+    if (now < 0 && errno == EINTR) continue;
+    if (now < 0 && would_block(errno)) return Flush::Blocked;
+    if (now <= 0) return Flush::Failed;  // 0: the file was cut short, so the promised length can't be kept
+    file_bytes_ -= now;
+  }
+  file_.reset();
+  return Flush::Done;
+}
+
+Exchange::Flush Exchange::flush() {
+  const Flush segments = flush_segments();
+  if (segments != Flush::Done || !file_.valid()) return segments;
+  return flush_file();
+}
+
+void Exchange::take_garbage(std::vector<PyObject*>& into) {
+  into.insert(into.end(), garbage_.begin(), garbage_.end());
+  garbage_.clear();
+}
+
+void Exchange::drop_unsent() {
+  for (; segment_at_ < segments_.size(); ++segment_at_) {
+    if (segments_[segment_at_].owner != nullptr) garbage_.push_back(segments_[segment_at_].owner);
+  }
+  segments_.clear();
+  segment_at_ = 0;
+  own_.clear();
+  unsent_bytes_ = 0;
+  file_.reset();
+  file_bytes_ = 0;
+}
+
+}  // namespace tricorn::worker

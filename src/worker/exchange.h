@@ -1,0 +1,149 @@
+// One request and its response while they are in progress. A connection that idles has none.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "gateway/wsgi/body.h"
+#include "gateway/wsgi/sink.h"
+#include "heartbeat/recorder.h"
+#include "http/h1/chunked.h"
+#include "http/h1/parser.h"
+
+namespace tricorn::worker {
+
+struct Connection;
+
+/// Times a client may keep us waiting, in milliseconds; 0 or less means for ever.
+struct ClientTimeouts {
+  int body_ms = 30'000;
+  int write_ms = 30'000;
+};
+
+/// Bytes of a body that are read before the application is called; the rest is streamed to it.
+inline constexpr std::size_t kBodyAheadBytes = 64 * 1024;
+/// Bytes of a response that may wait for the client before the application's thread waits too.
+inline constexpr std::size_t kUnsentBytesMax = 256 * 1024;
+/// First size of the receive buffer; a head that needs more makes it grow to http::Limits.
+inline constexpr std::size_t kReceiveBytes = 16 * 1024;
+
+/// What a read from the client brought.
+enum class Intake { More, Ready, Closed, Refused, Nothing };
+
+/// Reads one request, is the Body and the Sink of its application call, flushes its response.
+/// At any time one thread uses it: the baton's holder, or the app thread that runs it.
+class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
+ public:
+  Exchange(const http::Limits& limits, const ClientTimeouts& timeouts);
+
+  /// Starts over for `connection`; keeps buffers.
+  void attach(Connection& connection);
+  [[nodiscard]] Connection& connection() const { return *connection_; }
+
+  // ---- intake (no GIL needed) ----
+  /// Reads what the socket has and goes on parsing.
+  Intake receive();
+  /// Parses what was read already (pipelined requests).
+  Intake parse();
+  [[nodiscard]] const http::RequestHead& head() const { return parser_.head(); }
+  [[nodiscard]] const http::Refusal& refusal() const { return parser_.refusal(); }
+  /// True once a byte of the next request was read.
+  [[nodiscard]] bool has_input() const { return end_ > begin_; }
+  [[nodiscard]] bool head_done() const { return stage_ != Stage::Head; }
+  /// True once for a request whose client waits for "100 Continue". RFC 9110 section 10.1.1.
+  [[nodiscard]] bool take_continue();
+  /// True when nothing of this request's body is left on the wire.
+  [[nodiscard]] bool body_taken() const;
+  /// Moves on to what follows this request in the buffer.
+  void next_request();
+
+  // ---- the application's side ----
+  /// @param slot  of the thread that runs the request
+  void run_on(heartbeat::Slot& slot) { slot_ = &slot; }
+  gateway::wsgi::BodyStatus read(char* into, std::size_t bytes_max, std::size_t& got, const pyapi::Gil& gil) override;
+  [[nodiscard]] std::int64_t remaining() const override;
+  [[nodiscard]] bool begin() override;
+  [[nodiscard]] bool send(std::string_view head, PyObject* owner, std::string_view body, std::string_view tail,
+                          bool last, const pyapi::Gil& gil) override;
+  [[nodiscard]] bool send_file(std::string_view head, const gateway::wsgi::SendableFile& file,
+                               const pyapi::Gil& gil) override;
+
+  // ---- flushing (no GIL needed) ----
+  enum class Flush { Done, Blocked, Failed };
+  /// Sends what is kept, as far as the client takes it.
+  Flush flush();
+  [[nodiscard]] bool has_unsent() const { return unsent_bytes_ > 0 || file_.valid(); }
+  /// Queues bytes of our own (an error page, 100 Continue) behind what is kept.
+  void append_own(std::string_view bytes);
+  /// Objects whose bytes were sent; the caller drops the references when it has the GIL.
+  void take_garbage(std::vector<PyObject*>& into);
+  /// Forgets what is kept; its objects become garbage.
+  void drop_unsent();
+
+  bool close_after = false;  ///< the connection ends with this response
+  bool failed = false;       ///< the client is gone or the response is broken: just close
+
+ private:
+  enum class Stage { Head, Buffering, Complete };
+
+  struct Segment {  // bytes that wait for the client; owner null: they lie in own_
+    PyObject* owner;
+    const char* data;
+    std::size_t bytes;
+  };
+
+  Intake after_head();
+  Intake after_body_bytes();
+  Intake decode_ahead();
+  bool make_room();
+  std::ptrdiff_t receive_into(char* into, std::size_t bytes_max) const;
+  bool wait_for_client(short events, int timeout_ms, const pyapi::Gil& gil) const;
+  gateway::wsgi::BodyStatus stream(char* into, std::size_t bytes_max, std::size_t& got, const pyapi::Gil& gil);
+  gateway::wsgi::BodyStatus stream_chunked(char* into, std::size_t bytes_max, std::size_t& got, const pyapi::Gil& gil);
+  void keep(std::string_view bytes, PyObject* owner);
+  bool drain_below_limit(const pyapi::Gil& gil);
+  Flush flush_segments();
+  Flush flush_file();
+  void sent(std::size_t bytes);
+
+  Connection* connection_ = nullptr;
+  heartbeat::Slot* slot_ = nullptr;
+  ClientTimeouts timeouts_;
+  std::size_t head_bytes_max_;
+
+  // received bytes: [begin_, end_) are not consumed; the head's views point into them
+  std::unique_ptr<char[]> buffer_;
+  std::size_t capacity_ = kReceiveBytes;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  std::size_t next_ = 0;  // where the next request begins, once the head is done
+
+  http::h1::HeadParser parser_;
+  http::h1::ChunkedDecoder decoder_;
+  Stage stage_ = Stage::Head;
+  bool malformed_ = false;
+  bool reuse_ = false;
+
+  // body: what was read ahead (a view into buffer_ or ahead_), then what is still on the wire
+  std::string ahead_;
+  std::string_view body_view_;
+  std::uint64_t on_wire_ = 0;  // bytes of a body with Content-Length
+  bool chunks_left_ = false;
+  bool continue_owed_ = false;
+
+  // response bytes the client has not taken
+  std::vector<Segment> segments_;
+  std::size_t segment_at_ = 0;
+  std::vector<std::unique_ptr<std::string>> own_;
+  std::vector<PyObject*> garbage_;
+  std::size_t unsent_bytes_ = 0;
+  base::UniqueFd file_;
+  off_t file_offset_ = 0;
+  off_t file_bytes_ = 0;
+};
+
+}  // namespace tricorn::worker

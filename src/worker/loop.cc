@@ -1,0 +1,523 @@
+#include "worker/loop.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "http/h1/writer.h"
+
+namespace tricorn::worker {
+namespace {
+
+using heartbeat::Hold;
+
+// Tokens of epoll: a connection is (generation << 32 | fd), everything else has this upper half.
+constexpr std::uint64_t kOwnToken = 0xFFFF'FFFF'0000'0000;
+constexpr std::uint64_t kWakeToken = kOwnToken | 0xFFFF'FFFF;
+// Connections taken from one listener per event, so that a burst spreads over the workers.
+constexpr int kAcceptsPerEvent = 32;
+// How long a client may take to close after our last byte. Source: RFC 9112 section 9.6.
+constexpr std::int64_t kLingerNs = 2'000'000'000;
+// Pause after the system refused a descriptor (EMFILE, ENFILE, ENOMEM).
+constexpr std::int64_t kAcceptPauseNs = 100'000'000;
+// Exchanges kept for the next request; 16 KiB and a parser each.
+constexpr std::size_t kSpareExchanges = 64;
+// Reads of one lingering connection per event.
+constexpr int kLingerReads = 16;
+constexpr std::uint32_t kConnectionEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+// As a log line names a client; empty for a unix socket, as in Gunicorn.
+std::string text_of(const heartbeat::Client& client) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (client.family != AF_UNIX) ::inet_ntop(client.family, client.address, text, sizeof text);
+  return text;
+}
+
+std::uint64_t token_of(const Connection& connection) {
+  return std::uint64_t{connection.generation} << 32 | static_cast<std::uint32_t>(connection.fd);
+}
+
+heartbeat::Client client_of(const sockaddr_storage& address) {
+  heartbeat::Client client;
+  client.family = address.ss_family;
+  if (address.ss_family == AF_INET) {
+    const auto& in = reinterpret_cast<const sockaddr_in&>(address);
+    std::memcpy(client.address, &in.sin_addr, sizeof in.sin_addr);
+    client.port = ntohs(in.sin_port);
+  } else if (address.ss_family == AF_INET6) {
+    const auto& in6 = reinterpret_cast<const sockaddr_in6&>(address);
+    std::memcpy(client.address, &in6.sin6_addr, sizeof in6.sin6_addr);
+    client.port = ntohs(in6.sin6_port);
+  }
+  return client;
+}
+
+}  // namespace
+
+Loop::Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat::Page& page, const base::Log& log)
+    : options_(options),
+      listeners_(std::move(listeners)),
+      page_(page),
+      log_(log),
+      now_ns_(base::monotonic_ns()),
+      header_deadlines_(options.header_timeout_ns),
+      body_deadlines_(std::int64_t{options.client.body_ms} * 1'000'000),
+      idle_deadlines_(options.keepalive_ns),
+      write_deadlines_(std::int64_t{options.client.write_ms} * 1'000'000),
+      linger_deadlines_(kLingerNs) {
+  poller_.add(wakeup_.fd(), EPOLLIN, kWakeToken);
+  set_accepting(true);
+}
+
+Loop::~Loop() = default;
+
+// ---- accepting -------------------------------------------------------------------------------------
+
+void Loop::set_accepting(bool accepting) {
+  if (accepting == accepting_ || (accepting && draining_)) return;
+  accepting_ = accepting;
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    // EXCLUSIVE: one of the idle workers wakes, not all. Source: epoll_ctl(2).
+    if (accepting) {
+      poller_.add(listeners_[i].fd, EPOLLIN | EPOLLEXCLUSIVE, kOwnToken | i);
+    } else {
+      poller_.remove(listeners_[i].fd);
+    }
+  }
+}
+
+void Loop::accept_from(std::uint32_t index) {
+  for (int taken = 0; taken < kAcceptsPerEvent && accepting_; ++taken) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    const int fd = ::accept4(listeners_[index].fd, reinterpret_cast<sockaddr*>(&address), &length,
+                             SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      open_connection(fd, static_cast<std::uint8_t>(index), client_of(address));
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno != EAGAIN) {  // EMFILE and the like: spare the others, say it once a pause
+      log_.error(std::string("accept on ") + listeners_[index].name + ": " + std::strerror(errno));
+      set_accepting(false);
+      accept_paused_ = true;
+      accept_again_ns_ = now_ns_ + kAcceptPauseNs;
+    }
+    return;
+  }
+}
+
+// A full house closes the connection that has idled longest rather than refuse a new client.
+void Loop::make_room_for_one() {
+  if (open_ < options_.connections_max) return;
+  if (net::Deadline* oldest = idle_deadlines_.first(); oldest != nullptr) {
+    close(*reinterpret_cast<Connection*>(oldest));
+  }
+}
+
+void Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client) {
+  make_room_for_one();
+  if (by_fd_.size() <= static_cast<std::size_t>(fd)) by_fd_.resize(static_cast<std::size_t>(fd) + 64);
+  auto& place = by_fd_[static_cast<std::size_t>(fd)];
+  if (!place) place = std::make_unique<Connection>();
+  Connection& connection = *place;
+  connection.fd = fd;
+  connection.generation = (connection.generation + 1) & 0x7FFF'FFFF;
+  connection.state = State::Idle;
+  connection.readable = connection.hung_up = false;
+  connection.listener = listener;
+  connection.served = 0;
+  connection.client = client;
+  ++open_;
+  page_.header().connections.store(open_, std::memory_order_relaxed);
+  set_hold(connection, Hold::Idle);
+  if (client.family != AF_UNIX) {
+    const int on = 1;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  header_deadlines_.arm(connection.deadline, now_ns_);
+  if (!poller_.add(fd, kConnectionEvents, token_of(connection))) close(connection);
+  if (open_ >= options_.connections_max && idle_deadlines_.first() == nullptr) set_accepting(false);
+}
+
+// ---- events ----------------------------------------------------------------------------------------
+
+int Loop::timeout_until_deadline(int longest_ms) const {
+  std::int64_t next = accept_paused_ ? accept_again_ns_ : INT64_MAX;
+  for (const auto* queue :
+       {&header_deadlines_, &body_deadlines_, &idle_deadlines_, &write_deadlines_, &linger_deadlines_}) {
+    if (const auto* first = queue->first(); first != nullptr) next = std::min(next, first->at_ns);
+  }
+  if (next == INT64_MAX) return longest_ms;
+  const std::int64_t ms = std::max<std::int64_t>((next - now_ns_ + 999'999) / 1'000'000, 0);
+  return static_cast<int>(longest_ms < 0 ? ms : std::min<std::int64_t>(ms, longest_ms));
+}
+
+void Loop::wait(int longest_ms) {
+  TRICORN_CHECK(event_at_ == event_count_);
+  event_at_ = 0;
+  event_count_ = static_cast<std::size_t>(poller_.wait(events_, timeout_until_deadline(longest_ms)));
+  now_ns_ = base::monotonic_ns();
+  expire_deadlines();
+}
+
+Exchange* Loop::next_ready() {
+  while (event_at_ < event_count_) {
+    if (Exchange* exchange = on_event(events_[event_at_++]); exchange != nullptr) return exchange;
+  }
+  while (!ready_.empty()) {
+    Connection& connection = *ready_.front();
+    ready_.pop_front();
+    if (connection.state == State::Ready) return make_running(connection);
+  }
+  return nullptr;
+}
+
+void Loop::turn() {
+  while (event_at_ < event_count_) {
+    if (Exchange* exchange = on_event(events_[event_at_++]); exchange != nullptr) queue(exchange->connection());
+  }
+}
+
+Exchange* Loop::on_event(const epoll_event& event) {
+  const std::uint64_t token = event.data.u64;
+  if (token == kWakeToken) {
+    read_mailbox();
+    return nullptr;
+  }
+  const auto low = static_cast<std::uint32_t>(token);
+  if ((token & kOwnToken) == kOwnToken) {
+    accept_from(low);
+    return nullptr;
+  }
+  Connection& connection = *by_fd_[low];
+  if (connection.state == State::Closed || token != token_of(connection)) return nullptr;  // closed in this batch
+  if ((event.events & (EPOLLHUP | EPOLLERR)) != 0) connection.hung_up = true;
+  if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) connection.readable = true;
+  switch (connection.state) {
+    case State::Idle:
+    case State::Reading:
+      return connection.readable ? on_readable(connection) : nullptr;
+    case State::Flushing:
+      on_writable(connection);
+      return nullptr;
+    case State::Lingering:
+      on_lingering(connection);
+      return nullptr;
+    case State::Ready:
+    case State::Running:
+    case State::Closed:
+      return nullptr;  // `readable` remembers it
+  }
+  return nullptr;
+}
+
+Exchange* Loop::on_readable(Connection& connection) {
+  Exchange& exchange = exchange_for(connection);
+  set_hold(connection, Hold::Reading);  // before the read: what is read is gone from the kernel
+  Intake intake = exchange.receive();
+  while (intake == Intake::More && connection.readable) intake = exchange.receive();
+  return after_intake(connection, intake);
+}
+
+Exchange* Loop::after_intake(Connection& connection, Intake intake) {
+  Exchange& exchange = *connection.exchange;
+  switch (intake) {
+    case Intake::Ready:
+      return make_running(connection);
+    case Intake::Nothing:
+      connection.readable = false;
+      if (exchange.has_input()) return nullptr;
+      release_exchange(connection);
+      set_hold(connection, Hold::Idle);
+      return nullptr;
+    case Intake::More:
+      if (connection.state == State::Idle) {
+        connection.state = State::Reading;
+        header_deadlines_.arm(connection.deadline, now_ns_);
+      }
+      if (exchange.head_done()) {
+        // Source: RFC 9110 section 10.1.1; once, since the head is done once.
+        if (exchange.take_continue()) exchange.append_own(http::h1::kContinue);
+        if (exchange.flush() == Exchange::Flush::Failed) {
+          close(connection);
+          return nullptr;
+        }
+        body_deadlines_.arm(connection.deadline, now_ns_);
+      }
+      return nullptr;
+    case Intake::Refused:
+      refuse(connection);
+      return nullptr;
+    case Intake::Closed:
+      close(connection);
+      return nullptr;
+  }
+  return nullptr;
+}
+
+Exchange* Loop::make_running(Connection& connection) {
+  connection.state = State::Running;
+  connection.deadline.disarm();
+  return connection.exchange;
+}
+
+// A request we cannot read: say why, then close. Nothing after it on this connection is acted on.
+// Source: RFC 9112 section 2.2.
+void Loop::refuse(Connection& connection) {
+  const http::Refusal& refusal = connection.exchange->refusal();
+  log_.warning("Invalid request from ip=" + text_of(connection.client) + ": " + refusal.message);
+  answer_and_close(connection, http::h1::error_page(refusal.status, refusal.message, {}));
+}
+
+void Loop::answer_and_close(Connection& connection, std::string_view answer) {
+  Exchange& exchange = exchange_for(connection);
+  exchange.close_after = true;
+  connection.readable = true;  // there may be more: linger, so that the client reads the answer
+  exchange.append_own(answer);
+  connection.state = State::Flushing;
+  set_hold(connection, Hold::Writing);
+  on_writable(connection);
+}
+
+void Loop::on_writable(Connection& connection) {
+  Exchange& exchange = *connection.exchange;
+  const Exchange::Flush flushed = exchange.flush();
+  exchange.take_garbage(garbage_);
+  if (flushed == Exchange::Flush::Failed) {
+    close(connection);
+  } else if (flushed == Exchange::Flush::Done) {
+    after_response(connection);
+  } else {
+    write_deadlines_.arm(connection.deadline, now_ns_);
+  }
+}
+
+// ---- the end of a response -------------------------------------------------------------------------
+
+void Loop::finish(Exchange& exchange) {
+  Connection& connection = exchange.connection();
+  if (exchange.failed) {
+    close(connection);
+    return;
+  }
+  connection.state = State::Flushing;
+  if (exchange.has_unsent()) {
+    on_writable(connection);
+  } else {
+    exchange.take_garbage(garbage_);
+    after_response(connection);
+  }
+}
+
+void Loop::after_response(Connection& connection) {
+  Exchange& exchange = *connection.exchange;
+  ++connection.served;
+  if (exchange.close_after || draining_) {
+    if (exchange.body_taken() && !connection.readable) {
+      close(connection);
+    } else {
+      linger(connection);
+    }
+    return;
+  }
+  exchange.next_request();
+  if (!exchange.has_input() && !connection.readable) {
+    go_idle(connection);
+    return;
+  }
+  connection.state = State::Reading;
+  set_hold(connection, Hold::Reading);
+  header_deadlines_.arm(connection.deadline, now_ns_);
+  Intake intake = exchange.parse();
+  while (intake == Intake::More && connection.readable) intake = exchange.receive();
+  if (intake == Intake::Nothing && !exchange.has_input()) {
+    go_idle(connection);
+  } else if (intake == Intake::Ready) {
+    queue(connection);
+  } else {
+    after_intake(connection, intake);
+  }
+}
+
+// Its turn comes after those whose bytes came before.
+void Loop::queue(Connection& connection) {
+  connection.state = State::Ready;
+  connection.deadline.disarm();
+  set_hold(connection, Hold::Queued);
+  ready_.push_back(&connection);
+}
+
+void Loop::go_idle(Connection& connection) {
+  connection.state = State::Idle;
+  set_hold(connection, Hold::Idle);
+  release_exchange(connection);
+  idle_deadlines_.arm(connection.deadline, now_ns_);
+}
+
+void Loop::linger(Connection& connection) {
+  ::shutdown(connection.fd, SHUT_WR);
+  connection.state = State::Lingering;
+  release_exchange(connection);
+  linger_deadlines_.arm(connection.deadline, now_ns_);
+  on_lingering(connection);
+}
+
+void Loop::on_lingering(Connection& connection) {
+  char scrap[8192];
+  for (int reads = 0; reads < kLingerReads; ++reads) {
+    const ssize_t got = ::recv(connection.fd, scrap, sizeof scrap, MSG_DONTWAIT);
+    if (got > 0) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    break;  // the client has closed, or sends for ever
+  }
+  close(connection);
+}
+
+void Loop::close(Connection& connection) {
+  if (connection.exchange != nullptr) {
+    connection.exchange->drop_unsent();
+    release_exchange(connection);
+  }
+  for (PyObject** owned : {&connection.remote_addr, &connection.remote_port}) {
+    if (*owned != nullptr) garbage_.push_back(std::exchange(*owned, nullptr));
+  }
+  connection.deadline.disarm();
+  connection.state = State::Closed;
+  set_hold(connection, Hold::None);
+  ::shutdown(connection.fd, SHUT_RDWR);  // a child the application forked may hold a copy
+  ::close(connection.fd);  // also takes it out of epoll: the keeper's table is this one
+  --open_;
+  page_.header().connections.store(open_, std::memory_order_relaxed);
+  if (!accepting_ && !accept_paused_ && !draining_ && open_ + 1 == options_.connections_max) set_accepting(true);
+}
+
+// ---- exchanges -------------------------------------------------------------------------------------
+
+Exchange& Loop::exchange_for(Connection& connection) {
+  if (connection.exchange == nullptr) {
+    if (spare_.empty()) spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client));
+    connection.exchange = spare_.back().release();
+    spare_.pop_back();
+    connection.exchange->attach(connection);
+  }
+  return *connection.exchange;
+}
+
+void Loop::release_exchange(Connection& connection) {
+  if (connection.exchange == nullptr) return;
+  std::unique_ptr<Exchange> exchange(std::exchange(connection.exchange, nullptr));
+  exchange->take_garbage(garbage_);
+  if (spare_.size() < kSpareExchanges) spare_.push_back(std::move(exchange));
+}
+
+void Loop::set_hold(const Connection& connection, Hold hold) {
+  page_.hold(connection.fd).store(hold, std::memory_order_relaxed);
+}
+
+// ---- mailbox ---------------------------------------------------------------------------------------
+
+void Loop::post(Exchange& exchange) {
+  {
+    const std::lock_guard lock(mailbox_.mutex);
+    mailbox_.answered.push_back(&exchange);
+  }
+  wakeup_.raise();
+}
+
+void Loop::adopt(base::UniqueFd connection) {
+  {
+    const std::lock_guard lock(mailbox_.mutex);
+    mailbox_.adopted.push_back(std::move(connection));
+  }
+  wakeup_.raise();
+}
+
+void Loop::ask_to_drain() {
+  {
+    const std::lock_guard lock(mailbox_.mutex);
+    mailbox_.drain = true;
+  }
+  wakeup_.raise();
+}
+
+void Loop::read_mailbox() {
+  wakeup_.clear();
+  std::vector<Exchange*> answered;
+  std::vector<base::UniqueFd> adopted;
+  bool drain = false;
+  {
+    const std::lock_guard lock(mailbox_.mutex);
+    answered.swap(mailbox_.answered);
+    adopted.swap(mailbox_.adopted);
+    drain = mailbox_.drain;
+  }
+  for (Exchange* exchange : answered) finish(*exchange);
+  for (base::UniqueFd& fd : adopted) open_adopted(std::move(fd));
+  if (drain && !draining_) begin_drain();
+}
+
+// Its own address tells which listener it came through.
+void Loop::open_adopted(base::UniqueFd fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (draining_ || ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return;
+  const net::Endpoint local = net::local_endpoint(fd.get());
+  std::uint8_t through = 0;
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    const net::Endpoint& endpoint = listeners_[i].endpoint;
+    if (endpoint.family == local.family && endpoint.port == local.port) through = static_cast<std::uint8_t>(i);
+  }
+  open_connection(fd.release(), through, client_of(address));
+}
+
+void Loop::begin_drain() {
+  set_accepting(false);
+  accept_paused_ = false;
+  draining_ = true;
+  for (const auto& connection : by_fd_) {
+    // A connection that has not sent a byte of a request yet can be closed without anybody losing one.
+    if (connection && connection->state == State::Idle && !connection->readable) close(*connection);
+  }
+}
+
+// ---- deadlines -------------------------------------------------------------------------------------
+
+void Loop::expire_deadlines() {
+  if (accept_paused_ && now_ns_ >= accept_again_ns_) {
+    accept_paused_ = false;
+    set_accepting(true);
+  }
+  expire(idle_deadlines_, [this](Connection& connection) { close(connection); });
+  expire(linger_deadlines_, [this](Connection& connection) { close(connection); });
+  expire(write_deadlines_, [this](Connection& connection) { close(connection); });
+  const auto too_slow = [this](Connection& connection) {
+    // A client that sent nothing gets nothing; one that began a request hears why it ends.
+    // Source: RFC 9110 section 15.5.9.
+    if (connection.state == State::Idle) {
+      close(connection);
+    } else {
+      answer_and_close(connection, http::h1::error_page(408, {}, {}));
+    }
+  };
+  expire(header_deadlines_, too_slow);
+  expire(body_deadlines_, too_slow);
+}
+
+template <class Action>
+void Loop::expire(net::DeadlineQueue& queue, Action action) {
+  while (net::Deadline* first = queue.first()) {
+    if (first->at_ns > now_ns_) return;
+    action(*reinterpret_cast<Connection*>(first));
+  }
+}
+
+}  // namespace tricorn::worker

@@ -1,0 +1,150 @@
+// The event loop of a worker: accepts, reads, parses, flushes, and cuts clients that are too slow.
+//
+// Every member needs the baton (net/baton.h), whoever holds it, with or without the GIL. What Python owns
+// is only put aside here (garbage()); an app thread drops it. The exceptions are marked "any thread".
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/log.h"
+#include "base/unique_fd.h"
+#include "heartbeat/page.h"
+#include "net/address.h"
+#include "net/deadlines.h"
+#include "net/poller.h"
+#include "worker/connection.h"
+#include "worker/exchange.h"
+
+namespace tricorn::worker {
+
+/// A socket to accept from. The descriptor is the process's, inherited and not owned.
+struct Listener {
+  int fd = -1;
+  net::Endpoint endpoint;
+  std::string name;  ///< as logged, e.g. "http://127.0.0.1:8000"
+};
+
+struct LoopOptions {
+  http::Limits limits;
+  ClientTimeouts client;
+  std::int64_t header_timeout_ns = 10'000'000'000;  ///< from a request's first byte (or accept) to its head's end
+  std::int64_t keepalive_ns = 2'000'000'000;        ///< between requests; 0 closes after each
+  std::uint32_t connections_max = 1000;
+};
+
+class Loop {
+ public:
+  Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat::Page& page, const base::Log& log);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /// The next whole request, working through events that are in already. Null: wait() first.
+  /// The exchange's connection is Running when it comes.
+  [[nodiscard]] Exchange* next_ready();
+  /// Handles the events that are in without taking a request out: for a holder that runs none.
+  void turn();
+  /// Milliseconds until something must be done without an event, -1: never.
+  [[nodiscard]] int timeout_ms() const { return timeout_until_deadline(-1); }
+  /// Waits for events, at most until the next deadline. Blocks: no GIL.
+  /// @param longest_ms  -1: as long as it takes
+  void wait(int longest_ms);
+  /// Takes a connection back whose request was answered.
+  void finish(Exchange& exchange);
+
+  /// Hands an exchange back from a thread that does not hold the baton; the holder is woken. Any thread.
+  void post(Exchange& exchange);
+  /// Gives the loop a client connection of another worker. Any thread.
+  void adopt(base::UniqueFd connection);
+  /// Starts leaving: no new connections, idle ones closed, responses end their connection. Any thread.
+  void ask_to_drain();
+  /// Wakes whoever waits. Any thread, async-signal-safe.
+  void wake() const { wakeup_.raise(); }
+
+  [[nodiscard]] bool draining() const { return draining_; }
+  /// Draining, and nothing is left to do.
+  [[nodiscard]] bool finished() const { return draining_ && open_ == 0; }
+  /// While no app thread is free, new connections are left to other workers and the backlog.
+  void set_accepting(bool accepting);
+  /// What the sentinel watches while it holds the baton: readable when wait() would return something.
+  [[nodiscard]] int poll_fd() const { return poller_.fd(); }
+  /// Time of the last wait() or note_time(), monotonic nanoseconds.
+  [[nodiscard]] std::int64_t now_ns() const { return now_ns_; }
+  void note_time(std::int64_t now_ns) { now_ns_ = now_ns; }
+  [[nodiscard]] const Listener& listener(const Connection& connection) const { return listeners_[connection.listener]; }
+  [[nodiscard]] std::size_t ready_count() const { return ready_.size(); }
+
+  /// References whose bytes were sent. The caller has the GIL and drops them.
+  std::vector<PyObject*>& garbage() { return garbage_; }
+
+ private:
+  void accept_from(std::uint32_t index);
+  void open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client);
+  Exchange* on_event(const epoll_event& event);
+  Exchange* on_readable(Connection& connection);
+  Exchange* after_intake(Connection& connection, Intake intake);
+  void refuse(Connection& connection);
+  void answer_and_close(Connection& connection, std::string_view answer);
+  void queue(Connection& connection);
+  void open_adopted(base::UniqueFd fd);
+  template <class Action>
+  void expire(net::DeadlineQueue& queue, Action action);
+  Exchange* make_running(Connection& connection);
+  void on_writable(Connection& connection);
+  void on_lingering(Connection& connection);
+  void after_response(Connection& connection);
+  void go_idle(Connection& connection);
+  void linger(Connection& connection);
+  void close(Connection& connection);
+  void set_hold(const Connection& connection, heartbeat::Hold hold);
+  Exchange& exchange_for(Connection& connection);
+  void release_exchange(Connection& connection);
+  void read_mailbox();
+  void begin_drain();
+  void expire_deadlines();
+  [[nodiscard]] int timeout_until_deadline(int longest_ms) const;
+  void make_room_for_one();
+
+  LoopOptions options_;
+  std::vector<Listener> listeners_;
+  const heartbeat::Page& page_;
+  const base::Log& log_;
+  net::Poller poller_;
+  net::Wakeup wakeup_;
+
+  // events that were fetched but not handled: here, not on a stack, so that a thief goes on with them
+  std::array<epoll_event, 256> events_;
+  std::size_t event_at_ = 0;
+  std::size_t event_count_ = 0;
+  std::deque<Connection*> ready_;
+  std::int64_t now_ns_;
+
+  std::vector<std::unique_ptr<Connection>> by_fd_;
+  std::vector<std::unique_ptr<Exchange>> spare_;  // those in use belong to their connection
+  std::uint32_t open_ = 0;
+  net::DeadlineQueue header_deadlines_;
+  net::DeadlineQueue body_deadlines_;
+  net::DeadlineQueue idle_deadlines_;
+  net::DeadlineQueue write_deadlines_;
+  net::DeadlineQueue linger_deadlines_;
+  std::vector<PyObject*> garbage_;
+  bool draining_ = false;
+  bool accepting_ = false;
+  bool accept_paused_ = false;  // the system refused a descriptor: try again after a while
+  std::int64_t accept_again_ns_ = 0;
+
+  struct Mailbox {  // the only part of the loop other threads write to
+    std::mutex mutex;
+    std::vector<Exchange*> answered;
+    std::vector<base::UniqueFd> adopted;
+    bool drain = false;
+  };
+  Mailbox mailbox_;
+};
+
+}  // namespace tricorn::worker
