@@ -19,10 +19,6 @@ std::string innermost_function(const Facts& facts) {
 }
 
 Verdict native(const Facts& facts) {
-  // The collector works inside C code that holds the GIL, too: its own flag tells it apart.
-  if (facts.gc_share >= kMostLooks) {
-    return verdict_of(Cause::GcPause, Confidence::Likely, ran(facts) + ", in Python's garbage collector");
-  }
   if (facts.gil_share >= kMostLooks) {
     return verdict_of(Cause::CpuNativeGil, Confidence::Likely,
                       fmt::format("{} in C code that holds the GIL{}", ran(facts), innermost_function(facts)));
@@ -37,6 +33,10 @@ std::optional<Verdict> judge_cpu(const Facts& facts) {
   constexpr std::size_t kLooksMin = 2;
   if (!facts.busy() || facts.evidence.looks.size() < kLooksMin) return std::nullopt;
   if (!facts.last->python_readable || facts.stack().empty()) return std::nullopt;
+  // The collector runs between lines and inside C code alike: its own flag tells it apart.
+  if (facts.gc_share >= kMostLooks) {
+    return verdict_of(Cause::GcPause, Confidence::Likely, ran(facts) + ", in Python's garbage collector");
+  }
   if (facts.moved) {
     return verdict_of(Cause::CpuPython, Confidence::Likely, ran(facts) + " in Python code, line by line");
   }

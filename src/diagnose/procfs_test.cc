@@ -1,0 +1,165 @@
+#include "diagnose/procfs.h"
+
+#include <gtest/gtest.h>
+
+#include "diagnose/cgroup.h"
+#include "diagnose/peer.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+TEST(Procfs, AThreadNameMayHoldBracketsAndBlanks) {
+  ThreadLook look;
+  parse_stat("42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 77 0 5 3 0 0 20 0", look);
+  EXPECT_EQ(look.name, "a) b (c");
+  EXPECT_EQ(look.state, 'S');
+  EXPECT_EQ(look.major_faults, 77U);
+}
+
+TEST(Procfs, TheSyscallFileHasThreeForms) {
+  ThreadLook running, fault, blocked;
+  parse_syscall("running\n", running);
+  EXPECT_TRUE(running.running);
+  EXPECT_EQ(running.syscall, -1);
+  parse_syscall("-1 0x7ffd10 0x7f44\n", fault);
+  EXPECT_EQ(fault.syscall, -1);
+  EXPECT_EQ(fault.pc, 0x7f44U);
+  parse_syscall("45 0x5 0x7f01 0x1000 0x0 0x0 0x2a 0x7ffd10 0x7f45\n", blocked);
+  EXPECT_EQ(blocked.syscall, 45);
+  EXPECT_EQ(blocked.args[0], 5U);
+  EXPECT_EQ(blocked.args[5], 0x2aU);
+  EXPECT_EQ(blocked.pc, 0x7f45U);
+}
+
+TEST(Procfs, WhatIsNotThereStaysUnknown) {
+  ThreadLook look;
+  parse_stat("", look);
+  parse_schedstat("", look);
+  parse_syscall("", look);
+  EXPECT_EQ(look.state, '?');
+  EXPECT_EQ(look.cpu_ns, -1);
+  EXPECT_EQ(look.syscall, -1);
+  EXPECT_FALSE(look.running);
+}
+
+TEST(Procfs, StatusGivesMemoryTracerAndThreads) {
+  ProcessLook look;
+  parse_status("Name:\tpython\nTracerPid:\t17\nVmRSS:\t    2048 kB\nVmSwap:\t       4 kB\nThreads:\t3\n", look);
+  EXPECT_EQ(look.rss_bytes, 2048U * 1024);
+  EXPECT_EQ(look.swap_bytes, 4U * 1024);
+  EXPECT_EQ(look.tracer, 17);
+  EXPECT_EQ(look.thread_count, 3);
+}
+
+TEST(Procfs, AProcessWithAPendingSigkillIsDying) {
+  const char* stat = "42 (w) R 1 42 42 0 -1 4194304 0";
+  EXPECT_FALSE(is_dying(stat, "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n"));
+  EXPECT_TRUE(is_dying(stat, "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n"));
+  EXPECT_TRUE(is_dying("42 (w) R 1 42 42 0 -1 4194308 0", "SigPnd:\t0\nShdPnd:\t0\n"));
+  EXPECT_TRUE(is_dying("", "")) << "already gone";
+}
+
+constexpr std::string_view kMaps =
+    "7f00-7f10 r-xp 00000000 08:01 12   /usr/lib/libc.so.6\n"
+    "100000-110000 ---p 00000000 00:00 0 \n"
+    "110000-900000 rw-p 00000000 00:00 0 \n";
+
+TEST(Procfs, NamesTheModuleOfAnInstruction) {
+  EXPECT_EQ(module_at(kMaps, 0x7f04), "libc.so.6");
+  EXPECT_EQ(module_at(kMaps, 0x7f10), "");
+}
+
+TEST(Procfs, AnAddressInTheGuardBelowTheStackIsAnOverflow) {
+  EXPECT_TRUE(is_stack_overflow(kMaps, 0x10fff8, 0x10fff8));
+  EXPECT_FALSE(is_stack_overflow(kMaps, 0x10fff8, 0x500000)) << "the stack pointer is elsewhere";
+  EXPECT_FALSE(is_stack_overflow(kMaps, 0, 0x110100)) << "a null pointer";
+  EXPECT_FALSE(is_stack_overflow(kMaps, 0x120000, 0x120000)) << "inside of the stack";
+}
+
+// Recorded on a hybrid machine: v1 controllers and v2 beside them.
+constexpr std::string_view kMountinfo =
+    "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"
+    "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
+    "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
+    "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+
+TEST(Cgroup, InAHybridTheV1HierarchyHasTheController) {
+  const auto mounts = parse_cgroup_mounts(kMountinfo);
+  const auto place = find_cgroup(mounts, "4:memory:/web/a\n1:cpu,cpuacct:/\n0::/\n", "memory");
+  EXPECT_FALSE(place.unified);
+  EXPECT_EQ(place.directory, "/sys/fs/cgroup/memory/web/a");
+  EXPECT_EQ(place.top, "/sys/fs/cgroup/memory");
+  EXPECT_EQ(find_cgroup(mounts, "1:cpu,cpuacct:/\n", "cpu").directory, "/sys/fs/cgroup/cpu");
+}
+
+TEST(Cgroup, WithoutV1TheUnifiedHierarchyIsTaken) {
+  const auto mounts = parse_cgroup_mounts("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  const auto place = find_cgroup(mounts, "0::/system.slice/web.service\n", "memory");
+  EXPECT_TRUE(place.unified);
+  EXPECT_EQ(place.directory, "/sys/fs/cgroup/system.slice/web.service");
+}
+
+TEST(Cgroup, AContainerSeesItsOwnGroupAsTheMountsRoot) {
+  const auto mounts = parse_cgroup_mounts("30 23 0:26 /docker/ab /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
+  EXPECT_EQ(find_cgroup(mounts, "4:memory:/docker/ab\n", "memory").directory, "/sys/fs/cgroup/memory");
+}
+
+TEST(Cgroup, WithoutAMountThereIsNoPlace) {
+  EXPECT_EQ(find_cgroup({}, "0::/\n", "memory").directory, "");
+}
+
+constexpr std::string_view kTcp =
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    "   0: 00000000:07E8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1649 1 0 100 0 0 10 0\n"
+    "   1: 0100007F:C001 0100007F:1538 01 00000000:00000000 00:00000000 00000000     0        0 2000 1 0 20 4 30 10 -1\n"
+    "   2: 0100007F:C002 0700000A:01BB 02 00000001:00000000 01:00000032 00000002     0        0 2001 2 0 100 0 0 1 7\n";
+
+TEST(Peer, OfAnInodeIsTheFarEnd) {
+  const auto peer = find_inet_socket(kTcp, 2000, Peer::Kind::Tcp);
+  ASSERT_TRUE(peer);
+  EXPECT_EQ(peer->address, "127.0.0.1:5432");
+  EXPECT_EQ(peer->service, "PostgreSQL");
+  EXPECT_EQ(peer->state, "ESTABLISHED");
+  EXPECT_EQ(peer->local_port, 0xC001);
+}
+
+TEST(Peer, ASynWithoutAnswerShowsItsRetransmits) {
+  const auto peer = find_inet_socket(kTcp, 2001, Peer::Kind::Tcp);
+  ASSERT_TRUE(peer);
+  EXPECT_EQ(peer->address, "10.0.0.7:443");
+  EXPECT_EQ(peer->state, "SYN_SENT");
+  EXPECT_EQ(peer->retransmits, 2U);
+}
+
+TEST(Peer, AnInodeIsNotFoundInAnotherColumn) {
+  EXPECT_FALSE(find_inet_socket(kTcp, 100, Peer::Kind::Tcp));
+  EXPECT_FALSE(find_inet_socket(kTcp, 200, Peer::Kind::Tcp));
+}
+
+TEST(Peer, AddressesOfIpv6AreBracketedAndMappedOnesAreIpv4) {
+  EXPECT_EQ(address_from_hex("00000000000000000000000001000000"), "[::1]");
+  EXPECT_EQ(address_from_hex("0000000000000000FFFF00000100007F"), "127.0.0.1");
+  EXPECT_EQ(address_from_hex("0100007F"), "127.0.0.1");
+}
+
+TEST(Peer, TheHolderOfALockIsNotTheOneWhoWaits) {
+  constexpr std::string_view kLocks =
+      "1: FLOCK  ADVISORY  WRITE 500 08:01:77 0 EOF\n"
+      "1: -> FLOCK  ADVISORY  WRITE 600 08:01:77 0 EOF\n"
+      "2: POSIX  ADVISORY  WRITE 700 08:01:78 0 EOF\n";
+  EXPECT_EQ(lock_holder(kLocks, 77, 600), 500);
+  EXPECT_EQ(lock_holder(kLocks, 79, 600), 0);
+}
+
+TEST(Peer, AConnectionIsPreferredToAPipeAndAFile) {
+  Peer pipe, tcp, file;
+  pipe.kind = Peer::Kind::Pipe;
+  file.kind = Peer::Kind::File;
+  tcp.kind = Peer::Kind::Tcp;
+  tcp.port = 80;
+  EXPECT_EQ(choose_peer({pipe, tcp, file})->kind, Peer::Kind::Tcp);
+  EXPECT_FALSE(choose_peer({}));
+}
+
+}  // namespace
+}  // namespace tricorn::diagnose

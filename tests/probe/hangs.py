@@ -1,0 +1,168 @@
+"""Real hangs for the reader: writes its layout into the page it is given, then hangs as told.
+
+Started by look_probe: hangs.py CASE PAGE_FD LAYOUT_AT STATE_AT SLOT_TID_AT SLOT_TSTATE_AT
+"""
+import gc
+import hashlib
+import itertools
+import mmap
+import os
+import queue
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import layout_module
+
+
+def sleep():
+    time.sleep(60)  # LINE sleep
+
+
+def python_loop():
+    n = 0
+    while True:
+        n += 1  # LINE python_loop
+        n %= 7
+
+
+def native_gil():
+    sum(itertools.repeat(1))  # LINE native_gil
+
+
+def native_regex():
+    re.match(r"(a+)+$", "a" * 64 + "b")  # LINE native_regex
+
+
+def native_nogil():
+    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 2_000_000_000)  # LINE native_nogil
+
+
+def recv():
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    client.recv(1)  # LINE recv
+
+
+def recv_ipv6():
+    server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    client = socket.create_connection(server.getsockname()[:2])
+    client.recv(1)  # LINE recv_ipv6
+
+
+def recv_timeout():
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    client.settimeout(60)
+    client.recv(1)  # LINE recv_timeout
+
+
+def recv_unix():
+    path = f"/tmp/probe-{os.getpid()}.sock"
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    accepted = server.accept()
+    os.unlink(path)
+    client.recv(1)  # LINE recv_unix
+
+
+def connect():
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(0)
+    keep = []
+    while True:
+        client = socket.socket()
+        keep.append(client)
+        client.settimeout(0.05 if len(keep) < 4 else None)
+        try:
+            client.connect(server.getsockname())  # LINE connect
+        except OSError:
+            pass
+
+
+def lock():
+    held = threading.Lock()
+    threading.Thread(target=lambda: (held.acquire(), time.sleep(60)), daemon=True).start()
+    time.sleep(0.05)
+    held.acquire()  # LINE lock
+
+
+def deadlock():
+    held = threading.Lock()
+    held.acquire()
+    held.acquire()  # LINE deadlock
+
+
+def wait_queue():
+    queue.Queue().get()  # LINE wait_queue
+
+
+def wait_gil():
+    threading.Thread(target=native_gil, daemon=True).start()
+    while True:
+        time.sleep(0)  # LINE wait_gil
+
+
+def child():
+    subprocess.run(["sleep", "60"], check=True)  # LINE child
+
+
+def child_output():
+    subprocess.run(["sleep", "60"], check=True, capture_output=True)  # LINE child_output
+
+
+def pipe_write():
+    _, end = os.pipe()
+    while True:
+        os.write(end, b"x" * 65536)  # LINE pipe_write
+
+
+def file_lock():
+    import fcntl
+
+    path = f"/tmp/probe-{os.getpid()}.lock"
+    first, second = open(path, "w"), open(path, "w")
+    os.unlink(path)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    fcntl.flock(second, fcntl.LOCK_EX)  # LINE file_lock
+
+
+def collector():
+    gc.disable()
+    head = [[] for _ in range(1_000_000)]
+    while True:
+        gc.collect()  # LINE collector
+
+
+def stopped():
+    os.kill(os.getpid(), 19)  # LINE stopped
+
+
+def names():
+    unicode_näme = lambda: time.sleep(60)  # LINE names
+    unicode_näme()
+
+
+def enter(case, fd, layout_at, state_at, tid_at, tstate_at):
+    page = mmap.mmap(int(fd), 0)
+    layout = layout_module.fill()
+    if layout is None:
+        sys.exit("this interpreter cannot be read")
+    at = int(layout_at)
+    page[at:at + len(layout)] = layout
+    struct.pack_into("<i", page, int(tid_at), threading.get_native_id())
+    struct.pack_into("<Q", page, int(tstate_at), layout_module.tstate())
+    struct.pack_into("<I", page, int(state_at), 1)
+    globals()[case]()
+
+
+if __name__ == "__main__":
+    enter(*sys.argv[1:])

@@ -1,0 +1,71 @@
+"""Runs every hang of hangs.py on every Python given and checks class and line.
+
+run.py --probe build/look_probe --include src PYTHON...   (each PYTHON needs its headers and a C compiler)
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+EXPECTED = {
+    "sleep": "wait.sleep", "names": "wait.sleep", "python_loop": "cpu.python",
+    "native_gil": "cpu.native_gil", "native_regex": "cpu.native_gil", "native_nogil": "cpu.native_nogil",
+    "recv": "wait.network", "recv_ipv6": "wait.network", "recv_timeout": "wait.network",
+    "recv_unix": "wait.network", "connect": "wait.connect", "lock": "wait.lock",
+    "deadlock": "wait.deadlock", "wait_queue": "wait.queue", "wait_gil": "wait.gil",
+    "child": "wait.subprocess", "child_output": "wait.subprocess", "pipe_write": "wait.pipe",
+    "file_lock": "wait.file_lock", "collector": "gc.pause", "stopped": "signal.stopped",
+}
+# The request waits for another thread there: that thread's line is the place.
+PLACE_OF = {"wait_gil": "native_gil"}
+
+
+def line_of(case):
+    mark = f"# LINE {PLACE_OF.get(case, case)}"
+    lines = (HERE / "hangs.py").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if line.endswith(mark))
+
+
+def build_module(python, include, folder):
+    headers = subprocess.check_output(
+        [python, "-c", "import sysconfig; print(sysconfig.get_paths()['include'])"], text=True).strip()
+    sources = [str(include / "pyapi" / "layout.c"), str(HERE / "layout_module.c")]
+    subprocess.run(["cc", "-std=gnu11", "-O2", "-fPIC", "-shared", "-I", str(include), "-isystem", headers,
+                    *sources, "-o", str(folder / "layout_module.so")], check=True)
+
+
+def look(probe, python, folder, case):
+    out = subprocess.run([probe, python, str(HERE / "hangs.py"), case], check=True, capture_output=True,
+                         text=True, env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}).stdout
+    text, report = out.splitlines()[:2]
+    return text, json.loads(report)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--probe", required=True)
+    parser.add_argument("--include", type=pathlib.Path, required=True)
+    parser.add_argument("--only", nargs="*", default=list(EXPECTED))
+    parser.add_argument("pythons", nargs="+")
+    arguments = parser.parse_args()
+    wrong = 0
+    for python in arguments.pythons:
+        with tempfile.TemporaryDirectory() as folder:
+            build_module(python, arguments.include, pathlib.Path(folder))
+            for case in arguments.only:
+                text, report = look(arguments.probe, python, folder, case)
+                expected = (EXPECTED[case], f"hangs.py:{line_of(case)}")
+                right = (report["class"], report["place"]) == expected
+                wrong += not right
+                micros = max(look["took_us"] for look in report["evidence"]["looks"])
+                print("ok   " if right else "WRONG", python.split("/")[-3], case, f"{micros} us",
+                      "" if right else f"expected {expected}: {text}", flush=True)
+    print(f"{wrong} wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
