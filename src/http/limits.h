@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace tricorn::http {
 
@@ -24,6 +25,14 @@ struct Limits {
   /// Longest chunk-size line with its extensions, and digits of the size. Source: http-rules 4 and 12.
   static constexpr std::size_t kChunkLineBytesMax = 1024;
   static constexpr std::size_t kChunkDigitsMax = 16;
+  /// Bytes of size lines that may come for nothing, and per byte of data so far: a chunk of one byte with
+  /// "1" CRLF needs 3, so only extensions meet this bound. Source: CVE-2023-39326, tests.
+  static constexpr std::uint64_t kChunkFramingFree = 16384;
+  static constexpr std::uint64_t kChunkFramingPerByte = 16;
+  /// Longest body in bytes, so that whoever counts with a sign does not overflow.
+  static constexpr std::uint64_t kBodyBytesMax = 0x7fff'ffff'ffff'ffff;
+  /// Longest trailer section: it is kept in memory.
+  static constexpr std::size_t kTrailerBytesMax = 65536;
 
   [[nodiscard]] std::size_t line_max() const {
     return request_line_bytes_max == 0 || request_line_bytes_max > kRequestLineCap ? kRequestLineCap

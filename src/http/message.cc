@@ -1,22 +1,12 @@
 #include "http/message.h"
 
-#include <array>
+#include <limits>
 
 #include "http/h1/scan.h"
 
 namespace tricorn::http {
-namespace {
 
-constexpr std::array<std::string_view, kKnownFields> kNames{
-    "Accept",       "Accept-Charset", "Accept-Encoding", "Accept-Language",   "Authorization",   "Cache-Control",
-    "Connection",   "Content-Length", "Content-Type",    "Cookie",            "Expect",          "Forwarded",
-    "Host",         "If-Modified-Since", "If-None-Match", "Keep-Alive",       "Origin",          "Pragma",
-    "Range",        "Referer",        "TE",              "Transfer-Encoding", "Upgrade",         "User-Agent",
-    "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP",  "X-Request-ID",    "X-Requested-With"};
-
-}  // namespace
-
-std::string_view name_of(KnownField known) { return kNames[static_cast<std::size_t>(known)]; }
+std::string_view name_of(KnownField known) { return kFieldNames[static_cast<std::size_t>(known)]; }
 
 const Field* RequestHead::find(KnownField known) const {
   for (const Field& field : fields) {
@@ -46,21 +36,19 @@ bool valid_field_name(std::string_view name) {
 }
 
 bool valid_field_value(std::string_view value) {
-  const char* end = value.data() + value.size();
-  for (const char* at = value.data();; ++at) {
-    at = h1::find_control(at, end);
-    if (at == end) return true;
-    if (*at != '\t') return false;
-  }
+  const char* const end = value.data() + value.size();
+  return h1::find_value_end(value.data(), end) == end;
 }
 
 std::optional<std::uint64_t> parse_content_length(std::string_view value) {
-  if (value.empty() || value.size() > 19) return std::nullopt;  // 19 digits always fit 64 bits
+  constexpr std::size_t kDigitsMax = 19;  // always fit 64 bits
+  if (value.empty() || value.size() > kDigitsMax) return std::nullopt;
   std::uint64_t length = 0;
   for (const char c : value) {
-    if (c < '0' || c > '9') return std::nullopt;
+    if (!h1::is_digit(c)) return std::nullopt;
     length = length * 10 + static_cast<std::uint64_t>(c - '0');
   }
+  if (length > std::uint64_t{std::numeric_limits<std::int64_t>::max()}) return std::nullopt;
   return length;
 }
 

@@ -1,6 +1,8 @@
 // One request's head as the rest of the server sees it. Views point into the caller's receive buffer.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -47,6 +49,14 @@ enum class KnownField : std::uint8_t {
 };
 inline constexpr std::size_t kKnownFields = static_cast<std::size_t>(KnownField::Other);
 
+/// Names of the known fields as they are usually written, in the order of KnownField.
+inline constexpr std::array<std::string_view, kKnownFields> kFieldNames{
+    "Accept",          "Accept-Charset",    "Accept-Encoding", "Accept-Language",   "Authorization",   "Cache-Control",
+    "Connection",      "Content-Length",    "Content-Type",    "Cookie",            "Expect",          "Forwarded",
+    "Host",            "If-Modified-Since", "If-None-Match",   "Keep-Alive",        "Origin",          "Pragma",
+    "Range",           "Referer",           "TE",              "Transfer-Encoding", "Upgrade",         "User-Agent",
+    "X-Forwarded-For", "X-Forwarded-Host",  "X-Forwarded-Proto", "X-Real-IP",       "X-Request-ID",    "X-Requested-With"};
+
 /// The name of a known field as it is usually written, e.g. "User-Agent".
 [[nodiscard]] std::string_view name_of(KnownField known);
 
@@ -90,7 +100,7 @@ struct Refusal {
 [[nodiscard]] bool valid_field_name(std::string_view name);
 /// True without CR, LF, NUL and other controls; HTAB and obs-text may stand. RFC 9110 section 5.5.
 [[nodiscard]] bool valid_field_value(std::string_view value);
-/// Digits only, no overflow. RFC 9110 section 8.6.
+/// Digits only, at most 2^63-1: no overflow in whoever counts with a sign. RFC 9110 section 8.6.
 [[nodiscard]] std::optional<std::uint64_t> parse_content_length(std::string_view value);
 /// Compares a name or token without case; `lower` is lower case.
 [[nodiscard]] bool equals_lower(std::string_view text, std::string_view lower);

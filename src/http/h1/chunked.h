@@ -2,20 +2,27 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "http/limits.h"
+#include "http/message.h"
 
 namespace tricorn::http::h1 {
 
 /// Takes the chunks off a body, piece by piece. Strict: hex digits only and at most 16, CRLF where the
-/// grammar has it, no bare LF. Trailers are checked and dropped. No I/O, no Python; one thread.
+/// grammar has it, no bare LF, no bare CR. Extensions are checked and dropped. Memory is bounded: only
+/// trailers are kept. No I/O, no Python; one thread.
+///
+///   Size ──digits──▶ (extensions) ──CRLF──▶ Data ──all of it──▶ CRLF ──▶ Size
+///     └── last chunk ──CRLF──▶ Trailer ──empty line──▶ Done          any breach ▶ Broken
 class ChunkedDecoder {
  public:
   enum class Status { More, Done, Error };
 
-  /// What one feed() brought.
+  /// What one feed() brought. With Done or Error, `data` is still what stood before.
   struct Step {
     Status status = Status::More;
     std::string_view data;     ///< body bytes, a view into what was fed; may be empty
@@ -24,34 +31,67 @@ class ChunkedDecoder {
 
   explicit ChunkedDecoder(const Limits& limits);
 
-  /// Takes bytes up to the end of one piece of data.
+  /// Takes the framing before one piece of data, the piece, and the framing behind it.
   /// @param bytes  what follows the bytes consumed so far
   /// @return More: `consumed` is above 0 unless `bytes` is empty; Done: body and trailers are complete;
-  ///   Error: the body is broken, nothing more may be fed until reset()
+  ///   Error: refusal() says why. Done and Error stay until reset().
   Step feed(std::string_view bytes);
 
+  /// Why the body is broken, after Error.
+  [[nodiscard]] const Refusal& refusal() const { return refusal_; }
+  /// Fields behind the last chunk, after Done; valid until reset(). Never merged with the head's:
+  /// RFC 9110 section 6.5.1.
+  [[nodiscard]] std::span<const Field> trailers() const { return trailers_; }
   /// Starts over for the next body; keeps the limits.
   void reset();
 
  private:
-  enum class State { SizeStart, Size, SizeBws, Extension, SizeLf, Data, DataCr, DataLf, Trailer, Done };
+  enum class State : std::uint8_t {
+    SizeStart,     // the first digit
+    Size,          // more digits, or what may follow them
+    BeforeSemi,    // white space behind a size or value: only ';' may follow
+    ExtName,       // white space before a name, or its first byte
+    ExtNameMore,
+    BeforeEqual,   // white space behind a name
+    ExtValue,      // white space before a value, or its first byte
+    ExtValueMore,
+    Quoted,
+    QuotedEscape,
+    QuotedEnd,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailer,
+    Done,
+    Broken,
+  };
 
-  bool on_line_byte(char byte);
-  bool on_size_end(char byte);
-  bool on_trailer_byte(char byte);
-  bool end_trailer_line();
+  State on_framing(char byte);
+  State on_size(char byte);
+  State on_extension(char byte);
+  State on_quoted(char byte);
+  State after(char byte);
+  State end_size_line();
+  State on_trailer(char byte);
+  State end_trailer_line();
+  State end_trailers();
+  State refuse(int status, std::string message);
 
   std::size_t trailer_bytes_max_;
-  std::size_t trailer_lines_max_;
+  std::size_t trailers_max_;
   std::size_t trailer_line_max_;
   State state_ = State::SizeStart;
   std::uint64_t left_ = 0;  // of this chunk's data
   std::size_t digits_ = 0;
-  std::size_t line_bytes_ = 0;
-  std::size_t trailer_lines_ = 0;
-  bool quoted_ = false;
-  bool escaped_ = false;
-  std::string trailer_line_;
+  std::size_t line_bytes_ = 0;       // of this size line
+  std::uint64_t data_bytes_ = 0;     // announced so far
+  std::uint64_t framing_bytes_ = 0;  // of all size lines
+  std::string trailer_text_;         // lines with their CRLF
+  std::size_t trailer_line_at_ = 0;
+  std::size_t trailer_count_ = 0;
+  std::vector<Field> trailers_;  // views into trailer_text_
+  Refusal refusal_;
 };
 
 }  // namespace tricorn::http::h1

@@ -1,8 +1,13 @@
-// Byte scans of HTTP/1 heads: the only loops over every byte.
+// Byte scans of HTTP/1: the only loops over every byte. Sixteen bytes at a time where the machine can
+// (SSE2 is part of x86-64), one at a time elsewhere and near the end of the buffer: nothing is read
+// behind `end`.
 #pragma once
 
 #include <array>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -10,25 +15,47 @@
 
 namespace tricorn::http::h1 {
 
-/// 1 for the bytes of a token. Source: RFC 9110 section 5.6.2.
-inline constexpr std::array<std::uint8_t, 256> kToken = [] {
-  std::array<std::uint8_t, 256> table{};
-  for (int c = '0'; c <= '9'; ++c) table[static_cast<std::size_t>(c)] = 1;
-  for (int c = 'a'; c <= 'z'; ++c) table[static_cast<std::size_t>(c)] = 1;
-  for (int c = 'A'; c <= 'Z'; ++c) table[static_cast<std::size_t>(c)] = 1;
-  for (const char c : {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'}) {
-    table[static_cast<std::size_t>(c)] = 1;
-  }
-  return table;
-}();
+using ByteSet = std::array<std::uint8_t, 256>;
 
-/// First byte that is no token character, or `end`.
-[[nodiscard]] inline const char* skip_token(const char* at, const char* end) {
-  while (at != end && kToken[static_cast<std::uint8_t>(*at)] != 0) ++at;
+/// A table with 1 for letters, digits and the bytes of `more`.
+[[nodiscard]] constexpr ByteSet alphanumeric_and(std::string_view more) {
+  ByteSet set{};
+  for (int c = '0'; c <= '9'; ++c) set[static_cast<std::size_t>(c)] = 1;
+  for (int c = 'a'; c <= 'z'; ++c) set[static_cast<std::size_t>(c)] = 1;
+  for (int c = 'A'; c <= 'Z'; ++c) set[static_cast<std::size_t>(c)] = 1;
+  for (const char c : more) set[static_cast<std::uint8_t>(c)] = 1;
+  return set;
+}
+
+/// Bytes of a token. Source: RFC 9110 section 5.6.2.
+inline constexpr ByteSet kToken = alphanumeric_and("!#$%&'*+-.^_`|~");
+
+[[nodiscard]] inline bool in(const ByteSet& set, char c) { return set[static_cast<std::uint8_t>(c)] != 0; }
+[[nodiscard]] inline bool is_space(char c) { return c == ' ' || c == '\t'; }  ///< OWS: RFC 9110 section 5.6.3
+[[nodiscard]] inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// First byte outside `set`, or `end`.
+[[nodiscard]] inline const char* skip(const ByteSet& set, const char* at, const char* end) {
+  while (at != end && in(set, *at)) ++at;
   return at;
 }
 
-/// First byte below 0x20 or equal to 0x7f, or `end`. Sixteen at a time where the machine can.
+/// First byte that is no token character, or `end`.
+[[nodiscard]] inline const char* skip_token(const char* at, const char* end) {
+#if defined(__SSE2__)
+  if (end - at >= 16) {  // letters and '-' at once; what else a token may have is left to the table
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i letter = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
+    const __m128i good = _mm_or_si128(is_letter, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
+    const auto others = static_cast<unsigned>(_mm_movemask_epi8(good)) ^ 0xffffU;
+    at += others == 0 ? 16 : std::countr_zero(others);
+  }
+#endif
+  return skip(kToken, at, end);
+}
+
+/// First byte below 0x20 or equal to 0x7f, or `end`.
 [[nodiscard]] inline const char* find_control(const char* at, const char* end) {
 #if defined(__SSE2__)
   const __m128i space = _mm_set1_epi8(0x1f);
@@ -37,12 +64,20 @@ inline constexpr std::array<std::uint8_t, 256> kToken = [] {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     // unsigned bytes <= 0x1f: min(bytes, 0x1f) == bytes
     const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes);
-    const int found = _mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(bytes, del)));
-    if (found != 0) return at + __builtin_ctz(static_cast<unsigned>(found));
+    const auto found = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(bytes, del))));
+    if (found != 0) return at + std::countr_zero(found);
     at += 16;
   }
 #endif
   while (at != end && static_cast<std::uint8_t>(*at) >= 0x20 && *at != 0x7f) ++at;
+  return at;
+}
+
+/// First byte that may not stand in a field value, or `end`: CR of a good line, or a control other than HTAB.
+/// Source: RFC 9110 section 5.5.
+[[nodiscard]] inline const char* find_value_end(const char* at, const char* end) {
+  at = find_control(at, end);
+  while (at != end && *at == '\t') at = find_control(at + 1, end);
   return at;
 }
 
@@ -55,13 +90,31 @@ inline constexpr std::array<std::uint8_t, 256> kToken = [] {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     // signed compare: bytes of 0x80 and above are negative, hence not above 0x20
     const __m128i good = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, del), _mm_cmpgt_epi8(bytes, bound));
-    const int bad = _mm_movemask_epi8(good) ^ 0xffff;
-    if (bad != 0) return at + __builtin_ctz(static_cast<unsigned>(bad));
+    const auto bad = static_cast<unsigned>(_mm_movemask_epi8(good)) ^ 0xffffU;
+    if (bad != 0) return at + std::countr_zero(bad);
     at += 16;
   }
 #endif
   while (at != end && static_cast<std::uint8_t>(*at) > 0x20 && static_cast<std::uint8_t>(*at) < 0x7f) ++at;
   return at;
+}
+
+/// The text without OWS at both ends.
+[[nodiscard]] inline std::string_view trim(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+/// Calls `each` for the members of a comma-separated list, the empty ones too. RFC 9110 section 5.6.1.
+template <class Each>
+void for_each_member(std::string_view list, Each each) {
+  for (;;) {
+    const std::size_t comma = list.find(',');
+    each(trim(list.substr(0, comma)));
+    if (comma == std::string_view::npos) return;
+    list.remove_prefix(comma + 1);
+  }
 }
 
 }  // namespace tricorn::http::h1
