@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "http/h1/scan.h"
@@ -11,16 +12,27 @@
 namespace tricorn::http::h1 {
 namespace {
 
+constexpr std::size_t kDateBytes = 29;
+constexpr ByteSet kReferenceBytes = alphanumeric_and("-");
+
+// Source: RFC 9110 section 7.6.1, PEP 3333 "Other HTTP Features", gunicorn.md section 6.4.
+constexpr std::array<std::string_view, 12> kServerOwned{
+    "connection", "date",     "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+    "server",     "te",       "trailer",    "trailers",           "transfer-encoding",   "upgrade"};
+
+// Nothing follows the head of these, whatever the application gives. Source: RFC 9110 sections 15.2,
+// 15.3.5, 15.3.6, 15.4.5.
+bool status_has_content(int status) { return status >= 200 && status != 204 && status != 205 && status != 304; }
+
+// A CONNECT that succeeds makes a tunnel of the connection: RFC 9110 section 9.3.6.
+bool makes_tunnel(const ResponseFacts& facts) {
+  return facts.method == Method::Connect && facts.status >= 200 && facts.status < 300;
+}
+
 void append_decimal(std::string& out, std::uint64_t value) {
   const fmt::format_int text(value);
   out.append(text.data(), text.size());
 }
-
-bool status_has_body(int status) { return status >= 200 && status != 204 && status != 304; }
-
-constexpr std::array<std::string_view, 11> kServerOwned{
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te",    "trailers",
-    "trailer",    "transfer-encoding", "upgrade",     "server",              "date"};
 
 std::string escape_html(std::string_view text) {
   std::string out;
@@ -37,17 +49,29 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
+void write_date(std::time_t now, char* into) {
+  static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  fmt::format_to_n(into, kDateBytes, "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday], utc.tm_mday,
+                   kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+}
+
 }  // namespace
 
 Framing frame(const ResponseFacts& facts) {
   Framing framing;
-  const bool body_allowed = status_has_body(facts.status);
-  framing.send_body = body_allowed && facts.method != Method::Head;
-  // HEAD and 304 may say how long the body would be; 1xx and 204 must not.
-  framing.send_length = facts.content_length.has_value() && facts.status >= 200 && facts.status != 204;
-  framing.chunked = body_allowed && !framing.send_length && facts.version_minor >= 1;
+  const bool tunnel = makes_tunnel(facts);
+  const bool may_have_length = facts.status >= 200 && facts.status != 204 && !tunnel;
+  framing.send_body = status_has_content(facts.status) && facts.method != Method::Head && !tunnel;
+  // HEAD and 304 may say how long the content would be, 205 has none and says so, 1xx and 204 say nothing.
+  framing.send_length = may_have_length && (facts.content_length.has_value() || facts.status == 205);
+  framing.length = facts.status == 205 ? 0 : facts.content_length.value_or(0);
+  framing.chunked = framing.send_body && !framing.send_length && facts.version_minor >= 1;
   const bool delimited = framing.send_length || framing.chunked || !framing.send_body;
-  framing.keep_alive = facts.client_keeps_alive && delimited && facts.status >= 200;
+  framing.keep_alive = facts.client_keeps_alive && delimited && facts.status >= 200 && !tunnel;
   return framing;
 }
 
@@ -65,7 +89,7 @@ void append_head(std::string& out, const ResponseFacts& facts, const Framing& fr
   out.append(fields);
   if (framing.send_length) {
     out.append("Content-Length: ");
-    append_decimal(out, *facts.content_length);
+    append_decimal(out, framing.length);
     out.append("\r\n\r\n");
   } else {
     out.append("\r\n");
@@ -73,7 +97,7 @@ void append_head(std::string& out, const ResponseFacts& facts, const Framing& fr
 }
 
 void append_chunk_head(std::string& out, std::size_t bytes) {
-  char digits[18];
+  char digits[18];  // 16 and CRLF
   char* const end = digits + sizeof digits;
   char* at = end;
   *--at = '\n';
@@ -87,13 +111,14 @@ void append_chunk_head(std::string& out, std::size_t bytes) {
 
 bool valid_status(std::string_view status) {
   if (status.size() < 3 || status[0] < '1' || status[0] > '5') return false;
-  if (status[1] < '0' || status[1] > '9' || status[2] < '0' || status[2] > '9') return false;
-  if (status.size() == 3) return true;
-  return status[3] == ' ' && find_control(status.data(), status.data() + status.size()) == status.data() + status.size();
+  if (!is_digit(status[1]) || !is_digit(status[2])) return false;
+  return status.size() == 3 || (status[3] == ' ' && valid_field_value(status));
 }
 
+bool is_content_length(std::string_view name) { return equals_lower(name, "content-length"); }
+
 bool is_server_owned(std::string_view name) {
-  if (name.size() < 2) return false;
+  if (name.empty()) return false;
   // Letters that begin one of the names: most fields stop here.
   switch (name[0] | 0x20) {
     case 'c': case 'd': case 'k': case 'p': case 's': case 't': case 'u': break;
@@ -105,11 +130,21 @@ bool is_server_owned(std::string_view name) {
 
 std::string_view reason_phrase(int status) {
   static constexpr std::pair<int, std::string_view> kReasons[] = {
-      {400, "Bad Request"},        {403, "Forbidden"},          {404, "Not Found"},
-      {405, "Method Not Allowed"}, {408, "Request Timeout"},    {413, "Content Too Large"},
-      {414, "URI Too Long"},       {417, "Expectation Failed"}, {431, "Request Header Fields Too Large"},
+      {100, "Continue"}, {101, "Switching Protocols"}, {103, "Early Hints"},
+      {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {205, "Reset Content"},
+      {206, "Partial Content"},
+      {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
+      {307, "Temporary Redirect"}, {308, "Permanent Redirect"},
+      {400, "Bad Request"}, {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"},
+      {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"},
+      {407, "Proxy Authentication Required"}, {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"},
+      {411, "Length Required"}, {412, "Precondition Failed"}, {413, "Content Too Large"},
+      {414, "URI Too Long"}, {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
+      {417, "Expectation Failed"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
+      {426, "Upgrade Required"}, {428, "Precondition Required"}, {429, "Too Many Requests"},
+      {431, "Request Header Fields Too Large"}, {451, "Unavailable For Legal Reasons"},
       {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-      {503, "Service Unavailable"}, {504, "Gateway Timeout"},   {505, "HTTP Version Not Supported"},
+      {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
   };
   for (const auto& [known, reason] : kReasons) {
     if (known == status) return reason;
@@ -118,22 +153,18 @@ std::string_view reason_phrase(int status) {
 }
 
 std::string_view http_date(std::time_t now) {
-  static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   thread_local std::time_t cached = -1;
-  thread_local std::string text;
+  thread_local char text[kDateBytes];
   if (now != cached) {
-    std::tm utc{};
-    ::gmtime_r(&now, &utc);
-    text = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday], utc.tm_mday, kMonths[utc.tm_mon],
-                       utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    write_date(now, text);
     cached = now;
   }
-  return text;
+  return {text, kDateBytes};
 }
 
 std::string error_page(int status, std::string_view message, std::string_view reference) {
+  const char* const reference_end = reference.data() + reference.size();
+  if (skip(kReferenceBytes, reference.data(), reference_end) != reference_end) reference = {};
   const std::string_view reason = reason_phrase(status);
   std::string text = escape_html(message);
   if (!reference.empty()) text += fmt::format("{}Reference: {}", text.empty() ? "" : " ", reference);

@@ -23,7 +23,7 @@ inline constexpr std::string_view kLastChunkAfterData = "\r\n0\r\n\r\n";
 
 // ---- what the application gives ----------------------------------------------------------------------
 
-/// Three digits, first one 1 to 9, optionally a space and a reason of HTAB, SP, VCHAR, obs-text.
+/// Three digits, the first one 1 to 5, optionally a space and a reason of HTAB, SP, VCHAR, obs-text.
 /// Source: RFC 9112 section 4, PEP 3333.
 [[nodiscard]] bool valid_status(std::string_view status);
 /// True for Content-Length, any case.
@@ -43,12 +43,13 @@ struct ResponseFacts {
   bool client_keeps_alive = true;               ///< the request's wish, and the server may
 };
 
-/// How the body goes over the wire. Rules 15 to 17 of the test suite.
+/// How the body goes over the wire. Rules 15 to 17 of docs/http-differences.md.
 struct Framing {
   bool send_body = true;
   bool chunked = false;
   bool keep_alive = false;
-  bool send_length = false;  ///< Content-Length is written, from ResponseFacts::content_length
+  bool send_length = false;  ///< a Content-Length field is written
+  std::uint64_t length = 0;  ///< its value
 };
 
 /// Decides from the facts alone.
@@ -73,7 +74,7 @@ void append_chunk_head(std::string& into, std::size_t bytes);
 
 /// A whole response in Gunicorn's words that ends the connection.
 /// @param message  shown in the page, escaped here; may be empty
-/// @param reference  e.g. "7f3a9c": shown in the page and as X-Reference-Id; empty: none
+/// @param reference  letters and digits, e.g. "7f3a9c": shown in the page and as X-Reference-Id; empty: none
 /// Source: gunicorn.md section 6.3.
 [[nodiscard]] std::string error_page(int status, std::string_view message, std::string_view reference);
 
