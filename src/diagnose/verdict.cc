@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <string>
 #include <utility>
 
 #include "diagnose/report.h"
@@ -43,8 +45,27 @@ void call_it_a_boot(Verdict& verdict) {
   verdict.cause = Cause::BootSlow;
 }
 
+/// The stack whose place was seen most often: a loop is at another line in each look.
+const Stack* hottest(const Evidence& evidence) {
+  std::map<std::string, int> seen;
+  const Stack* best = nullptr;
+  int most = 0;
+  for (const auto* looks : {&evidence.samples, &evidence.looks}) {
+    for (const ProcessLook& look : *looks) {
+      if (look.threads.empty() || look.threads[0].stack.empty()) continue;
+      const Stack& stack = look.threads[0].stack;
+      const int count = ++seen[place_text(*place_in(stack), evidence.app_directory)];
+      if (count < most) continue;
+      most = count;
+      best = &stack;
+    }
+  }
+  return best;
+}
+
 void name_the_place(const Evidence& evidence, Verdict& verdict) {
-  const auto& stack = last_stack(evidence);
+  const Stack* hot = verdict.cause == Cause::CpuPython ? hottest(evidence) : nullptr;
+  const Stack& stack = hot == nullptr ? last_stack(evidence) : *hot;
   const PythonFrame* frame = place_in(stack);
   if (frame == nullptr || !verdict.place.empty()) return;
   verdict.place = place_text(*frame, evidence.app_directory);

@@ -27,7 +27,6 @@ def python_loop():
     n = 0
     while True:
         n += 1  # LINE python_loop
-        n %= 7
 
 
 def native_gil():

@@ -1,0 +1,342 @@
+#include "diagnose/verdict.h"
+
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+
+#include <csignal>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "diagnose/rules.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+constexpr std::uint64_t kPrivateWait = 128 | 9;  // FUTEX_WAIT_BITSET of a lock of this process
+constexpr std::uint64_t kSharedWait = 9;
+
+PythonFrame app(int line = 10) { return {"/srv/app/app.py", "view", line}; }
+PythonFrame library(std::string file, std::string function) { return {"/usr/lib/python3.11/" + std::move(file), std::move(function), 5}; }
+PythonFrame package(std::string file) { return {"/srv/venv/lib/python3.11/site-packages/" + std::move(file), "execute", 7}; }
+
+ThreadLook thread(char state, std::int64_t syscall, std::array<std::uint64_t, 6> args = {}) {
+  ThreadLook look;
+  look.tid = 100;
+  look.state = state;
+  look.syscall = syscall;
+  look.args = args;
+  look.cpu_ns = look.run_delay_ns = look.switches = 0;
+  look.stack = {app()};
+  return look;
+}
+
+/// Three looks, half a second apart in all, at a thread that shows `seen` in each.
+Evidence watched(const ThreadLook& seen) {
+  Evidence evidence;
+  evidence.pid = 42;
+  evidence.arbiter = 7;
+  evidence.request = "GET /orders";
+  evidence.app_directory = "/srv/app";
+  evidence.phase = heartbeat::Phase::Application;
+  evidence.running_ns = 3000 * kMs;
+  evidence.timeout_ns = 3000 * kMs;
+  evidence.silent_ns = 3000 * kMs;
+  for (const std::int64_t at : {0, 250, 500}) {
+    ProcessLook look;
+    look.at_ns = (2500 + at) * kMs;
+    look.full = look.python_readable = true;
+    look.phase = heartbeat::Phase::Application;
+    look.threads = {seen};
+    look.fds = 10;
+    look.fd_limit = 1024;
+    look.cgroup.oom_kill = 0;
+    evidence.looks.push_back(look);
+  }
+  return evidence;
+}
+
+/// The same, with the CPU used and waited for in percent of the time.
+Evidence burning(int cpu, int delay = 0) {
+  Evidence evidence = watched(thread('R', -1));
+  for (std::size_t i = 0; i < evidence.looks.size(); ++i) {
+    ThreadLook& look = evidence.looks[i].threads[0];
+    look.running = true;
+    look.has_gil = true;
+    look.cpu_ns = static_cast<std::int64_t>(i) * 250 * kMs * cpu / 100;
+    look.run_delay_ns = static_cast<std::int64_t>(i) * 250 * kMs * delay / 100;
+  }
+  return evidence;
+}
+
+Peer tcp(std::uint16_t port, std::string state = "ESTABLISHED") {
+  Peer peer;
+  peer.kind = Peer::Kind::Tcp;
+  peer.port = port;
+  peer.local_port = 40000;
+  peer.address = "10.0.0.7:" + std::to_string(port);
+  peer.state = std::move(state);
+  if (port == 5432) peer.service = "PostgreSQL";
+  if (port == 53) peer.service = "DNS";
+  return peer;
+}
+
+Evidence with_peer(Evidence evidence, Peer peer) {
+  evidence.peer = std::move(peer);
+  return evidence;
+}
+
+Evidence with_stack(Evidence evidence, Stack stack) {
+  for (ProcessLook& look : evidence.looks) look.threads[0].stack = stack;
+  return evidence;
+}
+
+Evidence each_look(Evidence evidence, const std::function<void(ProcessLook&, std::size_t)>& change) {
+  for (std::size_t i = 0; i < evidence.looks.size(); ++i) change(evidence.looks[i], i);
+  return evidence;
+}
+
+Evidence beside(Evidence evidence, const ThreadLook& other) {
+  for (ProcessLook& look : evidence.looks) look.threads.push_back(other);
+  return evidence;
+}
+
+Peer of_kind(Peer::Kind kind, std::string address = "") {
+  Peer peer;
+  peer.kind = kind;
+  peer.address = std::move(address);
+  return peer;
+}
+
+Evidence with_child(Evidence evidence) {
+  evidence.children = {{55, 'S', "sleep"}};
+  return evidence;
+}
+
+Evidence receiving() { return watched(thread('S', SYS_recvfrom, {6})); }
+Evidence locked(std::uint64_t operation = kPrivateWait) { return watched(thread('S', SYS_futex, {0x7f0010, operation})); }
+Evidence sleeping() { return watched(thread('S', SYS_clock_nanosleep)); }
+
+Evidence dead(int status, const std::function<void(Death&)>& change = [](Death&) {}) {
+  Evidence evidence;
+  evidence.pid = 42;
+  evidence.arbiter = 7;
+  evidence.request = "GET /import";
+  Death death;
+  death.wait_status = status;
+  death.was_ready = true;
+  death.before.oom_kill = death.after.oom_kill = 3;
+  death.before.memory_limit = 96u << 20;
+  change(death);
+  evidence.death = death;
+  return evidence;
+}
+
+constexpr int exited(int code) { return code << 8; }
+
+struct Row {
+  const char* name;
+  Evidence evidence;
+  std::string_view expected;
+};
+
+class Decide : public testing::TestWithParam<Row> {};
+
+TEST_P(Decide, NamesTheCause) {
+  const Verdict verdict = decide(GetParam().evidence);
+  EXPECT_EQ(name_of(verdict.cause), GetParam().expected) << verdict.because;
+}
+
+const auto named = [](const auto& row) { return row.param.name; };
+
+const Row kDeaths[] = {
+    {"oom", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; }), "memory.oom_kill"},
+    {"oom_of_another", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; d.oom_blamed = 1; }), "signal.external_kill"},
+    {"two_oom_kills_for_two", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 5; d.oom_blamed = 1; }), "memory.oom_kill"},
+    {"counter_stood", dead(SIGKILL), "signal.external_kill"},
+    {"counter_rose_but_it_was_us", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; d.ours = true; }), "signal.own_kill"},
+    {"oom_is_never_another_signal", dead(SIGTERM, [](Death& d) { d.after.oom_kill = 4; }), "signal.external_kill"},
+    {"unreadable_counter", dead(SIGKILL, [](Death& d) { d.before.oom_kill.reset(); }), "signal.external_kill"},
+    {"host_oom", dead(SIGKILL, [](Death& d) { d.before.oom_kill.reset(); d.before.host_oom_kill = 1; d.after.host_oom_kill = 2; }), "memory.oom_kill"},
+    {"host_oom_elsewhere", dead(SIGKILL, [](Death& d) { d.before.host_oom_kill = 1; d.after.host_oom_kill = 2; }), "signal.external_kill"},
+    {"segv", dead(SIGSEGV | 0x80, [](Death& d) { d.crash_signal = SIGSEGV; }), "crash.segv"},
+    {"segv_sent", dead(SIGSEGV, [](Death& d) { d.crash_signal = SIGSEGV; d.sender = 999; }), "signal.external_kill"},
+    {"bus", dead(SIGBUS, [](Death& d) { d.crash_signal = SIGBUS; }), "crash.bus"},
+    {"ill", dead(SIGILL, [](Death& d) { d.crash_signal = SIGILL; }), "crash.ill"},
+    {"fpe", dead(SIGFPE, [](Death& d) { d.crash_signal = SIGFPE; }), "crash.fpe"},
+    {"abort", dead(SIGABRT, [](Death& d) { d.crash_signal = SIGABRT; d.sender = 42; }), "crash.abort"},
+    {"abort_by_us", dead(SIGABRT, [](Death& d) { d.ours = true; }), "signal.own_kill"},
+    {"overflow", dead(SIGSEGV, [](Death& d) { d.crash_signal = SIGSEGV; d.stack_overflow = true; }), "crash.stack_overflow"},
+    {"exit", dead(exited(7)), "exit.code"},
+    {"exit_in_boot", dead(exited(3), [](Death& d) { d.was_ready = false; }), "boot.failure"},
+    {"oom_in_boot", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; d.was_ready = false; }), "memory.oom_kill"},
+    {"usr_signal", dead(SIGUSR2), "signal.external_kill"},
+};
+INSTANTIATE_TEST_SUITE_P(Death, Decide, testing::ValuesIn(kDeaths), named);
+
+const Row kResources[] = {
+    {"stopped", watched(thread('T', SYS_recvfrom)), "signal.stopped"},
+    {"traced", watched(thread('t', SYS_recvfrom)), "signal.stopped"},
+    {"stopped_once_only", each_look(sleeping(), [](ProcessLook& l, std::size_t i) { if (i == 1) l.threads[0].state = 'T'; }), "wait.sleep"},
+    {"frozen", each_look(watched(thread('D', SYS_clock_nanosleep)), [](ProcessLook& l, std::size_t) { l.cgroup.frozen = true; }), "signal.stopped"},
+    {"thrashing", each_look(burning(50), [](ProcessLook& l, std::size_t i) { l.threads[0].major_faults = i * 2000; }), "memory.pressure"},
+    {"few_faults", each_look(burning(100), [](ProcessLook& l, std::size_t i) { l.threads[0].major_faults = i * 20; }), "cpu.native_gil"},
+    {"throttled", each_look(burning(5, 95), [](ProcessLook& l, std::size_t i) { l.cgroup.periods = i * 3; l.cgroup.throttled = i * 3; }), "cpu.throttled"},
+    {"starved", each_look(burning(4, 96), [](ProcessLook& l, std::size_t i) { l.cgroup.periods = i * 3; l.cgroup.throttled = 0; }), "cpu.starved"},
+    {"shared_cpu_is_not_starved", burning(50, 50), "cpu.native_gil"},
+    {"descriptors_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1024; }), "fd.exhaustion"},
+    {"descriptors_nearly_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1000; }), "wait.sleep"},
+    {"processes_refused", each_look(sleeping(), [](ProcessLook& l, std::size_t i) { l.cgroup.pids_denied = i; }), "pids.exhaustion"},
+    {"processes_refused_long_ago", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.cgroup.pids_denied = 9; }), "wait.sleep"},
+};
+INSTANTIATE_TEST_SUITE_P(Resources, Decide, testing::ValuesIn(kResources), named);
+
+Evidence in_phase(Evidence evidence, heartbeat::Phase phase) {
+  evidence.phase = phase;
+  return each_look(std::move(evidence), [phase](ProcessLook& look, std::size_t) { look.phase = phase; });
+}
+
+Evidence streaming(std::int64_t silent_ms) {
+  Evidence evidence = each_look(sleeping(), [](ProcessLook& look, std::size_t i) { look.bytes_out = (i + 1) * 100; });
+  evidence.silent_ns = silent_ms * kMs;
+  return evidence;
+}
+
+Evidence many_calls(std::uint16_t port, int switches) {
+  return each_look(with_peer(receiving(), tcp(port)), [switches](ProcessLook& look, std::size_t i) {
+    look.threads[0].switches = static_cast<std::int64_t>(i) * switches;
+  });
+}
+
+const Row kClients[] = {
+    {"upload", in_phase(receiving(), heartbeat::Phase::ReadingBody), "client.slow_upload"},
+    {"read", in_phase(locked(), heartbeat::Phase::Writing), "client.slow_read"},
+    {"stream", streaming(400), "timeout.too_short"},
+    {"stream_that_stalled", streaming(2000), "wait.sleep"},
+    {"many_calls", many_calls(80, 4), "timeout.too_short"},
+    {"one_call", many_calls(80, 0), "wait.network"},
+};
+INSTANTIATE_TEST_SUITE_P(Client, Decide, testing::ValuesIn(kClients), named);
+
+ThreadLook gil_waiter() {
+  ThreadLook look = thread('S', SYS_futex, {0x100, kPrivateWait, 0, 0x7ffe});
+  look.waits_for_gil = true;
+  return look;
+}
+
+const Row kWaits[] = {
+    {"sleep", sleeping(), "wait.sleep"},
+    {"select_without_descriptors", watched(thread('S', SYS_pselect6, {0})), "wait.sleep"},
+    {"network", with_peer(receiving(), tcp(8080)), "wait.network"},
+    {"network_by_poll", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(8080)), "wait.network"},
+    {"database_by_port", with_peer(receiving(), tcp(5432)), "wait.database"},
+    {"database_by_driver", with_stack(with_peer(receiving(), tcp(9999)), {package("redis/connection.py"), app()}), "wait.database"},
+    {"driver_of_a_caller", with_stack(with_peer(receiving(), tcp(9999)), {app(), package("redis/client.py")}), "wait.network"},
+    {"connect", watched(thread('S', SYS_connect, {6})), "wait.connect"},
+    {"syn_sent", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(443, "SYN_SENT")), "wait.connect"},
+    {"connect_to_database", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(5432, "SYN_SENT")), "wait.connect"},
+    {"dns_by_port", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(53)), "wait.dns"},
+    {"dns_by_frame", with_stack(watched(thread('S', SYS_ppoll, {1, 1})), {library("socket.py", "getaddrinfo"), app()}), "wait.dns"},
+    {"child", watched(thread('S', SYS_wait4)), "wait.subprocess"},
+    {"child_by_pipe", with_child(with_stack(with_peer(receiving(), of_kind(Peer::Kind::Pipe)), {library("subprocess.py", "Popen._communicate"), app()})), "wait.subprocess"},
+    {"child_by_sleep", with_child(with_stack(sleeping(), {library("subprocess.py", "Popen._wait"), app()})), "wait.subprocess"},
+    {"sleep_beside_a_child", with_child(sleeping()), "wait.sleep"},
+    {"pipe", with_peer(watched(thread('S', SYS_write, {1})), of_kind(Peer::Kind::Pipe)), "wait.pipe"},
+    {"file_lock", watched(thread('S', SYS_flock, {6})), "wait.file_lock"},
+    {"disk", with_peer(watched(thread('D', SYS_write, {6})), of_kind(Peer::Kind::File, "/mnt/x")), "wait.disk"},
+    {"sync", watched(thread('D', SYS_fsync, {6})), "wait.disk"},
+    {"client_socket_is_no_upstream", with_peer(receiving(), [] { Peer peer = tcp(80); peer.client = true; return peer; }()), "client.slow_upload"},
+    {"lock", beside(locked(), thread('S', SYS_clock_nanosleep)), "wait.lock"},
+    {"lock_shared_with_others", locked(kSharedWait), "wait.lock"},
+    {"deadlock", locked(), "wait.deadlock"},
+    {"deadlock_of_two", beside(locked(), thread('S', SYS_futex, {0x7f0020, kPrivateWait})), "wait.deadlock"},
+    {"lock_with_limit", watched(thread('S', SYS_futex, {0x7f0010, kPrivateWait, 0, 0x7ffe})), "wait.lock"},
+    {"lock_beside_a_busy_thread", beside(locked(), thread('R', -1)), "wait.lock"},
+    {"event", with_stack(locked(), {library("threading.py", "Event.wait"), app()}), "wait.lock"},
+    {"queue", with_stack(locked(), {library("threading.py", "Condition.wait"), library("queue.py", "Queue.get"), app()}), "wait.queue"},
+    {"gil", watched(gil_waiter()), "wait.gil"},
+    {"epoll_on_nothing_known", watched(thread('S', SYS_epoll_pwait, {3})), "unknown"},
+};
+INSTANTIATE_TEST_SUITE_P(Wait, Decide, testing::ValuesIn(kWaits), named);
+
+Evidence moving(Evidence evidence) {
+  return each_look(std::move(evidence), [](ProcessLook& look, std::size_t i) {
+    look.threads[0].instruction = i;
+    look.threads[0].stack[0].line = i == 2 ? 99 : 20;
+  });
+}
+
+Evidence without_gil(Evidence evidence) {
+  return each_look(std::move(evidence), [](ProcessLook& look, std::size_t) { look.threads[0].has_gil = false; });
+}
+
+const Row kCpu[] = {
+    {"python", moving(burning(100)), "cpu.python"},
+    {"native_with_gil", burning(100), "cpu.native_gil"},
+    {"native_without_gil", without_gil(burning(100)), "cpu.native_nogil"},
+    {"collector", each_look(burning(100), [](ProcessLook& l, std::size_t) { l.gc_collecting = true; }), "gc.pause"},
+    {"collector_once", each_look(burning(100), [](ProcessLook& l, std::size_t i) { l.gc_collecting = i == 0; }), "cpu.native_gil"},
+    {"at_threshold", burning(70), "cpu.native_gil"},
+    {"below_threshold", burning(69), "unknown"},
+    {"stack_not_readable", each_look(burning(100), [](ProcessLook& l, std::size_t) { l.python_readable = false; l.threads[0].stack.clear(); }), "unknown"},
+};
+INSTANTIATE_TEST_SUITE_P(Cpu, Decide, testing::ValuesIn(kCpu), named);
+
+TEST(Verdict, NeverGuessesWithoutEvidence) {
+  const Verdict verdict = decide(Evidence{});
+  EXPECT_EQ(verdict.cause, Cause::Unknown);
+  EXPECT_EQ(verdict.because, "0 looks taken, 2 needed");
+}
+
+TEST(Verdict, ABootThatHangsSaysWhatItHangsIn) {
+  Evidence evidence = sleeping();
+  evidence.life = heartbeat::Life::Booting;
+  const Verdict verdict = decide(evidence);
+  EXPECT_EQ(verdict.cause, Cause::BootSlow);
+  EXPECT_NE(verdict.because.find("wait.sleep"), std::string::npos);
+  EXPECT_EQ(verdict.place, "app.py:10");
+}
+
+TEST(Verdict, ThePlaceIsTheApplicationsAndTheInnermostIsNamedToo) {
+  const Verdict verdict = decide(with_stack(with_peer(receiving(), tcp(5432)), {package("psycopg/cursor.py"), app(203)}));
+  EXPECT_EQ(verdict.place, "app.py:203");
+  EXPECT_EQ(verdict.function, "view");
+  EXPECT_EQ(verdict.innermost, "cursor.py:7 execute");
+  EXPECT_EQ(verdict.peer, "10.0.0.7:5432 (PostgreSQL)");
+}
+
+TEST(Verdict, ALoopIsAtItsMostFrequentLine) { EXPECT_EQ(decide(moving(burning(100))).place, "app.py:20"); }
+
+TEST(Verdict, WaitingForTheGilThePlaceIsTheHoldersLine) {
+  ThreadLook holder = thread('R', -1);
+  holder.tid = 101;
+  holder.has_gil = true;
+  holder.stack = {app(77)};
+  EXPECT_EQ(decide(beside(watched(gil_waiter()), holder)).place, "app.py:77");
+}
+
+TEST(Verdict, OfADeathThePlaceIsTheLastSample) {
+  Evidence evidence = dead(SIGKILL);
+  evidence.samples = sleeping().looks;
+  EXPECT_EQ(decide(evidence).place, "app.py:10");
+}
+
+TEST(Verdict, OutOfMemoryIsSaidOnlyWhenTheCounterRose) {
+  for (const Row& row : kDeaths) {
+    const Verdict verdict = decide(row.evidence);
+    const bool says_memory = verdict.because.find("ut of memory") != std::string::npos;
+    EXPECT_EQ(says_memory, verdict.cause == Cause::MemoryOomKill) << row.name;
+  }
+}
+
+TEST(Verdict, WaitsAreAnsweredWith504AndLimitsWith503) {
+  EXPECT_EQ(status_of(Cause::WaitDatabase), 504);
+  EXPECT_EQ(status_of(Cause::FdExhaustion), 503);
+  EXPECT_EQ(status_of(Cause::ClientSlowUpload), 408);
+  EXPECT_EQ(status_of(Cause::CpuPython), 500);
+  EXPECT_EQ(status_of(Cause::CrashSegv), 500);
+}
+
+}  // namespace
+}  // namespace tricorn::diagnose
