@@ -1,0 +1,106 @@
+#include "diagnose/report.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace tricorn::diagnose {
+namespace {
+
+Evidence orders() {
+  Evidence evidence;
+  evidence.pid = 22382;
+  evidence.arbiter = 22379;
+  evidence.request = "GET /orders";
+  evidence.running_ns = 3'000'000'000;
+  return evidence;
+}
+
+Verdict database() {
+  Verdict verdict;
+  verdict.cause = Cause::WaitDatabase;
+  verdict.because = "waited 2.9 of 3.0 s for 127.0.0.1:5432 (PostgreSQL) to answer";
+  verdict.place = "app.py:203";
+  verdict.function = "pg_sleep";
+  verdict.peer = "127.0.0.1:5432 (PostgreSQL)";
+  verdict.not_causes = {"memory.oom_kill: oom_kill 0 -> 0", "cpu.python: CPU 0%"};
+  return verdict;
+}
+
+Evidence died(int status) {
+  Evidence evidence = orders();
+  evidence.death.emplace().wait_status = status;
+  return evidence;
+}
+
+TEST(Report, TheLineKeepsThePrefixAndSaysClassRequestPlaceDenialsAndReference) {
+  EXPECT_EQ(timeout_line(database(), orders(), "7f3a9c"),
+            "WORKER TIMEOUT (pid:22382) wait.database: GET /orders waited 2.9 of 3.0 s for 127.0.0.1:5432 (PostgreSQL) "
+            "to answer at app.py:203 in pg_sleep; not memory, CPU 0%; ref 7f3a9c");
+}
+
+TEST(Report, AnUnreadableCounterRulesNothingOut) {
+  Verdict verdict = database();
+  verdict.not_causes = {"memory.oom_kill: oom_kill not readable -> not readable"};
+  EXPECT_EQ(timeout_line(verdict, orders(), "7f3a9c").find("not memory"), std::string::npos);
+}
+
+TEST(Report, ADeathKeepsGunicornsPrefixes) {
+  Verdict verdict;
+  verdict.because = "os._exit";
+  EXPECT_EQ(death_line(verdict, died(7 << 8), "7f3a9c"),
+            "Worker (pid:22382) exited with code 7. os._exit; in GET /orders since 3.0 s; ref 7f3a9c");
+  verdict.because = "Crashed, address 0x0 in libc.so.6";
+  verdict.place = "app.py:373";
+  EXPECT_EQ(death_line(verdict, died(SIGSEGV | 0x80), "7f3a9c"),
+            "Worker (pid:22382) was sent SIGSEGV! Crashed, address 0x0 in libc.so.6, last seen at app.py:373; in GET "
+            "/orders since 3.0 s; ref 7f3a9c");
+}
+
+TEST(Report, OurOwnKillDoesNotTellTheStoryTwice) {
+  Verdict verdict;
+  verdict.cause = Cause::KilledByUs;
+  verdict.because = "By this server (pid:22379), 1.0 s after the time-out above";
+  verdict.place = "app.py:1";
+  EXPECT_EQ(death_line(verdict, died(SIGKILL), "7f3a9c"),
+            "Worker (pid:22382) was sent SIGKILL! By this server (pid:22379), 1.0 s after the time-out above; ref 7f3a9c");
+}
+
+TEST(Report, APathCannotForgeALogLine) {
+  EXPECT_EQ(printable("GET /a\n[CRITICAL] x\x1b[31m"), "GET /a\\x0a[CRITICAL] x\\x1b[31m");
+  EXPECT_EQ(printable("caf\xc3\xa9"), "caf\xc3\xa9");
+  EXPECT_EQ(printable("\xff\xc3"), "\\xff\\xc3");
+  EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b") << "a terminal's control sequence introducer";
+  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80") << "half of a surrogate pair";
+}
+
+TEST(Report, ATracebackIsPythonsOutermostFirst) {
+  EXPECT_EQ(traceback_text({{"<b>", "inner", 2}, {"<a>", "outer", 1}}),
+            "Traceback (most recent call last):\n  File \"<a>\", line 1, in outer\n  File \"<b>\", line 2, in inner\n");
+  EXPECT_EQ(traceback_text({}), "");
+}
+
+TEST(Report, TheJsonIsOneLineWithTheContractsFields) {
+  Evidence evidence = orders();
+  ProcessLook look;
+  look.threads.resize(1);
+  look.threads[0].stack = {{"/srv/\xff.py", "f", 3}};
+  evidence.looks = {look, look};
+  const std::string line = report_json(database(), evidence, "7f3a9c", 0);
+  EXPECT_EQ(line.find('\n'), line.size() - 1);
+  const auto json = nlohmann::json::parse(line);
+  EXPECT_EQ(json["class"], "wait.database");
+  EXPECT_EQ(json["place"], "app.py:203");
+  EXPECT_EQ(json["request"], "GET /orders");
+  EXPECT_EQ(json["seconds"], 3.0);
+  EXPECT_EQ(json["time"], "1970-01-01T00:00:00Z");
+  EXPECT_EQ(json["evidence"]["looks"].size(), 2U);
+  EXPECT_EQ(json["stack"][0]["line"], 3);
+  EXPECT_TRUE(json["client"].is_null());
+  EXPECT_TRUE(json["threads"][0]["syscall"].is_null()) << "not readable, so not a number";
+}
+
+}  // namespace
+}  // namespace tricorn::diagnose
