@@ -23,8 +23,13 @@ constexpr int kSlowMemory = 16;
 
 }  // namespace
 
-Crew::Crew(Loop& loop, const heartbeat::Page& page, std::uint32_t threads, RunRequest run_request)
-    : loop_(loop), page_(page), run_request_(std::move(run_request)), baton_(1) {
+Crew::Crew(Loop& loop, const heartbeat::Page& page, std::uint32_t threads, RunRequest run_request,
+           std::function<void()> before_wait)
+    : loop_(loop),
+      page_(page),
+      run_request_(std::move(run_request)),
+      before_wait_(std::move(before_wait)),
+      baton_(1) {
   for (std::uint32_t i = 0; i < threads; ++i) {
     members_.push_back(std::make_unique<Member>());
     members_.back()->id = i + 1;
@@ -52,6 +57,7 @@ bool Crew::lead(std::uint32_t index, GilSwitch& gil) {
     return true;
   }
   gil.release();
+  before_wait_();
   loop_.wait(-1);
   return true;
 }

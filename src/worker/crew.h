@@ -32,7 +32,9 @@ using RunRequest = std::function<void(std::uint32_t index, Exchange& exchange, c
 class Crew {
  public:
   /// @param threads  app threads, at least 1
-  Crew(Loop& loop, const heartbeat::Page& page, std::uint32_t threads, RunRequest run_request);
+  /// @param before_wait  called before the leader waits for events, without the GIL
+  Crew(Loop& loop, const heartbeat::Page& page, std::uint32_t threads, RunRequest run_request,
+       std::function<void()> before_wait);
 
   /// The life of app thread `index`: returns when the loop has finished. Thread 0 leads first.
   /// The caller holds the GIL.
@@ -88,6 +90,7 @@ class Crew {
   Loop& loop_;
   const heartbeat::Page& page_;
   RunRequest run_request_;
+  std::function<void()> before_wait_;
   std::vector<std::unique_ptr<Member>> members_;
   net::Baton baton_;
   net::Wakeup doorbell_;

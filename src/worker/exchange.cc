@@ -42,7 +42,8 @@ Exchange::Exchange(const http::Limits& limits, const ClientTimeouts& timeouts)
 
 void Exchange::attach(Connection& connection) {
   connection_ = &connection;
-  begin_ = end_ = 0;
+  begin_ = end_ = next_ = 0;
+  stage_ = Stage::Head;  // whatever the connection before left unread is not this one's
   next_request();
 }
 

@@ -1,0 +1,109 @@
+#include "worker/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+
+namespace tricorn::worker {
+namespace {
+
+using Json = nlohmann::json;
+using gateway::wsgi::HeaderMap;
+
+std::int64_t number(const Json& settings, const char* name) { return settings.at(name).get<std::int64_t>(); }
+
+std::string text(const Json& settings, const char* name) {
+  const Json& value = settings.at(name);
+  return value.is_null() ? std::string() : value.get<std::string>();
+}
+
+std::int64_t nanoseconds(const Json& settings, const char* name) { return number(settings, name) * 1'000'000'000; }
+
+http::Limits limits_of(const Json& settings) {
+  http::Limits limits;
+  limits.request_line_bytes_max = static_cast<std::size_t>(number(settings, "limit_request_line"));
+  limits.fields_max = static_cast<std::size_t>(number(settings, "limit_request_fields"));
+  limits.field_bytes_max = static_cast<std::size_t>(number(settings, "limit_request_field_size"));
+  limits.permit_obsolete_folding = settings.at("permit_obsolete_folding").get<bool>();
+  limits.strip_header_spaces = settings.at("strip_header_spaces").get<bool>();
+  limits.permit_unconventional_http_method = settings.at("permit_unconventional_http_method").get<bool>();
+  limits.permit_unconventional_http_version = settings.at("permit_unconventional_http_version").get<bool>();
+  limits.casefold_http_method = settings.at("casefold_http_method").get<bool>();
+  return limits;
+}
+
+LoopOptions loop_of(const Json& settings) {
+  LoopOptions loop;
+  loop.limits = limits_of(settings);
+  loop.client.body_ms = static_cast<int>(number(settings, "body_timeout") * 1000);
+  loop.client.write_ms = static_cast<int>(number(settings, "write_timeout") * 1000);
+  loop.header_timeout_ns = nanoseconds(settings, "header_timeout");
+  loop.keepalive_ns = nanoseconds(settings, "keepalive");
+  loop.connections_max = static_cast<std::uint32_t>(number(settings, "worker_connections"));
+  return loop;
+}
+
+HeaderMap header_map_of(const std::string& name) {
+  if (name == "refuse") return HeaderMap::Refuse;
+  return name == "dangerous" ? HeaderMap::Dangerous : HeaderMap::Drop;
+}
+
+gateway::wsgi::TrustRules trust_of(const Json& settings) {
+  gateway::wsgi::TrustRules trust;
+  trust.header_map = header_map_of(text(settings, "header_map"));
+  for (const Json& name : settings.at("forwarder_headers")) {
+    if (name == "*") trust.forward_all = true;
+    trust.forwarder_headers.push_back(name.get<std::string>());
+  }
+  for (const auto& [name, value] : settings.at("secure_scheme_headers").items()) {
+    trust.secure_scheme_headers.emplace_back(name, value.get<std::string>());
+  }
+  return trust;
+}
+
+// Once per worker, so that workers started together do not all leave together.
+std::uint64_t requests_max_of(const Json& settings, std::uint32_t age) {
+  const auto most = static_cast<std::uint64_t>(number(settings, "max_requests"));
+  const auto jitter = static_cast<std::uint64_t>(number(settings, "max_requests_jitter"));
+  if (most == 0 || jitter == 0) return most;
+  std::mt19937_64 generator(std::random_device{}() + age);
+  return most + std::uniform_int_distribution<std::uint64_t>(0, jitter)(generator);
+}
+
+Options parse(const Json& settings, std::uint32_t age) {
+  Options options;
+  options.loop = loop_of(settings);
+  options.threads = static_cast<std::uint32_t>(std::max<std::int64_t>(number(settings, "threads"), 1));
+  options.multiprocess = number(settings, "workers") > 1;
+  options.requests_max = requests_max_of(settings, age);
+  options.graceful_timeout = std::chrono::seconds(number(settings, "graceful_timeout"));
+  options.error_log = text(settings, "errorlog");
+  options.level = base::level_from(text(settings, "loglevel"));
+  options.access_log = text(settings, "accesslog");
+  options.access_log_format = text(settings, "access_log_format");
+  const Json& allowed = settings.at("forwarded_allow_ips");
+  if (allowed.is_array()) {
+    for (const Json& one : allowed) options.forwarded_allow_ips += one.get<std::string>() + ",";
+  } else {
+    options.forwarded_allow_ips = allowed.get<std::string>();
+  }
+  options.trust = trust_of(settings);
+  if (const char* script_name = std::getenv("SCRIPT_NAME")) options.script_name = script_name;
+  return options;
+}
+
+}  // namespace
+
+base::Result<Options> options_from_json(std::string_view json, std::uint32_t age) {
+  try {
+    return parse(Json::parse(json), age);
+  } catch (const Json::exception& problem) {
+    return base::fail(fmt::format("settings for the worker: {}", problem.what()));
+  }
+}
+
+}  // namespace tricorn::worker

@@ -1,0 +1,229 @@
+#include "worker/worker.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/clock.h"
+#include "heartbeat/recorder.h"
+#include "heartbeat/wire.h"
+#include "pyapi/error.h"
+#include "pyapi/layout.h"
+#include "worker/fatal_signals.h"
+#include "worker/keeper.h"
+#include "worker/stop_signals.h"
+
+namespace tricorn::worker {
+
+using gateway::wsgi::Environ;
+using gateway::wsgi::Response;
+using pyapi::Gil;
+using pyapi::Ref;
+
+Worker::Worker(Options options, std::vector<Listener> listeners, heartbeat::Page page, base::UniqueFd control,
+               base::UniqueFd keeper)
+    : options_(std::move(options)),
+      listeners_(std::move(listeners)),
+      page_(std::move(page)),
+      control_(std::move(control)),
+      keeper_(std::move(keeper)) {}
+
+Worker::~Worker() = default;
+
+base::Result<void> Worker::open_logs() {
+  if (auto opened = log_.open(options_.error_log, options_.level); !opened) return opened;
+  if (auto parsed = trusted_peers_.parse(options_.forwarded_allow_ips); !parsed) return parsed;
+  return access_log_.open(options_.access_log, options_.access_log_format);
+}
+
+bool Worker::introduce() {
+  heartbeat::Header& header = page_.header();
+  header.pid.store(::getpid());
+  if (start_keeper(keeper_.get()) < 0) {
+    log_.warning(fmt::format("No keeper for this worker ({}): if it is killed, its clients are cut",
+                             std::strerror(errno)));
+  }
+  install_fatal_handlers(header, control_.get());
+  use_alternate_stack();
+  install_stop_handlers();
+  if (!heartbeat::send_message(control_.get(), heartbeat::Verb::Hello, ::getpid(), nullptr, 0, -1, 0)) return false;
+  heartbeat::Message answer;
+  base::UniqueFd passed;
+  if (heartbeat::receive_message(control_.get(), answer, passed, 0) != heartbeat::Received::Message) return false;
+  header.life.store(heartbeat::Life::Booting);
+  if (tricorn_fill_python_layout(&header.python) == 0) header.layout_state.store(1, std::memory_order_release);
+  heartbeat::Slot& slot = page_.slot(0);  // the boot runs on what becomes app thread 0
+  slot.tstate.store(reinterpret_cast<std::uint64_t>(PyThreadState_Get()));
+  slot.tid.store(::getpid());
+  return answer.verb == heartbeat::Verb::Go;
+}
+
+void Worker::reopen_logs() {
+  for (const auto& result : {log_.reopen(), access_log_.reopen()}) {
+    if (!result) log_.error("Cannot reopen a log: " + result.error().text);
+  }
+}
+
+bool Worker::prepare_environs(const Gil& gil) {
+  const Ref errors = Ref::steal(PyFile_FromFd(log_.fd(), "<wsgi.errors>", "w", 1, "utf-8", "backslashreplace", nullptr, 0));
+  if (!errors) return false;
+  for (const Listener& listener : listeners_) {
+    gateway::wsgi::EnvironBase base;
+    const bool unix_socket = listener.endpoint.family == AF_UNIX;
+    base.server_name = listener.endpoint.host;
+    base.server_port = unix_socket ? "" : std::to_string(listener.endpoint.port);
+    base.server_software = "tricorn/" TRICORN_VERSION;
+    base.script_name = options_.script_name;
+    base.multithread = options_.threads > 1;
+    base.multiprocess = options_.multiprocess;
+    environs_.push_back(std::make_unique<Environ>());
+    if (!environs_.back()->prepare(base, options_.trust, errors.get(), gil)) return false;
+  }
+  return true;
+}
+
+bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks, const Gil& gil) {
+  if (!gateway::wsgi::ready(gil) || !prepare_environs(gil)) return false;
+  for (std::uint32_t i = 0; i < options_.threads; ++i) responses_.push_back(std::make_unique<Response>());
+  application_ = std::make_unique<gateway::wsgi::Application>(
+      callable, hooks, [this](std::string_view line, std::string_view traceback) {
+        log_.error(line);
+        log_.write_raw(traceback);
+      });
+  loop_ = std::make_unique<Loop>(options_.loop, listeners_, page_, log_);
+  crew_ = std::make_unique<Crew>(*loop_, page_, options_.threads,
+                                 [this](std::uint32_t index, Exchange& exchange, const Gil& held) {
+                                   run_request(index, exchange, held);
+                                 },
+                                 [this] { access_log_.flush(); });
+  Sentinel sentinel(*loop_, *crew_, {control_.get(), options_.graceful_timeout, [this] { reopen_logs(); }});
+  sentinel.start();
+  if (!start_threads(gil)) return false;
+  heartbeat::Header& header = page_.header();
+  header.ready_ns.store(base::monotonic_ns());
+  header.life.store(heartbeat::Life::Ready);
+  static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Ready, ::getpid(), nullptr, 0, -1, 0));
+  crew_->work(0);
+  header.life.store(heartbeat::Life::Exiting);
+  access_log_.flush();
+  const pyapi::GilReleased released(gil);  // the sentinel needs no GIL, but the other app threads do to end
+  return true;
+}
+
+// ---- app threads besides the main one --------------------------------------------------------------
+
+namespace {
+
+// What a threading.Thread runs: a callable that carries the crew and an index.
+PyObject* run_app_thread(PyObject* capsule, PyObject* index) {
+  auto* crew = static_cast<Crew*>(PyCapsule_GetPointer(capsule, "tricorn.crew"));
+  if (crew == nullptr) return nullptr;
+  crew->work(static_cast<std::uint32_t>(PyLong_AsLong(index)));
+  Py_RETURN_NONE;
+}
+
+PyMethodDef kRunAppThread = {"app_thread", run_app_thread, METH_O, nullptr};
+
+bool start_thread(PyObject* threading, PyObject* target, std::uint32_t index) {
+  const Ref type = Ref::steal(PyObject_GetAttrString(threading, "Thread"));
+  const Ref none = Ref::steal(PyTuple_New(0));
+  const Ref keywords = Ref::steal(Py_BuildValue("{s:O,s:(I),s:N,s:O}", "target", target, "args", index, "name",
+                                                PyUnicode_FromFormat("app-%u", index + 1), "daemon", Py_True));
+  if (!type || !none || !keywords) return false;
+  const Ref thread = Ref::steal(PyObject_Call(type.get(), none.get(), keywords.get()));
+  return thread && Ref::steal(PyObject_CallMethod(thread.get(), "start", nullptr));
+}
+
+}  // namespace
+
+bool Worker::start_threads(const Gil& /*gil*/) {
+  if (options_.threads == 1) return true;
+  const Ref threading = Ref::steal(PyImport_ImportModule("threading"));
+  const Ref capsule = Ref::steal(PyCapsule_New(crew_.get(), "tricorn.crew", nullptr));
+  if (!threading || !capsule) return false;
+  const Ref target = Ref::steal(PyCFunction_New(&kRunAppThread, capsule.get()));
+  for (std::uint32_t i = 1; i < options_.threads; ++i) {
+    if (!target || !start_thread(threading.get(), target.get(), i)) return false;
+  }
+  return true;
+}
+
+// ---- one request -----------------------------------------------------------------------------------
+
+// REMOTE_ADDR and REMOTE_PORT as Python strings, made once a connection.
+bool Worker::name_client(Connection& connection) {
+  if (connection.remote_addr != nullptr) return true;
+  char text[INET6_ADDRSTRLEN] = "";
+  const heartbeat::Client& client = connection.client;
+  if (client.family != AF_UNIX) {
+    ::inet_ntop(client.family, client.address, text, sizeof text);
+    connection.remote_port = PyUnicode_FromFormat("%u", static_cast<unsigned>(client.port));
+    if (connection.remote_port == nullptr) return false;
+  }
+  connection.remote_addr = PyUnicode_FromString(text);
+  return connection.remote_addr != nullptr;
+}
+
+void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil) {
+  Connection& connection = exchange.connection();
+  const http::RequestHead& head = exchange.head();
+  heartbeat::Slot& slot = page_.slot(index);
+  const std::int64_t began = base::monotonic_ns();
+  page_.hold(connection.fd).store(heartbeat::Hold::InApp, std::memory_order_relaxed);
+  heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client, began);
+  exchange.run_on(slot);
+  Response& response = *responses_[index];
+  if (name_client(connection)) {
+    gateway::wsgi::Call call;
+    call.request.head = &head;
+    call.request.remote_addr = connection.remote_addr;
+    call.request.remote_port = connection.remote_port;
+    call.request.trusted = trusted_peers_.contains(connection.client);
+    call.environ = environs_[connection.listener].get();
+    call.body = &exchange;
+    call.sink = &exchange;
+    call.may_keep_alive = options_.loop.keepalive_ns > 0 && !loop_->draining() && !exchange.close_after;
+    application_->serve(call, response, gil);
+    exchange.close_after = !response.keep_alive() || !exchange.body_taken();
+    exchange.failed = response.cut() || response.client_gone();
+  } else {
+    PyErr_Clear();  // out of memory for two short strings: this connection goes
+    exchange.failed = true;
+  }
+  page_.hold(connection.fd).store(heartbeat::Hold::Writing, std::memory_order_relaxed);
+  if (!heartbeat::end_request(slot)) exchange.failed = true;
+  if (access_log_.enabled()) note_access(exchange, response, base::monotonic_ns() - began);
+  count_request();
+}
+
+void Worker::note_access(const Exchange& exchange, const Response& response, std::int64_t duration_ns) {
+  char address[INET6_ADDRSTRLEN] = "";
+  const heartbeat::Client& client = exchange.connection().client;
+  if (client.family != AF_UNIX) ::inet_ntop(client.family, client.address, address, sizeof address);
+  AccessFacts facts;
+  facts.head = &exchange.head();
+  facts.remote_address = address;
+  facts.path_info = facts.head->path;
+  facts.response_fields = response.fields();
+  facts.status = response.status_line().substr(0, 3);
+  facts.body_bytes = response.body_bytes();
+  facts.duration_ns = duration_ns;
+  access_log_.add(facts);
+}
+
+void Worker::count_request() {
+  page_.header().requests.store(++requests_, std::memory_order_relaxed);
+  if (requests_ != options_.requests_max) return;
+  log_.info("Autorestarting worker after current request.");
+  static constexpr std::string_view kWhy = "max_requests";
+  page_.header().life.store(heartbeat::Life::Draining);
+  static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Leaving, ::getpid(), kWhy.data(),
+                                            kWhy.size(), -1, MSG_DONTWAIT));
+  loop_->ask_to_drain();
+}
+
+}  // namespace tricorn::worker

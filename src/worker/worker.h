@@ -1,0 +1,87 @@
+// A worker: one application served by its threads, until it is told to leave.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "gateway/wsgi/application.h"
+#include "heartbeat/page.h"
+#include "worker/access_log.h"
+#include "worker/crew.h"
+#include "worker/loop.h"
+#include "worker/sentinel.h"
+#include "worker/trust.h"
+
+namespace tricorn::worker {
+
+/// What a worker needs of the settings.
+struct Options {
+  LoopOptions loop;
+  std::uint32_t threads = 1;
+  bool multiprocess = false;
+  std::uint64_t requests_max = 0;  ///< recycle after so many, jitter included; 0: never
+  std::chrono::seconds graceful_timeout{30};
+  std::string error_log = "-";
+  base::Level level = base::Level::Info;
+  std::string access_log;          ///< empty: off
+  std::string access_log_format;
+  std::string forwarded_allow_ips;
+  std::string script_name;
+  gateway::wsgi::TrustRules trust;
+};
+
+/// The process's one worker. Made in the forked child; serve() runs on Python's main thread.
+class Worker {
+ public:
+  /// @param control, keeper  SEQPACKET ends, owned from now on
+  Worker(Options options, std::vector<Listener> listeners, heartbeat::Page page, base::UniqueFd control,
+         base::UniqueFd keeper);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Opens the logs. @return Error naming the setting and file
+  base::Result<void> open_logs();
+  /// Starts the keeper, installs signal handlers, says Hello and waits for Go. No GIL.
+  /// @return false: the arbiter is gone
+  [[nodiscard]] bool introduce();
+  /// Serves until drained. The caller holds the GIL and is Python's main thread.
+  /// @param callable  the WSGI application, borrowed
+  /// @return false with a Python exception set when it cannot start
+  [[nodiscard]] bool serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks, const pyapi::Gil& gil);
+  void reopen_logs();
+  [[nodiscard]] const base::Log& log() const { return log_; }
+  [[nodiscard]] heartbeat::Header& header() const { return page_.header(); }
+
+ private:
+  bool prepare_environs(const pyapi::Gil& gil);
+  bool start_threads(const pyapi::Gil& gil);
+  void run_request(std::uint32_t index, Exchange& exchange, const pyapi::Gil& gil);
+  void note_access(const Exchange& exchange, const gateway::wsgi::Response& response, std::int64_t duration_ns);
+  void count_request();
+  bool name_client(Connection& connection);
+
+  Options options_;
+  std::vector<Listener> listeners_;
+  heartbeat::Page page_;
+  base::UniqueFd control_;
+  base::UniqueFd keeper_;
+  base::Log log_;
+  AccessLog access_log_;
+  TrustedPeers trusted_peers_;
+  std::unique_ptr<Loop> loop_;
+  std::unique_ptr<Crew> crew_;
+  std::unique_ptr<gateway::wsgi::Application> application_;
+  std::vector<std::unique_ptr<gateway::wsgi::Environ>> environs_;  // by listener
+  std::vector<std::unique_ptr<gateway::wsgi::Response>> responses_;  // by app thread
+  std::uint64_t requests_ = 0;  // under the GIL
+};
+
+}  // namespace tricorn::worker
