@@ -264,6 +264,11 @@ std::optional<Peer> Inspector::peer_of(const ProcessLook& look) const {
   return choose_peer(std::move(peers));
 }
 
+std::optional<PortUse> Inspector::port_use() const {
+  const std::string tables = file_text(state_->process.get(), "net/tcp") + file_text(state_->process.get(), "net/tcp6");
+  return busiest_far_end(tables, file_text(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range"));
+}
+
 std::vector<Child> Inspector::children() const {
   std::vector<Child> children;
   for (const int tid : numbers_in(state_->process.get(), "task")) {

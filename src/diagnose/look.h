@@ -42,6 +42,9 @@ class Inspector {
   void refresh();
   /// What the serving thread of a look waits for. @return nothing when it does not wait on a descriptor.
   [[nodiscard]] std::optional<Peer> peer_of(const ProcessLook& look) const;
+  /// Local ports in use towards the far end that has most of them. Reads all sockets of the worker's network
+  /// namespace: for incidents only. @return nothing when not readable or no connection is there
+  [[nodiscard]] std::optional<PortUse> port_use() const;
   /// The worker's child processes.
   [[nodiscard]] std::vector<Child> children() const;
   /// What is known about the end: the page's last words, counters before and after. Call it at once

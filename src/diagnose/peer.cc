@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_map>
 #include <utility>
 
 #include "diagnose/procfs.h"
@@ -219,6 +220,27 @@ std::string address_from_hex(std::string_view hex) {
   if (count == 1 || mapped) return ::inet_ntop(AF_INET, &words[mapped ? 3 : 0], text, sizeof text);
   if (count < 4) return {};
   return fmt::format("[{}]", ::inet_ntop(AF_INET6, words.data(), text, sizeof text));
+}
+
+std::optional<PortUse> busiest_far_end(std::string_view tables, std::string_view range) {
+  const auto bounds = fields_of(range, 2);
+  if (bounds.size() < 2) return std::nullopt;
+  const std::uint64_t low = number_from(bounds[0]);
+  const std::uint64_t high = number_from(bounds[1]);
+  std::unordered_map<std::string_view, std::uint64_t> used;
+  each_line(tables, [&](std::string_view line) {
+    const auto fields = fields_of(line, 3);
+    if (fields.size() < 3 || fields[1].find(':') == std::string_view::npos) return true;
+    const std::uint16_t local = port_of(fields[1]);
+    if (port_of(fields[2]) != 0 && local >= low && local <= high) ++used[fields[2]];
+    return true;
+  });
+  const auto fewer = [](const auto& left, const auto& right) { return left.second < right.second; };
+  const auto most = std::max_element(used.begin(), used.end(), fewer);
+  if (most == used.end() || high < low) return std::nullopt;
+  const std::string_view end = most->first;
+  return PortUse{fmt::format("{}:{}", address_from_hex(end.substr(0, end.find(':'))), port_of(end)), most->second,
+                 high - low + 1};
 }
 
 pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter) {

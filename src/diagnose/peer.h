@@ -38,6 +38,10 @@ inline constexpr std::size_t kPolledMax = 64;
 /// @param waiter  the process that waits; its own entries do not count
 [[nodiscard]] pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter);
 
+/// The far end with most local ports in use towards it, TIME_WAIT included: such a port is not free either.
+/// @param tables  of /proc/net/tcp and tcp6  @param range  text of ip_local_port_range
+[[nodiscard]] std::optional<PortUse> busiest_far_end(std::string_view tables, std::string_view range);
+
 /// What usually listens there: "PostgreSQL", "Redis" ...; empty when the port says nothing.
 [[nodiscard]] std::string_view service_of_port(std::uint16_t port);
 /// The same for the path of a unix socket.

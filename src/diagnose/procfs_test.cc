@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "diagnose/cgroup.h"
 #include "diagnose/peer.h"
 
@@ -134,6 +136,16 @@ TEST(Peer, ASynWithoutAnswerShowsItsRetransmits) {
 TEST(Peer, AnInodeIsNotFoundInAnotherColumn) {
   EXPECT_FALSE(find_inet_socket(kTcp, 100, Peer::Kind::Tcp));
   EXPECT_FALSE(find_inet_socket(kTcp, 200, Peer::Kind::Tcp));
+}
+
+TEST(Peer, PortsAreCountedForTheBusiestFarEnd) {
+  const std::string again = "   3: 0100007F:C003 0100007F:1538 06 00000000:00000000 00:00000000 00000000 0 0 0 3 0\n";
+  const auto use = busiest_far_end(std::string(kTcp) + again, "32768\t60999\n");
+  ASSERT_TRUE(use);
+  EXPECT_EQ(use->address, "127.0.0.1:5432");
+  EXPECT_EQ(use->used, 2U);
+  EXPECT_EQ(use->range, 60999U - 32768 + 1);
+  EXPECT_FALSE(busiest_far_end(kTcp, "50000\t60000\n")) << "other local ports do not count";
 }
 
 TEST(Peer, AddressesOfIpv6AreBracketedAndMappedOnesAreIpv4) {

@@ -114,6 +114,11 @@ Evidence with_child(Evidence evidence) {
   return evidence;
 }
 
+Evidence with_ports(Evidence evidence, std::uint64_t used) {
+  evidence.ports = PortUse{"10.0.0.7:80", used, 100};
+  return evidence;
+}
+
 Evidence receiving() { return watched(thread('S', SYS_recvfrom, {6})); }
 Evidence locked(std::uint64_t operation = kPrivateWait) { return watched(thread('S', SYS_futex, {0x7f0010, operation})); }
 Evidence sleeping() { return watched(thread('S', SYS_clock_nanosleep)); }
@@ -188,6 +193,8 @@ const Row kResources[] = {
     {"descriptors_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1024; }), "fd.exhaustion"},
     {"descriptors_nearly_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1000; }), "wait.sleep"},
     {"processes_refused", each_look(sleeping(), [](ProcessLook& l, std::size_t i) { l.cgroup.pids_denied = i; }), "pids.exhaustion"},
+    {"ports_used_up", with_ports(sleeping(), 90), "net.port_exhaustion"},
+    {"ports_left", with_ports(sleeping(), 89), "wait.sleep"},
     {"processes_refused_long_ago", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.cgroup.pids_denied = 9; }), "wait.sleep"},
 };
 INSTANTIATE_TEST_SUITE_P(Resources, Decide, testing::ValuesIn(kResources), named);

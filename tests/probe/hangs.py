@@ -150,6 +150,30 @@ def names():
     unicode_näme()
 
 
+def die_exit():
+    time.sleep(1.5)
+    os._exit(7)  # LINE die_exit
+
+
+def die_kill():
+    time.sleep(1.5)
+    os.kill(os.getpid(), 9)
+
+
+def die_oom():
+    group = "/sys/fs/cgroup/memory/probe-oom"  # v1; needs root
+    os.makedirs(group, exist_ok=True)
+    with open(group + "/memory.limit_in_bytes", "w") as limit:
+        limit.write(str(64 << 20))
+    with open(group + "/cgroup.procs", "w") as procs:
+        procs.write(str(os.getpid()))
+    time.sleep(1.2)
+    hoard = []
+    while True:
+        hoard.append(b"x" * (1 << 20))
+        time.sleep(0.01)
+
+
 def enter(case, fd, layout_at, state_at, tid_at, tstate_at):
     page = mmap.mmap(int(fd), 0)
     layout = layout_module.fill()

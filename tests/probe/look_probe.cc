@@ -40,6 +40,19 @@ pid_t start(char** argv, int page_fd, const heartbeat::Page& page) {
   ::_exit(127);
 }
 
+/// When the patient is dead: its line, as the arbiter would log it. @return whether it is
+bool print_death(pid_t pid, const heartbeat::Page& page, diagnose::Inspector& inspector, diagnose::Evidence& evidence) {
+  int status = 0;
+  if (::waitpid(pid, &status, WNOHANG) != pid) return false;
+  diagnose::describe_request(page, page.slot(0), base::monotonic_ns(), evidence);
+  evidence.death = inspector.autopsy(status);
+  evidence.death->was_ready = true;
+  const auto verdict = diagnose::decide(evidence);
+  std::printf("%s\n", diagnose::death_line(verdict, evidence, "000000").c_str());
+  std::printf("%s", diagnose::report_json(verdict, evidence, "000000", 0).c_str());
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -56,6 +69,12 @@ int main(int argc, char** argv) {
   diagnose::Evidence evidence;
   const auto target = diagnose::target_of(page.slot(0));
   pass(800);  // the collector's case needs this long to build its garbage
+  const bool dies = std::string(argv[3]).starts_with("die_");
+  for (int i = 0; dies && i < 60; ++i) {
+    if (print_death(pid, page, inspector, evidence)) return 0;
+    evidence.samples.push_back(inspector.light_look(target));
+    pass(100);
+  }
   for (int i = 0; i < 3; ++i) {
     evidence.samples.push_back(inspector.light_look(target));
     pass(100);
@@ -68,6 +87,7 @@ int main(int argc, char** argv) {
   }
   evidence.peer = inspector.peer_of(evidence.looks.back());
   evidence.children = inspector.children();
+  evidence.ports = inspector.port_use();
   diagnose::describe_request(page, page.slot(0), base::monotonic_ns(), evidence);
   evidence.timeout_ns = 2'000'000'000;
   const auto verdict = diagnose::decide(evidence);
