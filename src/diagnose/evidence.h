@@ -32,6 +32,7 @@ struct ThreadLook {
   std::int64_t syscall = -1; ///< number; -1 running, in a fault, or not readable
   std::array<std::uint64_t, 6> args{};  ///< of the syscall
   std::uint64_t pc = 0;         ///< user-space instruction of a sleeping thread, 0 not known
+  std::uint64_t sp = 0;         ///< its stack pointer
   std::int64_t cpu_ns = -1;        ///< on the CPU since its start; -1 not readable
   std::int64_t run_delay_ns = -1;  ///< ready, but not let on a CPU, since its start
   std::uint64_t major_faults = 0;  ///< since its start

@@ -24,7 +24,7 @@ std::uint64_t unclaimed_oom_kills(const Death& death, std::optional<std::uint64_
 
 std::string last_memory(const Death& death) {
   if (death.last_rss_bytes == 0) return "";
-  return fmt::format(", last seen with {:.0f} MiB", static_cast<double>(death.last_rss_bytes) / kMib);
+  return fmt::format(", using {:.0f} MiB at the last look", static_cast<double>(death.last_rss_bytes) / kMib);
 }
 
 Verdict own_group_oom(const Death& death) {

@@ -34,7 +34,7 @@ constexpr std::size_t kChildrenMax = 32;
 
 std::string file_text(int directory, const char* path) { return read_file(directory, path).value_or(""); }
 
-std::string_view trimmed(std::string_view text) { return text.substr(0, text.find_last_not_of("\n\0 ") + 1); }
+std::string_view trimmed(std::string_view text) { return text.substr(0, text.find_last_not_of("\n ") + 1); }
 
 /// The kernel's side of one thread.
 ThreadLook kernel_look(int process, pid_t tid) {
@@ -123,6 +123,7 @@ Target target_of(const Slot& slot) {
 
 struct Inspector::State {
   [[nodiscard]] ThreadLook serving_look(pid_t tid) const;
+  [[nodiscard]] std::string_view service_by_callers(const ThreadLook& look) const;
   State(pid_t pid_of, const Page& page_of) : pid(pid_of), page(&page_of), process(open_process(pid_of)), memory(pid_of) {}
 
   [[nodiscard]] const TricornPythonLayout& layout() const { return page->header().python; }
@@ -145,6 +146,13 @@ struct Inspector::State {
   std::string crash_module;
   bool stack_overflow = false;
 };
+
+std::string_view Inspector::State::service_by_callers(const ThreadLook& look) const {
+  std::vector<std::uint64_t> stack(512);  // 4 KiB: the innermost dozen C frames
+  // A thread's first frames may be nearer to the end of its stack than that.
+  while (!stack.empty() && !memory.read(look.sp, stack.data(), stack.size() * sizeof stack[0])) stack.resize(stack.size() / 2);
+  return service_of_callers(file_text(process.get(), "maps"), stack);
+}
 
 ThreadLook Inspector::State::serving_look(pid_t tid) const {
   ThreadLook look = kernel_look(process.get(), tid);
@@ -261,7 +269,10 @@ std::optional<Peer> Inspector::peer_of(const ProcessLook& look) const {
                    state_->page->hold(fd).load(std::memory_order_relaxed) != heartbeat::Hold::None;
     peers.push_back(std::move(*peer));
   }
-  return choose_peer(std::move(peers));
+  auto peer = choose_peer(std::move(peers));
+  const bool upstream = peer && (peer->kind == Peer::Kind::Tcp || peer->kind == Peer::Kind::Unix) && !peer->client;
+  if (upstream && peer->service.empty()) peer->service = state_->service_by_callers(look.threads[0]);
+  return peer;
 }
 
 std::optional<PortUse> Inspector::port_use() const {

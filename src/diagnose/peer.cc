@@ -277,6 +277,25 @@ std::string_view service_of_port(std::uint16_t port) {
   }
 }
 
+std::string_view service_of_callers(std::string_view maps, const std::vector<std::uint64_t>& stack) {
+  // psycopg2, mysqlclient and their like wait inside C code, so no Python frame names the driver.
+  using Library = std::pair<std::string_view, std::string_view>;
+  static constexpr std::array<Library, 6> kLibraries = {{{"libpq", "PostgreSQL"}, {"libmysqlclient", "MySQL"},
+      {"libmariadb", "MySQL"}, {"libmemcached", "memcached"}, {"libclntsh", "Oracle"}, {"libsybdb", "SQL Server"}}};
+  std::string_view service;
+  each_line(maps, [&](std::string_view line) {
+    const Mapping mapping = parse_mapping(line);
+    if (!mapping.executable) return true;
+    const std::string_view name = mapping.file.substr(mapping.file.rfind('/') + 1);
+    const auto known = std::find_if(kLibraries.begin(), kLibraries.end(), [&](const Library& library) { return name.starts_with(library.first); });
+    if (known == kLibraries.end()) return true;
+    const auto inside = [&](std::uint64_t word) { return word >= mapping.start && word < mapping.end; };
+    if (std::any_of(stack.begin(), stack.end(), inside)) service = known->second;
+    return service.empty();
+  });
+  return service;
+}
+
 std::string_view service_of_path(std::string_view path) {
   if (path.find(".s.PGSQL.") != std::string_view::npos) return "PostgreSQL";
   if (path.find("mysql") != std::string_view::npos) return "MySQL";

@@ -44,6 +44,10 @@ inline constexpr std::size_t kPolledMax = 64;
 
 /// What usually listens there: "PostgreSQL", "Redis" ...; empty when the port says nothing.
 [[nodiscard]] std::string_view service_of_port(std::uint16_t port);
+/// What a client library in C talks to, when it is among the callers of a blocked system call: its code
+/// has return addresses on the stack. Empty: none of those that are known.
+/// @param maps  text of /proc/PID/maps  @param stack  words from the stack pointer up
+[[nodiscard]] std::string_view service_of_callers(std::string_view maps, const std::vector<std::uint64_t>& stack);
 /// The same for the path of a unix socket.
 [[nodiscard]] std::string_view service_of_path(std::string_view path);
 

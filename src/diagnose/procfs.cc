@@ -146,6 +146,7 @@ void parse_syscall(std::string_view text, ThreadLook& look) {
   if (fields.size() != 9) return;
   look.syscall = static_cast<std::int64_t>(number_from(fields[0]));
   for (std::size_t i = 0; i < look.args.size(); ++i) look.args[i] = hex(fields[i + 1]);
+  look.sp = hex(fields[7]);
   look.pc = hex(fields[8]);
 }
 
@@ -167,6 +168,7 @@ Mapping parse_mapping(std::string_view line) {
   if (dash != std::string_view::npos) mapping.end = hex(fields[0].substr(dash + 1));
   mapping.readable = fields[1].starts_with('r');
   mapping.writable = fields[1].size() > 1 && fields[1][1] == 'w';
+  mapping.executable = fields[1].size() > 2 && fields[1][2] == 'x';
   const auto behind = static_cast<std::size_t>(fields[4].data() + fields[4].size() - line.data());
   mapping.file = skip_blanks(line.substr(behind));
   return mapping;

@@ -61,6 +61,7 @@ struct Mapping {
   std::uint64_t end = 0;
   bool readable = false;
   bool writable = false;
+  bool executable = false;
   std::string_view file;  ///< into the text that was parsed
 };
 /// Source: proc_pid_maps(5)

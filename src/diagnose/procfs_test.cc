@@ -138,6 +138,14 @@ TEST(Peer, AnInodeIsNotFoundInAnotherColumn) {
   EXPECT_FALSE(find_inet_socket(kTcp, 200, Peer::Kind::Tcp));
 }
 
+TEST(Peer, AClientLibraryOnTheStackNamesTheService) {
+  constexpr std::string_view maps =
+      "5000-6000 r--p 00000000 08:01 9 /x/psycopg2_binary.libs/libpq-9b38f5e3.so.5.17\n"
+      "6000-8000 r-xp 00000000 08:01 9 /x/psycopg2_binary.libs/libpq-9b38f5e3.so.5.17\n";
+  EXPECT_EQ(service_of_callers(maps, {1, 0x6100}), "PostgreSQL");
+  EXPECT_EQ(service_of_callers(maps, {1, 0x5100}), "") << "loaded, but not among the callers";
+}
+
 TEST(Peer, PortsAreCountedForTheBusiestFarEnd) {
   const std::string again = "   3: 0100007F:C003 0100007F:1538 06 00000000:00000000 00:00000000 00000000 0 0 0 3 0\n";
   const auto use = busiest_far_end(std::string(kTcp) + again, "32768\t60999\n");
