@@ -30,7 +30,8 @@ std::optional<CgroupMount> parse_mount(std::string_view line) {
   const auto left = fields_of(line.substr(0, dash));
   const auto right = fields_of(line.substr(dash + 3));
   if (left.size() < 5 || right.size() < 3 || !right[0].starts_with("cgroup")) return std::nullopt;
-  return CgroupMount{right[0] == "cgroup2", std::string(right[2]), std::string(left[3]), std::string(left[4])};
+  return CgroupMount{right[0] == "cgroup2", std::string(right[2]), std::string(left[3]),
+                     std::string(left[4])};
 }
 
 /// The path of a membership line for the controller ("" = v2); nothing when there is no such line.
@@ -61,7 +62,8 @@ std::optional<std::string> read_in(const std::string& directory, const char* nam
 
 std::optional<std::uint64_t> number_in(const std::string& directory, const char* name) {
   const auto text = read_in(directory, name);
-  if (!text || text->empty() || text->starts_with("max") || text->starts_with('-')) return std::nullopt;
+  if (!text || text->empty() || text->starts_with("max") || text->starts_with('-'))
+    return std::nullopt;
   return number_from(*text);
 }
 
@@ -81,11 +83,13 @@ double quota_of(const CgroupPlace& place, const std::string& directory) {
     const auto text = read_in(directory, "cpu.max");
     const auto fields = text ? fields_of(*text, 2) : std::vector<std::string_view>{};
     if (fields.size() < 2 || fields[0] == "max") return 0;
-    return static_cast<double>(number_from(fields[0])) / static_cast<double>(std::max<std::uint64_t>(number_from(fields[1]), 1));
+    return static_cast<double>(number_from(fields[0])) /
+           static_cast<double>(std::max<std::uint64_t>(number_from(fields[1]), 1));
   }
   const auto quota = number_in(directory, "cpu.cfs_quota_us");
   const auto period = number_in(directory, "cpu.cfs_period_us");
-  return quota && period && *period > 0 ? static_cast<double>(*quota) / static_cast<double>(*period) : 0;
+  return quota && period && *period > 0 ? static_cast<double>(*quota) / static_cast<double>(*period)
+                                        : 0;
 }
 
 void lower_limit(std::uint64_t& limit, std::optional<std::uint64_t> other) {
@@ -110,7 +114,9 @@ std::vector<CgroupMount> parse_cgroup_mounts(std::string_view mountinfo) {
 
 CgroupPlace find_cgroup(const std::vector<CgroupMount>& mounts, std::string_view membership,
                         std::string_view controller) {
-  const auto has_it = [&](const CgroupMount& mount) { return !mount.unified && names(mount.controllers, controller); };
+  const auto has_it = [&](const CgroupMount& mount) {
+    return !mount.unified && names(mount.controllers, controller);
+  };
   const auto is_unified = [](const CgroupMount& mount) { return mount.unified; };
   auto mount = std::find_if(mounts.begin(), mounts.end(), has_it);
   auto path = mount == mounts.end() ? std::nullopt : path_in(membership, controller);
@@ -125,56 +131,65 @@ CgroupPlace find_cgroup(const std::vector<CgroupMount>& mounts, std::string_view
 CgroupReader::CgroupReader()
     : mounts_(parse_cgroup_mounts(read_file(AT_FDCWD, "/proc/self/mountinfo").value_or(""))) {}
 
-void CgroupReader::follow(std::string_view membership) {
-  if (membership == membership_) return;
+bool CgroupReader::follow(std::string_view membership) {
+  if (membership == membership_) return false;
   membership_ = membership;
   memory_ = find_cgroup(mounts_, membership, "memory");
   cpu_ = find_cgroup(mounts_, membership, "cpu");
   pids_ = find_cgroup(mounts_, membership, "pids");
   freezer_ = find_cgroup(mounts_, membership, "freezer");
+  return true;
 }
 
-CgroupCounters CgroupReader::read_memory() const {
-  CgroupCounters counters;
+void CgroupReader::read_oom(CgroupCounters& counters) const {
   counters.memory_path = memory_.directory;
-  // The victim's own group counts the kill, whichever ancestor's limit was hit. Source: mm/oom_kill.c
-  const auto events = read_in(memory_.directory, memory_.unified ? "memory.events" : "memory.oom_control");
-  if (!events) {
-    counters.host_oom_kill = host_oom_kills();
-    return counters;
-  }
-  counters.oom_kill = value_of(*events, "oom_kill");
-  if (memory_.unified) {
-    counters.memory_hits = value_of(*events, "high").value_or(0) + value_of(*events, "max").value_or(0);
-  } else {
-    counters.memory_hits = number_in(memory_.directory, "memory.failcnt");
-  }
-  const char* limit = memory_.unified ? "memory.max" : "memory.limit_in_bytes";
-  each_level(memory_, [&](const std::string& level) { lower_limit(counters.memory_limit, number_in(level, limit)); });
-  return counters;
+  // The victim's own group counts the kill, whichever ancestor's limit was hit. Source:
+  // mm/oom_kill.c
+  const auto events =
+      read_in(memory_.directory, memory_.unified ? "memory.events" : "memory.oom_control");
+  counters.oom_kill = value_of(events.value_or(""), "oom_kill");
+  if (!counters.oom_kill) counters.host_oom_kill = host_oom_kills();
 }
 
 CgroupCounters CgroupReader::read_all() const {
-  CgroupCounters counters = read_memory();
+  CgroupCounters counters;
+  read_oom(counters);
   counters.host_oom_kill = host_oom_kills();
+  read_memory(counters);
   read_cpu(counters);
   read_pids(counters);
   read_freezer(counters);
   return counters;
 }
 
+void CgroupReader::read_memory(CgroupCounters& counters) const {
+  if (memory_.unified) {
+    const std::string events = read_in(memory_.directory, "memory.events").value_or("");
+    const auto high = value_of(events, "high");
+    if (high) counters.memory_hits = *high + value_of(events, "max").value_or(0);
+  } else {
+    counters.memory_hits = number_in(memory_.directory, "memory.failcnt");
+  }
+  const char* limit = memory_.unified ? "memory.max" : "memory.limit_in_bytes";
+  each_level(memory_, [&](const std::string& level) {
+    lower_limit(counters.memory_limit, number_in(level, limit));
+  });
+}
+
 void CgroupReader::read_cpu(CgroupCounters& counters) const {
   if (cpu_.directory.empty()) return;
-  // An ancestor's quota stops us too, so the level that was stopped most often is the one to report.
+  // An ancestor's quota stops us too, so the level that was stopped most often is the one to
+  // report.
   each_level(cpu_, [&](const std::string& level) {
     const auto text = read_in(level, "cpu.stat");
     const auto throttled = text ? value_of(*text, "nr_throttled") : std::nullopt;
     if (!throttled || (counters.throttled && *counters.throttled >= *throttled)) return;
     counters.throttled = throttled;
     counters.periods = value_of(*text, "nr_periods");
-    counters.throttled_ns = cpu_.unified
-        ? static_cast<std::int64_t>(value_of(*text, "throttled_usec").value_or(0) * 1000)
-        : static_cast<std::int64_t>(value_of(*text, "throttled_time").value_or(0));
+    counters.throttled_ns =
+        cpu_.unified
+            ? static_cast<std::int64_t>(value_of(*text, "throttled_usec").value_or(0) * 1000)
+            : static_cast<std::int64_t>(value_of(*text, "throttled_time").value_or(0));
     counters.cpu_quota = quota_of(cpu_, level);
   });
 }
@@ -192,8 +207,10 @@ void CgroupReader::read_freezer(CgroupCounters& counters) const {
   each_level(freezer_, [&](const std::string& level) {
     const auto text = read_in(level, freezer_.unified ? "cgroup.events" : "freezer.state");
     if (!text) return;
-    // FREEZING or FROZEN, not THAWED: while one thread cannot freeze, the others stand still already.
-    counters.frozen = counters.frozen || text->starts_with("FR") || value_of(*text, "frozen").value_or(0) == 1;
+    // FREEZING or FROZEN, not THAWED: while one thread cannot freeze, the others stand still
+    // already.
+    counters.frozen =
+        counters.frozen || text->starts_with("FR") || value_of(*text, "frozen").value_or(0) == 1;
   });
 }
 

@@ -30,21 +30,23 @@ struct CgroupPlace {
 
 /// Where the group of `controller` lies. A v1 hierarchy that has the controller wins, else v2.
 /// @param membership  text of /proc/PID/cgroup
-[[nodiscard]] CgroupPlace find_cgroup(const std::vector<CgroupMount>& mounts, std::string_view membership,
-                                      std::string_view controller);
+[[nodiscard]] CgroupPlace find_cgroup(const std::vector<CgroupMount>& mounts,
+                                      std::string_view membership, std::string_view controller);
 
 /// Reads the counters of one process's groups. Keeps the paths until the membership changes.
 class CgroupReader {
  public:
   CgroupReader();
   /// @param membership  text of /proc/PID/cgroup
-  void follow(std::string_view membership);
-  /// Only what an OOM kill moves. ~5 us.
-  [[nodiscard]] CgroupCounters read_memory() const;
-  /// All counters. ~20 us.
+  /// @return whether the process has moved since the last call
+  bool follow(std::string_view membership);
+  /// Renews only what an OOM kill moves: one file.
+  void read_oom(CgroupCounters& counters) const;
+  /// All counters: about a dozen files.
   [[nodiscard]] CgroupCounters read_all() const;
 
  private:
+  void read_memory(CgroupCounters& counters) const;
   void read_cpu(CgroupCounters& counters) const;
   void read_pids(CgroupCounters& counters) const;
   void read_freezer(CgroupCounters& counters) const;

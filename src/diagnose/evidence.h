@@ -24,51 +24,53 @@ struct PythonFrame {
 
 /// One thread at one moment.
 struct ThreadLook {
-  pid_t tid = 0;      ///< 0: a Python thread whose kernel id is not known (CPython 3.10)
-  std::string name;   ///< its comm, e.g. "app-3"
-  char state = '?';   ///< R S D T t Z as in /proc/PID/stat; '?' not readable
-  std::string wchan;  ///< kernel function it sleeps in; empty: none or not readable
-  bool running = false;      ///< the syscall file said "running": in user space or ready to be
-  std::int64_t syscall = -1; ///< number; -1 running, in a fault, or not readable
+  pid_t tid = 0;              ///< 0: a Python thread whose kernel id is not known (CPython 3.10)
+  std::string name;           ///< its comm, e.g. "app-3"
+  char state = '?';           ///< R S D T t Z as in /proc/PID/stat; '?' not readable
+  std::string wchan;          ///< kernel function it sleeps in; empty: none or not readable
+  bool running = false;       ///< the syscall file said "running": in user space or ready to be
+  std::int64_t syscall = -1;  ///< number; -1 running, in a fault, or not readable
   std::array<std::uint64_t, 6> args{};  ///< of the syscall
-  std::uint64_t pc = 0;         ///< user-space instruction of a sleeping thread, 0 not known
-  std::uint64_t sp = 0;         ///< its stack pointer
+  std::uint64_t pc = 0;            ///< user-space instruction of a sleeping thread, 0 not known
+  std::uint64_t sp = 0;            ///< its stack pointer
   std::int64_t cpu_ns = -1;        ///< on the CPU since its start; -1 not readable
   std::int64_t run_delay_ns = -1;  ///< ready, but not let on a CPU, since its start
   std::uint64_t major_faults = 0;  ///< since its start
   std::int64_t switches = -1;      ///< times it gave up the CPU by itself; -1 not read
   std::uint64_t tstate = 0;        ///< its PyThreadState, 0 not a Python thread
   std::vector<PythonFrame> stack;  ///< innermost first
-  std::uint64_t instruction = 0;   ///< bytecode position of the innermost frame, comparable between looks
+  std::uint64_t instruction =
+      0;  ///< bytecode position of the innermost frame, comparable between looks
   bool has_gil = false;
   bool waits_for_gil = false;  ///< its futex word lies inside CPython's GIL structure
 };
 
-/// Counters of the control groups the worker is in (its own and all above, as far as they are visible).
+/// Counters of the control groups the worker is in (its own and all above, as far as they are
+/// visible).
 struct CgroupCounters {
   std::string memory_path;                     ///< of its own memory cgroup; empty: not found
   std::optional<std::uint64_t> oom_kill;       ///< of its own group (v2: with the groups below)
   std::optional<std::uint64_t> host_oom_kill;  ///< /proc/vmstat: the whole machine
-  std::optional<std::uint64_t> memory_hits;    ///< times the limit was hit: v1 failcnt, v2 high + max
-  std::uint64_t memory_limit = 0;              ///< bytes, the lowest of own and ancestors; 0 none
-  std::optional<std::uint64_t> periods;        ///< cpu.stat nr_periods
-  std::optional<std::uint64_t> throttled;      ///< cpu.stat nr_throttled
+  std::optional<std::uint64_t> memory_hits;  ///< times the limit was hit: v1 failcnt, v2 high + max
+  std::uint64_t memory_limit = 0;            ///< bytes, the lowest of own and ancestors; 0 none
+  std::optional<std::uint64_t> periods;      ///< cpu.stat nr_periods
+  std::optional<std::uint64_t> throttled;    ///< cpu.stat nr_throttled
   std::int64_t throttled_ns = 0;
-  double cpu_quota = 0;                        ///< CPUs the quota allows; 0 no quota
-  std::optional<std::uint64_t> pids_denied;    ///< pids.events max
-  bool frozen = false;                         ///< freezer.state FROZEN or cgroup.events frozen 1
+  double cpu_quota = 0;                      ///< CPUs the quota allows; 0 no quota
+  std::optional<std::uint64_t> pids_denied;  ///< pids.events max
+  bool frozen = false;                       ///< freezer.state FROZEN or cgroup.events frozen 1
 };
 
 /// One worker at one moment.
 struct ProcessLook {
   std::int64_t at_ns = 0;  ///< monotonic, when the look began
   std::int64_t took_ns = 0;
-  bool full = false;       ///< false: a light look (one thread, no fds, no peers)
+  bool full = false;  ///< false: a light look (one thread, no fds, no peers)
   /// The serving thread first, then all others. A light look has the serving thread only.
   std::vector<ThreadLook> threads;
   bool python_readable = false;  ///< false: stacks, GIL and GC below say nothing
   bool gil_locked = false;
-  pid_t gil_holder = 0;        ///< tid, 0 nobody or not known
+  pid_t gil_holder = 0;  ///< tid, 0 nobody or not known
   bool gc_collecting = false;
   std::uint64_t rss_bytes = 0;
   std::uint64_t swap_bytes = 0;
@@ -92,7 +94,7 @@ struct Peer {
   std::string service;     ///< "PostgreSQL", "Redis" ... by the port; empty: not known
   std::uint16_t port = 0;  ///< the peer's
   std::uint16_t local_port = 0;
-  std::string state;       ///< "ESTABLISHED", "SYN_SENT" ...; empty for others than TCP
+  std::string state;  ///< "ESTABLISHED", "SYN_SENT" ...; empty for others than TCP
   unsigned retransmits = 0;
   int fd = -1;             ///< the worker's descriptor
   std::string filesystem;  ///< of a File: "ext4", "nfs4"
@@ -102,7 +104,7 @@ struct Peer {
 
 /// Local ports in use towards one far end.
 struct PortUse {
-  std::string address;    ///< the far end with most connections
+  std::string address;  ///< the far end with most connections
   std::uint64_t used = 0;
   std::uint64_t range = 0;  ///< size of net.ipv4.ip_local_port_range
 };
@@ -116,24 +118,25 @@ struct Child {
 
 /// How a worker ended.
 struct Death {
-  int wait_status = 0;      ///< as waitpid(2) gives it
-  bool ours = false;        ///< the kill is in our ledger
-  std::string our_reason;   ///< e.g. "1.0 s after the time-out above: it did not react to SIGABRT"
-  bool planned = false;     ///< drained, max_requests, shutdown: nothing to explain
-  int crash_signal = 0;     ///< Header::crash, 0 none
-  int crash_code = 0;       ///< si_code
+  int wait_status = 0;     ///< as waitpid(2) gives it
+  bool ours = false;       ///< the kill is in our ledger
+  std::string our_reason;  ///< e.g. "1.0 s after the time-out above: it did not react to SIGABRT"
+  bool planned = false;    ///< drained, max_requests, shutdown: nothing to explain
+  int crash_signal = 0;    ///< Header::crash, 0 none
+  int crash_code = 0;      ///< si_code
   pid_t crash_tid = 0;
-  pid_t sender = 0;         ///< who sent the signal with kill(2), 0 nobody or not known
+  pid_t sender = 0;  ///< who sent the signal with kill(2), 0 nobody or not known
   std::uint64_t address = 0;
-  std::string module;       ///< file the crashing instruction is in, e.g. "libc.so.6"; empty not known
-  bool stack_overflow = false;  ///< the address lies at the low end of the thread's stack
-  bool in_os_exit = false;  ///< a thread was inside os._exit
+  std::string module;  ///< file the crashing instruction is in, e.g. "libc.so.6"; empty not known
+  bool stack_overflow = false;   ///< the address lies at the low end of the thread's stack
+  bool in_os_exit = false;       ///< a thread was inside os._exit
   bool by_own_decision = false;  ///< Header::exit_asked
   bool was_ready = false;
-  std::string note;         ///< the worker's last words, e.g. the exception that ended the boot
-  CgroupCounters before;    ///< at the last look before
-  CgroupCounters after;     ///< at the reaping
-  unsigned oom_blamed = 0;  ///< workers reaped together with this one that took a share of the rise already
+  std::string note;       ///< the worker's last words, e.g. the exception that ended the boot
+  CgroupCounters before;  ///< at the last look before
+  CgroupCounters after;   ///< at the reaping
+  unsigned oom_blamed =
+      0;  ///< workers reaped together with this one that took a share of the rise already
   std::uint64_t last_rss_bytes = 0;  ///< at the last look; 0 not seen
 };
 
@@ -145,23 +148,24 @@ struct Evidence {
   std::string request;        ///< "GET /orders", raw bytes, no query string; empty: no request
   heartbeat::Phase phase = heartbeat::Phase::Idle;
   heartbeat::Life life = heartbeat::Life::Ready;
-  std::int64_t running_ns = 0;  ///< since the request (or the boot) began
-  std::int64_t timeout_ns = 0;  ///< the limit it ran into, 0 none
-  std::string client;           ///< "10.0.0.9:51123"
-  std::uint64_t bytes_in = 0;   ///< of the body
-  std::uint64_t bytes_out = 0;  ///< of the response
-  std::int64_t silent_ns = -1;  ///< since bytes last moved or the phase changed; -1 not known
+  std::int64_t running_ns = 0;       ///< since the request (or the boot) began
+  std::int64_t timeout_ns = 0;       ///< the limit it ran into, 0 none
+  std::string client;                ///< "10.0.0.9:51123"
+  std::uint64_t bytes_in = 0;        ///< of the body
+  std::uint64_t bytes_out = 0;       ///< of the response
+  std::int64_t silent_ns = -1;       ///< since bytes last moved or the phase changed; -1 not known
   std::vector<ProcessLook> looks;    ///< around the time-out, oldest first, two or more
   std::vector<ProcessLook> samples;  ///< light looks since the request began, oldest first
-  std::optional<Peer> peer;       ///< of the serving thread in the last look
+  std::optional<Peer> peer;          ///< of the serving thread in the last look
   std::vector<Child> children;
-  std::optional<PortUse> ports;   ///< Inspector::port_use()
-  std::optional<Death> death;     ///< empty: it is still alive
-  unsigned busy_threads = 0;      ///< app threads of this worker with a request, this one included
-  unsigned queued = 0;            ///< whole requests that waited for an app thread
-  double load = -1;               ///< 1 minute load average; -1 not readable
-  unsigned cpus = 0;              ///< online CPUs
-  std::int64_t arbiter_delay_ns = 0;  ///< how long the arbiter itself waited for a CPU over the looks
+  std::optional<PortUse> ports;  ///< Inspector::port_use()
+  std::optional<Death> death;    ///< empty: it is still alive
+  unsigned busy_threads = 0;     ///< app threads of this worker with a request, this one included
+  unsigned queued = 0;           ///< whole requests that waited for an app thread
+  double load = -1;              ///< 1 minute load average; -1 not readable
+  unsigned cpus = 0;             ///< online CPUs
+  std::int64_t arbiter_delay_ns =
+      0;  ///< how long the arbiter itself waited for a CPU over the looks
 };
 
 }  // namespace tricorn::diagnose

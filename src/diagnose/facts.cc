@@ -10,14 +10,19 @@ namespace {
 /// Shares over less than this are noise: the kernel's own clock ticks each 1 to 10 ms.
 constexpr std::int64_t kWindowMinNs = 200'000'000;
 
-const ThreadLook* serving(const ProcessLook& look) { return look.threads.empty() ? nullptr : &look.threads.front(); }
+const ThreadLook* serving(const ProcessLook& look) {
+  return look.threads.empty() ? nullptr : &look.threads.front();
+}
 
 Call call_in(const ThreadLook& thread) { return call_of(thread.syscall, thread.args[1]); }
 
 /// Sleeping in the kernel; without a readable syscall file the state alone tells.
-bool sleeps(const ThreadLook& thread) { return thread.state == 'S' || thread.state == 'D' || thread.state == 'T'; }
+bool sleeps(const ThreadLook& thread) {
+  return thread.state == 'S' || thread.state == 'D' || thread.state == 'T';
+}
 
-/// The look the others are measured from: the first of the last ones, or a sample if those are too close.
+/// The look the others are measured from: the first of the last ones, or a sample if those are too
+/// close.
 const ProcessLook* baseline(const Evidence& evidence) {
   if (evidence.looks.empty()) return nullptr;
   const ProcessLook* first = &evidence.looks.front();
@@ -49,11 +54,13 @@ const ProcessLook* typical(const std::vector<ProcessLook>& looks) {
 template <class Holds>
 double share_of(const std::vector<ProcessLook>& looks, Holds holds) {
   if (looks.empty()) return 0;
-  return static_cast<double>(std::count_if(looks.begin(), looks.end(), holds)) / static_cast<double>(looks.size());
+  return static_cast<double>(std::count_if(looks.begin(), looks.end(), holds)) /
+         static_cast<double>(looks.size());
 }
 
 bool same_place(const ThreadLook& left, const ThreadLook& right) {
-  return call_in(left) == call_in(right) && (left.stack.empty() || right.stack.empty() || left.stack == right.stack);
+  return call_in(left) == call_in(right) &&
+         (left.stack.empty() || right.stack.empty() || left.stack == right.stack);
 }
 
 double rate(std::int64_t before, std::int64_t after, double seconds) {
@@ -66,7 +73,8 @@ double throttled_share(const std::vector<ProcessLook>& looks) {
   const CgroupCounters& last = looks.back().cgroup;
   if (!first.throttled || !last.throttled || !first.periods || !last.periods) return -1;
   if (*last.periods <= *first.periods || *last.throttled < *first.throttled) return -1;
-  return static_cast<double>(*last.throttled - *first.throttled) / static_cast<double>(*last.periods - *first.periods);
+  return static_cast<double>(*last.throttled - *first.throttled) /
+         static_cast<double>(*last.periods - *first.periods);
 }
 
 /// How long the thread has been seen where it is, going back from the last look.
@@ -79,7 +87,8 @@ double waited_seconds(const Evidence& evidence, const ProcessLook& last, const T
     return true;
   };
   const bool whole = std::all_of(evidence.looks.rbegin(), evidence.looks.rend(), still);
-  if (whole) static_cast<void>(std::all_of(evidence.samples.rbegin(), evidence.samples.rend(), still));
+  if (whole)
+    static_cast<void>(std::all_of(evidence.samples.rbegin(), evidence.samples.rend(), still));
   return static_cast<double>(last.at_ns - since) / 1e9;
 }
 
@@ -97,14 +106,19 @@ Facts::Facts(const Evidence& from) : evidence(from) {
   window_s = static_cast<double>(end.at_ns - first->at_ns) / 1e9;
   cpu = rate(before.cpu_ns, after.cpu_ns, window_s * 1e9);
   delay = rate(before.run_delay_ns, after.run_delay_ns, window_s * 1e9);
-  faults_per_s = rate(static_cast<std::int64_t>(before.major_faults), static_cast<std::int64_t>(after.major_faults), window_s);
+  faults_per_s = rate(static_cast<std::int64_t>(before.major_faults),
+                      static_cast<std::int64_t>(after.major_faults), window_s);
   switches_per_s = rate(before.switches, after.switches, window_s);
   moved = std::any_of(from.looks.begin(), from.looks.end(), [&](const ProcessLook& look) {
     const ThreadLook* other = serving(look);
-    return other != nullptr && (other->instruction != thread->instruction || other->stack != thread->stack);
+    return other != nullptr &&
+           (other->instruction != thread->instruction || other->stack != thread->stack);
   });
-  gil_share = share_of(from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->has_gil; });
-  gil_wait_share = share_of(from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->waits_for_gil; });
+  gil_share = share_of(
+      from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->has_gil; });
+  gil_wait_share = share_of(from.looks, [](const ProcessLook& look) {
+    return serving(look) && serving(look)->waits_for_gil;
+  });
   gc_share = share_of(from.looks, [](const ProcessLook& look) { return look.gc_collecting; });
   throttled = throttled_share(from.looks);
   waited_s = waited_seconds(from, end, *thread);

@@ -1,4 +1,5 @@
-// What the rules ask of the evidence, computed once: shares of time, what the thread does, how it moved.
+// What the rules ask of the evidence, computed once: shares of time, what the thread does, how it
+// moved.
 #pragma once
 
 #include <cstdint>
@@ -15,30 +16,31 @@ struct Facts {
   explicit Facts(const Evidence& evidence);
 
   const Evidence& evidence;
-  const ProcessLook* last = nullptr;    ///< the look that stands for all; null: there is none
-  const ThreadLook* thread = nullptr;   ///< its serving thread
-  Call call = Call::None;               ///< what that thread is blocked in
-  double window_s = 0;                  ///< between the first and the last look that are compared
+  const ProcessLook* last = nullptr;   ///< the look that stands for all; null: there is none
+  const ThreadLook* thread = nullptr;  ///< its serving thread
+  Call call = Call::None;              ///< what that thread is blocked in
+  double window_s = 0;                 ///< between the first and the last look that are compared
   double cpu = -1;
-  double delay = -1;                    ///< runnable, but not let on a CPU
-  double faults_per_s = -1;             ///< major page faults
-  double switches_per_s = -1;           ///< times the thread went to sleep
-  bool moved = false;                   ///< lines or instructions differ between looks
-  double gil_share = 0;                 ///< part of the looks in which the thread holds the GIL
-  double gil_wait_share = 0;            ///< part in which it waits for it
-  double gc_share = 0;                  ///< part in which the collector runs
-  double waited_s = 0;                  ///< how long it has been seen in this call at this place
-  double throttled = -1;                ///< part of the quota's periods in which it was stopped
+  double delay = -1;           ///< runnable, but not let on a CPU
+  double faults_per_s = -1;    ///< major page faults
+  double switches_per_s = -1;  ///< times the thread went to sleep
+  bool moved = false;          ///< lines or instructions differ between looks
+  double gil_share = 0;        ///< part of the looks in which the thread holds the GIL
+  double gil_wait_share = 0;   ///< part in which it waits for it
+  double gc_share = 0;         ///< part in which the collector runs
+  double waited_s = 0;         ///< how long it has been seen in this call at this place
+  double throttled = -1;       ///< part of the quota's periods in which it was stopped
 
-  [[nodiscard]] bool asleep() const;    ///< blocked in the same call in most looks
-  [[nodiscard]] bool busy() const;      ///< on the CPU or queueing for it nearly all the time
+  [[nodiscard]] bool asleep() const;  ///< blocked in the same call in most looks
+  [[nodiscard]] bool busy() const;    ///< on the CPU or queueing for it nearly all the time
   /// Whether a counter rose between the first and the last look that have it.
   [[nodiscard]] bool rose(std::optional<std::uint64_t> CgroupCounters::*counter) const;
   [[nodiscard]] const Stack& stack() const;
 };
 
 /// Share of wall time, on the CPU or ready for it, from which a thread counts as busy.
-/// Source: diagnosis.md section 4: 100 % in every CPU hang, 0 % in every wait, 51 % under memory pressure
+/// Source: diagnosis.md section 4: 100 % in every CPU hang, 0 % in every wait, 51 % under memory
+/// pressure
 inline constexpr double kBusyShare = 0.7;
 
 }  // namespace tricorn::diagnose

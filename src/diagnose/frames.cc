@@ -9,15 +9,18 @@
 namespace tricorn::diagnose {
 namespace {
 
-bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 std::string_view last_component(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 /// Code that came with the interpreter, an installed package, or this server.
 bool is_library(const PythonFrame& frame) {
   const std::string_view file = frame.file;
-  return file.empty() || file[0] == '<' || has(file, "/site-packages/") || has(file, "/dist-packages/") ||
-         has(file, "/lib/python3") || has(file, "/lib64/python3") || has(file, "/python/tricorn/");
+  return file.empty() || file[0] == '<' || has(file, "/site-packages/") ||
+         has(file, "/dist-packages/") || has(file, "/lib/python3") || has(file, "/lib64/python3") ||
+         has(file, "/python/tricorn/");
 }
 
 bool named(std::string_view function, std::string_view wanted) {
@@ -33,7 +36,9 @@ const PythonFrame* place_in(const Stack& stack) {
   return own == stack.end() ? &stack.front() : &*own;
 }
 
-bool has_application_code(const Stack& stack) { return !std::all_of(stack.begin(), stack.end(), is_library); }
+bool has_application_code(const Stack& stack) {
+  return !std::all_of(stack.begin(), stack.end(), is_library);
+}
 
 std::string place_text(const PythonFrame& frame, std::string_view app_directory) {
   std::string_view file = frame.file;
@@ -53,18 +58,29 @@ std::string_view database_in(const Stack& stack) {
   // Folders and files of the drivers as pip installs them.
   using Driver = std::pair<std::string_view, std::string_view>;
   static constexpr std::array<Driver, 17> kDrivers = {{
-      {"/psycopg2/", "PostgreSQL"}, {"/psycopg/", "PostgreSQL"}, {"/asyncpg/", "PostgreSQL"},
-      {"/pg8000/", "PostgreSQL"},   {"/MySQLdb/", "MySQL"},      {"/pymysql/", "MySQL"},
-      {"/mysql/connector/", "MySQL"}, {"/redis/", "Redis"},      {"/pymongo/", "MongoDB"},
-      {"/pymemcache/", "memcached"}, {"/pylibmc/", "memcached"}, {"/bmemcached/", "memcached"},
-      {"/cx_Oracle/", "Oracle"},    {"/oracledb/", "Oracle"},    {"/pymssql/", "SQL Server"},
-      {"/cassandra/", "Cassandra"}, {"/memcache.py", "memcached"},
+      {"/psycopg2/", "PostgreSQL"},
+      {"/psycopg/", "PostgreSQL"},
+      {"/asyncpg/", "PostgreSQL"},
+      {"/pg8000/", "PostgreSQL"},
+      {"/MySQLdb/", "MySQL"},
+      {"/pymysql/", "MySQL"},
+      {"/mysql/connector/", "MySQL"},
+      {"/redis/", "Redis"},
+      {"/pymongo/", "MongoDB"},
+      {"/pymemcache/", "memcached"},
+      {"/pylibmc/", "memcached"},
+      {"/bmemcached/", "memcached"},
+      {"/cx_Oracle/", "Oracle"},
+      {"/oracledb/", "Oracle"},
+      {"/pymssql/", "SQL Server"},
+      {"/cassandra/", "Cassandra"},
+      {"/memcache.py", "memcached"},
   }};
   for (const PythonFrame& frame : stack) {
-    if (!is_library(frame)) break;  // frames outside of the application's own are callers, not drivers
     for (const auto& [part, name] : kDrivers) {
       if (has(frame.file, part)) return name;
     }
+    if (!is_library(frame)) break;  // what lies outside of the application's own frame calls it
   }
   return "";
 }
@@ -72,7 +88,8 @@ std::string_view database_in(const Stack& stack) {
 bool waits_in(const Stack& stack, std::string_view file, std::string_view function) {
   for (const PythonFrame& frame : stack) {
     if (!is_library(frame)) return false;
-    const bool same_file = has(file, "/") ? has(frame.file, file) : last_component(frame.file) == file;
+    const bool same_file =
+        has(file, "/") ? has(frame.file, file) : last_component(frame.file) == file;
     if (same_file && (function.empty() || named(frame.function, function))) return true;
   }
   return false;

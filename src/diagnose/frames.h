@@ -1,5 +1,5 @@
-// Reads meaning from a Python stack: whose code a frame is, which driver or waiting idiom it belongs to.
-// Pure; names of files and functions are all there is.
+// Reads meaning from a Python stack: whose code a frame is, which driver or waiting idiom it
+// belongs to. Pure; names of files and functions are all there is.
 #pragma once
 
 #include <string>
@@ -12,8 +12,8 @@ namespace tricorn::diagnose {
 
 using Stack = std::vector<PythonFrame>;
 
-/// The frame to show to the person: the innermost one outside the standard library, installed packages
-/// and this server; the innermost of all when there is none. nullptr: the stack is empty.
+/// The frame to show to the person: the innermost one outside the standard library, installed
+/// packages and this server; the innermost of all when there is none. nullptr: the stack is empty.
 [[nodiscard]] const PythonFrame* place_in(const Stack& stack);
 
 /// Whether any frame is the application's (not the library's, a package's or the server's).
@@ -25,8 +25,9 @@ using Stack = std::vector<PythonFrame>;
 /// What the driver in the stack talks to: "PostgreSQL", "Redis" ...; empty: no database driver.
 [[nodiscard]] std::string_view database_in(const Stack& stack);
 
-/// Whether a frame of the standard library file (e.g. "subprocess.py") is among the innermost frames,
-/// above all application code. @param function  its name or the end of its qualified name; empty: any
+/// Whether a frame of the standard library file (e.g. "subprocess.py") is among the innermost
+/// frames, above all application code. @param function  its name or the end of its qualified name;
+/// empty: any
 [[nodiscard]] bool waits_in(const Stack& stack, std::string_view file, std::string_view function);
 
 }  // namespace tricorn::diagnose

@@ -10,12 +10,15 @@ namespace {
 
 using heartbeat::Phase;
 
-double silent_seconds(const Evidence& evidence) { return static_cast<double>(std::max<std::int64_t>(evidence.silent_ns, 0)) / 1e9; }
+double silent_seconds(const Evidence& evidence) {
+  return static_cast<double>(std::max<std::int64_t>(evidence.silent_ns, 0)) / 1e9;
+}
 
 bool in_phase(const Facts& facts, Phase phase) {
   const auto& looks = facts.evidence.looks;
   return facts.evidence.phase == phase &&
-         std::all_of(looks.begin(), looks.end(), [phase](const ProcessLook& look) { return look.phase == phase; });
+         std::all_of(looks.begin(), looks.end(),
+                     [phase](const ProcessLook& look) { return look.phase == phase; });
 }
 
 std::string client_text(const Evidence& evidence) {
@@ -26,14 +29,17 @@ std::optional<Verdict> slow_client(const Facts& facts) {
   const Evidence& evidence = facts.evidence;
   const bool reads_socket = evidence.peer && evidence.peer->client && facts.asleep();
   if (in_phase(facts, Phase::ReadingBody) || (reads_socket && facts.call == Call::Receive)) {
-    return verdict_of(Cause::ClientSlowUpload, Confidence::Certain,
-                      fmt::format("waited for the body from {}: {} bytes so far, the last {:.1f} s ago",
-                                  client_text(evidence), evidence.bytes_in, silent_seconds(evidence)));
+    return verdict_of(
+        Cause::ClientSlowUpload, Confidence::Certain,
+        fmt::format("waited for the body from {}: {} bytes so far, the last {:.1f} s ago",
+                    client_text(evidence), evidence.bytes_in, silent_seconds(evidence)));
   }
   if (in_phase(facts, Phase::Writing) || (reads_socket && facts.call == Call::Send)) {
-    return verdict_of(Cause::ClientSlowRead, Confidence::Certain,
-                      fmt::format("waited for {} to read the response: {} bytes taken so far, the last {:.1f} s ago",
-                                  client_text(evidence), evidence.bytes_out, silent_seconds(evidence)));
+    return verdict_of(
+        Cause::ClientSlowRead, Confidence::Certain,
+        fmt::format(
+            "waited for {} to read the response: {} bytes taken so far, the last {:.1f} s ago",
+            client_text(evidence), evidence.bytes_out, silent_seconds(evidence)));
   }
   return std::nullopt;
 }
@@ -57,8 +63,10 @@ std::optional<Verdict> streaming(const Facts& facts) {
   const bool lately = evidence.silent_ns >= 0 && evidence.silent_ns * 3 < evidence.timeout_ns;
   if (!lately || advances(evidence) < kAdvancesMin) return std::nullopt;
   return verdict_of(Cause::TimeoutTooShort, Confidence::Certain,
-                    fmt::format("was advancing ({} bytes sent, the last {:.1f} s ago) when the time-out of {:.0f} s ended it",
-                                evidence.bytes_out, silent_seconds(evidence), static_cast<double>(evidence.timeout_ns) / 1e9));
+                    fmt::format("was advancing ({} bytes sent, the last {:.1f} s ago) when the "
+                                "time-out of {:.0f} s ended it",
+                                evidence.bytes_out, silent_seconds(evidence),
+                                static_cast<double>(evidence.timeout_ns) / 1e9));
 }
 
 /// A poll that comes back by itself several times a second says nothing about getting on.
@@ -69,14 +77,18 @@ bool polls_by_clock(const Facts& facts) {
 }
 
 std::optional<Verdict> many_short_waits(const Facts& facts) {
-  constexpr double kSwitchesPerSecond = 3;  // Source: a thread in one long wait has 0; diagnosis.md section 4: 1 % CPU
+  constexpr double kSwitchesPerSecond =
+      3;  // Source: a thread in one long wait has 0; diagnosis.md section 4: 1 % CPU
   const auto& peer = facts.evidence.peer;
   const bool on_network = peer && peer->kind == Peer::Kind::Tcp && peer->state == "ESTABLISHED";
   const bool receives = facts.call == Call::Receive || facts.call == Call::Poll;
-  if (!on_network || !receives || polls_by_clock(facts) || facts.switches_per_s < kSwitchesPerSecond) return std::nullopt;
-  Verdict verdict = verdict_of(Cause::TimeoutTooShort, Confidence::Likely,
-                               fmt::format("was advancing: {:.0f} short waits a second for {}, none of them long",
-                                           facts.switches_per_s, peer_text(*peer)));
+  if (!on_network || !receives || polls_by_clock(facts) ||
+      facts.switches_per_s < kSwitchesPerSecond)
+    return std::nullopt;
+  Verdict verdict =
+      verdict_of(Cause::TimeoutTooShort, Confidence::Likely,
+                 fmt::format("was advancing: {:.0f} short waits a second for {}, none of them long",
+                             facts.switches_per_s, peer_text(*peer)));
   verdict.peer = peer_text(*peer);
   return verdict;
 }

@@ -7,7 +7,8 @@
 namespace tricorn::diagnose {
 namespace {
 
-/// Part of the looks from which a state counts as lasting. Source: diagnosis.md section 5, gc.pause: 2 of 3.
+/// Part of the looks from which a state counts as lasting. Source: diagnosis.md section 5,
+/// gc.pause: 2 of 3.
 constexpr double kMostLooks = 0.6;
 
 std::string ran(const Facts& facts) {
@@ -15,16 +16,19 @@ std::string ran(const Facts& facts) {
 }
 
 std::string innermost_function(const Facts& facts) {
-  return facts.stack().empty() ? "" : fmt::format(" called from {}", facts.stack().front().function);
+  return facts.stack().empty() ? ""
+                               : fmt::format(" called from {}", facts.stack().front().function);
 }
 
 Verdict native(const Facts& facts) {
   if (facts.gil_share >= kMostLooks) {
-    return verdict_of(Cause::CpuNativeGil, Confidence::Likely,
-                      fmt::format("{} in C code that holds the GIL{}", ran(facts), innermost_function(facts)));
+    return verdict_of(
+        Cause::CpuNativeGil, Confidence::Likely,
+        fmt::format("{} in C code that holds the GIL{}", ran(facts), innermost_function(facts)));
   }
-  return verdict_of(Cause::CpuNativeNogil, Confidence::Likely,
-                    fmt::format("{} in C code that has let the GIL go{}", ran(facts), innermost_function(facts)));
+  return verdict_of(
+      Cause::CpuNativeNogil, Confidence::Likely,
+      fmt::format("{} in C code that has let the GIL go{}", ran(facts), innermost_function(facts)));
 }
 
 }  // namespace
@@ -35,10 +39,12 @@ std::optional<Verdict> judge_cpu(const Facts& facts) {
   if (!facts.last->python_readable || facts.stack().empty()) return std::nullopt;
   // The collector runs between lines and inside C code alike: its own flag tells it apart.
   if (facts.gc_share >= kMostLooks) {
-    return verdict_of(Cause::GcPause, Confidence::Likely, ran(facts) + ", in Python's garbage collector");
+    return verdict_of(Cause::GcPause, Confidence::Likely,
+                      ran(facts) + ", in Python's garbage collector");
   }
   if (facts.moved) {
-    return verdict_of(Cause::CpuPython, Confidence::Likely, ran(facts) + " in Python code, line by line");
+    return verdict_of(Cause::CpuPython, Confidence::Likely,
+                      ran(facts) + " in Python code, line by line");
   }
   return native(facts);
 }

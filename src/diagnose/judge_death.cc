@@ -17,41 +17,50 @@ std::uint64_t rise(std::optional<std::uint64_t> before, std::optional<std::uint6
 }
 
 /// Kills counted since the last look that no other worker has been given.
-std::uint64_t unclaimed_oom_kills(const Death& death, std::optional<std::uint64_t> CgroupCounters::*counter) {
+std::uint64_t unclaimed_oom_kills(const Death& death,
+                                  std::optional<std::uint64_t> CgroupCounters::*counter) {
   const std::uint64_t total = rise(death.before.*counter, death.after.*counter);
   return total > death.oom_blamed ? total - death.oom_blamed : 0;
 }
 
 std::string last_memory(const Death& death) {
   if (death.last_rss_bytes == 0) return "";
-  return fmt::format(", using {:.0f} MiB at the last look", static_cast<double>(death.last_rss_bytes) / kMib);
+  return fmt::format(", using {:.0f} MiB at the last look",
+                     static_cast<double>(death.last_rss_bytes) / kMib);
 }
 
 Verdict own_group_oom(const Death& death) {
   const std::uint64_t limit = death.before.memory_limit;
-  const std::string where = limit == 0 ? "the kernel" : fmt::format("the kernel at the cgroup's limit of {:.0f} MiB", static_cast<double>(limit) / kMib);
+  const std::string where = limit == 0
+                                ? "the kernel"
+                                : fmt::format("the kernel at the cgroup's limit of {:.0f} MiB",
+                                              static_cast<double>(limit) / kMib);
   return verdict_of(Cause::MemoryOomKill, Confidence::Certain,
                     fmt::format("Out of memory: killed by {} (oom_kill {} -> {}){}", where,
                                 *death.before.oom_kill, *death.after.oom_kill, last_memory(death)));
 }
 
 Verdict host_oom(const Death& death) {
-  return verdict_of(Cause::MemoryOomKill, Confidence::Likely,
-                    fmt::format("Probably out of memory: the machine's oom_kill rose ({} -> {}), the group's own "
-                                "counter is not readable{}",
-                                *death.before.host_oom_kill, *death.after.host_oom_kill, last_memory(death)));
+  return verdict_of(
+      Cause::MemoryOomKill, Confidence::Likely,
+      fmt::format("Probably out of memory: the machine's oom_kill rose ({} -> {}), the group's own "
+                  "counter is not readable{}",
+                  *death.before.host_oom_kill, *death.after.host_oom_kill, last_memory(death)));
 }
 
 std::string counter_text(const Death& death) {
-  if (!death.after.oom_kill || !death.before.oom_kill) return "the kernel's OOM counter is not readable";
-  if (rise(death.before.oom_kill, death.after.oom_kill) > 0) return "the kernel's OOM counter rose for other workers only";
+  if (!death.after.oom_kill || !death.before.oom_kill)
+    return "the kernel's OOM counter is not readable";
+  if (rise(death.before.oom_kill, death.after.oom_kill) > 0)
+    return "the kernel's OOM counter rose for other workers only";
   return "the kernel's OOM counter did not move";
 }
 
 Verdict external_kill(const Death& death, int signal) {
   if (signal == SIGKILL) {
-    return verdict_of(Cause::SignalExternalKill, Confidence::Certain,
-                      fmt::format("From outside this server (kill -9 or an agent); {}", counter_text(death)));
+    return verdict_of(
+        Cause::SignalExternalKill, Confidence::Certain,
+        fmt::format("From outside this server (kill -9 or an agent); {}", counter_text(death)));
   }
   const std::string sender = death.sender == 0 ? "" : fmt::format(" by pid {}", death.sender);
   return verdict_of(Cause::SignalExternalKill, Confidence::Certain,
@@ -60,23 +69,31 @@ Verdict external_kill(const Death& death, int signal) {
 
 std::optional<Cause> crash_cause(int signal) {
   switch (signal) {
-    case SIGSEGV: return Cause::CrashSegv;
-    case SIGBUS: return Cause::CrashBus;
-    case SIGILL: return Cause::CrashIll;
-    case SIGFPE: return Cause::CrashFpe;
-    case SIGABRT: return Cause::CrashAbort;
-    default: return std::nullopt;
+    case SIGSEGV:
+      return Cause::CrashSegv;
+    case SIGBUS:
+      return Cause::CrashBus;
+    case SIGILL:
+      return Cause::CrashIll;
+    case SIGFPE:
+      return Cause::CrashFpe;
+    case SIGABRT:
+      return Cause::CrashAbort;
+    default:
+      return std::nullopt;
   }
 }
 
 Verdict crash(const Evidence& evidence, Cause cause) {
   const Death& death = *evidence.death;
   if (death.stack_overflow) {
-    return verdict_of(Cause::CrashStackOverflow, Confidence::Certain,
-                      fmt::format("Stack overflow: address {:#x} lies below the thread's stack", death.address));
+    return verdict_of(
+        Cause::CrashStackOverflow, Confidence::Certain,
+        fmt::format("Stack overflow: address {:#x} lies below the thread's stack", death.address));
   }
   std::string because = cause == Cause::CrashAbort ? "abort() in the worker" : "Crashed";
-  if (death.crash_signal == 0) return verdict_of(cause, Confidence::Certain, because + ", no details were left");
+  if (death.crash_signal == 0)
+    return verdict_of(cause, Confidence::Certain, because + ", no details were left");
   if (cause != Cause::CrashAbort) because += fmt::format(", address {:#x}", death.address);
   if (!death.module.empty()) because += " in " + death.module;
   return verdict_of(cause, Confidence::Certain, because);
@@ -84,9 +101,11 @@ Verdict crash(const Evidence& evidence, Cause cause) {
 
 Verdict judge_signal(const Evidence& evidence, int signal) {
   const Death& death = *evidence.death;
-  if (signal == SIGKILL && unclaimed_oom_kills(death, &CgroupCounters::oom_kill) > 0) return own_group_oom(death);
+  if (signal == SIGKILL && unclaimed_oom_kills(death, &CgroupCounters::oom_kill) > 0)
+    return own_group_oom(death);
   const bool own_unknown = !death.before.oom_kill || !death.after.oom_kill;
-  if (signal == SIGKILL && own_unknown && unclaimed_oom_kills(death, &CgroupCounters::host_oom_kill) > 0) {
+  if (signal == SIGKILL && own_unknown &&
+      unclaimed_oom_kills(death, &CgroupCounters::host_oom_kill) > 0) {
     return host_oom(death);
   }
   const bool sent_by_other = death.sender != 0 && death.sender != evidence.pid;
@@ -112,7 +131,8 @@ Verdict judge_death(const Evidence& evidence) {
   const Death& death = *evidence.death;
   if (death.ours) {
     const std::string by = fmt::format("By this server (pid:{})", evidence.arbiter);
-    return verdict_of(Cause::KilledByUs, Confidence::Certain, death.our_reason.empty() ? by : by + ", " + death.our_reason);
+    return verdict_of(Cause::KilledByUs, Confidence::Certain,
+                      death.our_reason.empty() ? by : by + ", " + death.our_reason);
   }
   if (WIFSIGNALED(death.wait_status)) return judge_signal(evidence, WTERMSIG(death.wait_status));
   return judge_exit(evidence);

@@ -8,11 +8,13 @@ namespace tricorn::diagnose {
 namespace {
 
 /// Part of the time ready to run, yet not running, that is not the program's own doing.
-/// Source: diagnosis.md section 4: 95 % when throttled, 100 % when starved; half is left to neighbours.
+/// Source: diagnosis.md section 4: 95 % when throttled, 100 % when starved; half is left to
+/// neighbours.
 constexpr double kHeldBackShare = 0.6;
 /// Part of the quota's periods that must have been cut short. Source: the same, 116 of 121.
 constexpr double kThrottledShare = 0.4;
-/// Source: diagnosis.md section 5, memory.pressure: > 100 major faults/s and > 20 % off the CPU (9602/s measured).
+/// Source: diagnosis.md section 5, memory.pressure: > 100 major faults/s and > 20 % off the CPU
+/// (9602/s measured).
 constexpr double kFaultsPerSecond = 100;
 constexpr double kOffCpuShare = 0.2;
 
@@ -22,22 +24,28 @@ bool is_stopped(const ProcessLook& look) {
 
 std::optional<Verdict> stopped(const Facts& facts) {
   const auto& looks = facts.evidence.looks;
-  const bool frozen = std::all_of(looks.begin(), looks.end(), [](const ProcessLook& look) { return look.cgroup.frozen; });
-  if (frozen) return verdict_of(Cause::SignalStopped, Confidence::Certain, "was not allowed to run: its control group is frozen");
+  const bool frozen = std::all_of(looks.begin(), looks.end(),
+                                  [](const ProcessLook& look) { return look.cgroup.frozen; });
+  if (frozen)
+    return verdict_of(Cause::SignalStopped, Confidence::Certain,
+                      "was not allowed to run: its control group is frozen");
   if (!std::all_of(looks.begin(), looks.end(), is_stopped)) return std::nullopt;
   const pid_t tracer = looks.back().tracer;
   if (tracer != 0) {
-    return verdict_of(Cause::SignalStopped, Confidence::Certain, fmt::format("was stopped by the debugger pid {}", tracer));
+    return verdict_of(Cause::SignalStopped, Confidence::Certain,
+                      fmt::format("was stopped by the debugger pid {}", tracer));
   }
-  return verdict_of(Cause::SignalStopped, Confidence::Certain, "was not allowed to run: stopped by a signal (SIGSTOP)");
+  return verdict_of(Cause::SignalStopped, Confidence::Certain,
+                    "was not allowed to run: stopped by a signal (SIGSTOP)");
 }
 
 std::optional<Verdict> pressure(const Facts& facts) {
   if (facts.faults_per_s < kFaultsPerSecond || facts.cpu > 1 - kOffCpuShare) return std::nullopt;
   const bool limit_hit = facts.rose(&CgroupCounters::memory_hits);
-  return verdict_of(Cause::MemoryPressure, Confidence::Likely,
-                    fmt::format("spent its time bringing memory pages back: {:.0f} major page faults a second{}",
-                                facts.faults_per_s, limit_hit ? ", the cgroup's memory limit was hit" : ""));
+  return verdict_of(
+      Cause::MemoryPressure, Confidence::Likely,
+      fmt::format("spent its time bringing memory pages back: {:.0f} major page faults a second{}",
+                  facts.faults_per_s, limit_hit ? ", the cgroup's memory limit was hit" : ""));
 }
 
 std::optional<Verdict> held_back(const Facts& facts) {
@@ -45,30 +53,40 @@ std::optional<Verdict> held_back(const Facts& facts) {
   const double got_s = std::max(facts.cpu, 0.0) * facts.window_s;
   const std::string got = fmt::format("got {:.2f} s of CPU in {:.1f} s", got_s, facts.window_s);
   if (facts.throttled >= kThrottledShare) {
-    return verdict_of(Cause::CpuThrottled, Confidence::Certain,
-                      fmt::format("{}: the cgroup's CPU quota ({:.3g} CPUs) stopped it in {:.0f}% of the periods", got,
-                                  facts.evidence.looks.back().cgroup.cpu_quota, facts.throttled * 100));
+    return verdict_of(
+        Cause::CpuThrottled, Confidence::Certain,
+        fmt::format("{}: the cgroup's CPU quota ({:.3g} CPUs) stopped it in {:.0f}% of the periods",
+                    got, facts.evidence.looks.back().cgroup.cpu_quota, facts.throttled * 100));
   }
-  const std::string load = facts.evidence.load < 0 ? "" : fmt::format(" (load {:.1f} on {} CPUs)", facts.evidence.load, facts.evidence.cpus);
-  return verdict_of(Cause::CpuStarved, Confidence::Certain,
-                    fmt::format("{}: it was ready to run, other processes had the CPU{}", got, load));
+  const std::string load =
+      facts.evidence.load < 0
+          ? ""
+          : fmt::format(" (load {:.1f} on {} CPUs)", facts.evidence.load, facts.evidence.cpus);
+  return verdict_of(
+      Cause::CpuStarved, Confidence::Certain,
+      fmt::format("{}: it was ready to run, other processes had the CPU{}", got, load));
 }
 
 std::optional<Verdict> exhausted(const Facts& facts) {
   const auto& looks = facts.evidence.looks;
-  const auto full = [](const ProcessLook& look) { return look.fd_limit > 0 && look.fds + 1 >= look.fd_limit; };
+  const auto full = [](const ProcessLook& look) {
+    return look.fd_limit > 0 && look.fds + 1 >= look.fd_limit;
+  };
   if (std::all_of(looks.begin(), looks.end(), full)) {
-    return verdict_of(Cause::FdExhaustion, Confidence::Certain,
-                      fmt::format("has {} of {} file descriptors open", looks.back().fds, looks.back().fd_limit));
+    return verdict_of(
+        Cause::FdExhaustion, Confidence::Certain,
+        fmt::format("has {} of {} file descriptors open", looks.back().fds, looks.back().fd_limit));
   }
   if (facts.rose(&CgroupCounters::pids_denied)) {
-    return verdict_of(Cause::PidsExhaustion, Confidence::Certain,
-                      "the cgroup's limit of processes and threads refused new ones (pids.events max rose)");
+    return verdict_of(
+        Cause::PidsExhaustion, Confidence::Certain,
+        "the cgroup's limit of processes and threads refused new ones (pids.events max rose)");
   }
   const auto& ports = facts.evidence.ports;
   if (ports && ports->range > 0 && ports->used * 10 >= ports->range * 9) {
     return verdict_of(Cause::NetPortExhaustion, Confidence::Likely,
-                      fmt::format("{} of {} local ports are in use towards {}", ports->used, ports->range, ports->address));
+                      fmt::format("{} of {} local ports are in use towards {}", ports->used,
+                                  ports->range, ports->address));
   }
   return std::nullopt;
 }

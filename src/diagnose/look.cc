@@ -32,21 +32,29 @@ using heartbeat::Slot;
 constexpr std::size_t kThreadsMax = 256;
 constexpr std::size_t kChildrenMax = 32;
 
-std::string file_text(int directory, const char* path) { return read_file(directory, path).value_or(""); }
+std::string file_text(int directory, const char* path) {
+  return read_file(directory, path).value_or("");
+}
 
-std::string_view trimmed(std::string_view text) { return text.substr(0, text.find_last_not_of("\n ") + 1); }
+std::string_view trimmed(std::string_view text) {
+  return text.substr(0, text.find_last_not_of("\n ") + 1);
+}
 
-/// The kernel's side of one thread.
-ThreadLook kernel_look(int process, pid_t tid) {
+/// The kernel's side of one thread. @param stat  text of its stat file
+ThreadLook kernel_look(int process, pid_t tid, const std::string& stat) {
   ThreadLook look;
   look.tid = tid;
   const std::string task = fmt::format("task/{}/", tid);
-  parse_stat(file_text(process, (task + "stat").c_str()), look);
+  parse_stat(stat, look);
   parse_schedstat(file_text(process, (task + "schedstat").c_str()), look);
   parse_syscall(file_text(process, (task + "syscall").c_str()), look);
   const std::string wchan = file_text(process, (task + "wchan").c_str());
   if (wchan != "0") look.wchan = trimmed(wchan);
   return look;
+}
+
+std::string task_text(int process, pid_t tid, const char* name) {
+  return file_text(process, fmt::format("task/{}/{}", tid, name).c_str());
 }
 
 void add_python(ThreadLook& look, PythonThread&& thread) {
@@ -57,7 +65,8 @@ void add_python(ThreadLook& look, PythonThread&& thread) {
 
 void mark_gil(ThreadLook& look, const PythonState& state, const TricornPythonLayout& layout) {
   look.has_gil = state.gil_holder != 0 && look.tstate == state.gil_holder;
-  look.waits_for_gil = call_of(look.syscall, look.args[1]) == Call::Futex && look.args[0] >= layout.gil_start &&
+  look.waits_for_gil = call_of(look.syscall, look.args[1]) == Call::Futex &&
+                       look.args[0] >= layout.gil_start &&
                        look.args[0] < layout.gil_start + layout.gil_bytes;
 }
 
@@ -80,7 +89,9 @@ std::int64_t descriptor_limit(int process) {
   const std::string limits = file_text(process, "limits");
   constexpr std::string_view kName = "Max open files";
   const std::size_t at = limits.find(kName);
-  return at == std::string::npos ? -1 : static_cast<std::int64_t>(number_from(limits.substr(at + kName.size())));
+  return at == std::string::npos
+             ? -1
+             : static_cast<std::int64_t>(number_from(limits.substr(at + kName.size())));
 }
 
 /// "METHOD path" of a slot that may change while it is copied: kept only when it did not.
@@ -112,26 +123,29 @@ std::string program_of(int child) {
 }
 
 base::UniqueFd open_process(pid_t pid) {
-  return base::UniqueFd(::open(fmt::format("/proc/{}", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return base::UniqueFd(
+      ::open(fmt::format("/proc/{}", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 }  // namespace
 
 Target target_of(const Slot& slot) {
-  return {slot.tid.load(std::memory_order_relaxed), slot.tstate.load(std::memory_order_relaxed), &slot};
+  return {slot.tid.load(std::memory_order_relaxed), slot.tstate.load(std::memory_order_relaxed),
+          &slot};
 }
 
 struct Inspector::State {
-  [[nodiscard]] ThreadLook serving_look(pid_t tid) const;
+  void look_at_server(const Target& target, bool all, ProcessLook& look);
   [[nodiscard]] std::string_view service_by_callers(const ThreadLook& look) const;
-  State(pid_t pid_of, const Page& page_of) : pid(pid_of), page(&page_of), process(open_process(pid_of)), memory(pid_of) {}
+  State(pid_t pid_of, const Page& page_of)
+      : pid(pid_of), page(&page_of), process(open_process(pid_of)), memory(pid_of) {}
 
   [[nodiscard]] const TricornPythonLayout& layout() const { return page->header().python; }
   [[nodiscard]] bool python_readable() const {
     return page->header().layout_state.load(std::memory_order_acquire) == 1 && layout().filled == 1;
   }
-  void refresh(bool all);
-  void keep(const ProcessLook& look) { last_rss = look.rss_bytes != 0 ? look.rss_bytes : last_rss; }
+  void refresh(bool all, const std::string& stat, const std::string& status);
+  void refresh_all();
   void add_python_threads(const Target& target, const PythonState& state, ProcessLook& look) const;
   [[nodiscard]] pid_t tid_of(const PythonThread& thread, const Target& target, bool main) const;
   [[nodiscard]] PythonState read_gil(ProcessLook& look) const;
@@ -141,7 +155,7 @@ struct Inspector::State {
   base::UniqueFd process;  ///< /proc/PID; stays this process's even when the pid is used again
   ProcessMemory memory;
   CgroupReader cgroups;
-  CgroupCounters before;   ///< last counters read while the process was certainly not being killed
+  CgroupCounters before;  ///< last counters read while the process was certainly not being killed
   std::uint64_t last_rss = 0;
   std::string crash_module;
   bool stack_overflow = false;
@@ -150,25 +164,42 @@ struct Inspector::State {
 std::string_view Inspector::State::service_by_callers(const ThreadLook& look) const {
   std::vector<std::uint64_t> stack(512);  // 4 KiB: the innermost dozen C frames
   // A thread's first frames may be nearer to the end of its stack than that.
-  while (!stack.empty() && !memory.read(look.sp, stack.data(), stack.size() * sizeof stack[0])) stack.resize(stack.size() / 2);
+  while (!stack.empty() && !memory.read(look.sp, stack.data(), stack.size() * sizeof stack[0]))
+    stack.resize(stack.size() / 2);
   return service_of_callers(file_text(process.get(), "maps"), stack);
 }
 
-ThreadLook Inspector::State::serving_look(pid_t tid) const {
-  ThreadLook look = kernel_look(process.get(), tid);
-  parse_thread_status(file_text(process.get(), fmt::format("task/{}/status", tid).c_str()), look);
-  return look;
+/// The serving thread and what its status says of the process, then the counters. All from the same
+/// two texts: each file costs some 8 us, and light looks are taken of every late request.
+void Inspector::State::look_at_server(const Target& target, bool all, ProcessLook& look) {
+  const std::string stat = task_text(process.get(), target.tid, "stat");
+  const std::string status = task_text(process.get(), target.tid, "status");
+  look.threads.push_back(kernel_look(process.get(), target.tid, stat));
+  parse_thread_status(status, look.threads.back());
+  parse_status(status, look);
+  if (target.slot != nullptr) copy_slot(*target.slot, look);
+  refresh(all, stat, status);
+  look.cgroup = before;
+  if (look.rss_bytes != 0) last_rss = look.rss_bytes;
 }
 
-/// Renews the counters that a later death is compared with. A process that is being killed keeps the
-/// old ones: the kernel counts an OOM kill just before it sends the signal.
-void Inspector::State::refresh(bool all) {
+/// Renews the counters that a later death is compared with. A process that is being killed keeps
+/// the old ones: the kernel counts an OOM kill just before it sends the signal.
+void Inspector::State::refresh(bool all, const std::string& stat, const std::string& status) {
   const auto membership = read_file(process.get(), "cgroup");
   if (!membership) return;
-  cgroups.follow(*membership);
-  CgroupCounters now = all ? cgroups.read_all() : cgroups.read_memory();
-  const std::string stat = file_text(process.get(), "stat");
-  if (!is_dying(stat, file_text(process.get(), "status"))) before = std::move(now);
+  const bool moved = cgroups.follow(*membership);
+  CgroupCounters now = before;
+  if (all || moved) {
+    now = cgroups.read_all();
+  } else {
+    cgroups.read_oom(now);
+  }
+  if (!is_dying(stat, status)) before = std::move(now);
+}
+
+void Inspector::State::refresh_all() {
+  refresh(true, file_text(process.get(), "stat"), file_text(process.get(), "status"));
 }
 
 PythonState Inspector::State::read_gil(ProcessLook& look) const {
@@ -187,12 +218,14 @@ pid_t Inspector::State::tid_of(const PythonThread& thread, const Target& target,
   if (thread.tid != 0) return thread.tid;
   for (std::uint32_t i = 0; i < page->slot_count(); ++i) {
     const Slot& slot = page->slot(i);
-    if (slot.tstate.load(std::memory_order_relaxed) == thread.tstate) return slot.tid.load(std::memory_order_relaxed);
+    if (slot.tstate.load(std::memory_order_relaxed) == thread.tstate)
+      return slot.tid.load(std::memory_order_relaxed);
   }
   return main ? pid : 0;
 }
 
-void Inspector::State::add_python_threads(const Target& target, const PythonState& state, ProcessLook& look) const {
+void Inspector::State::add_python_threads(const Target& target, const PythonState& state,
+                                          ProcessLook& look) const {
   const auto states = read_thread_list(memory, layout());
   for (const std::uint64_t tstate : states) {
     PythonThread thread = read_thread(memory, layout(), tstate);
@@ -207,30 +240,25 @@ void Inspector::State::add_python_threads(const Target& target, const PythonStat
 }
 
 Inspector::Inspector(pid_t pid, const Page& page) : state_(std::make_unique<State>(pid, page)) {
-  state_->refresh(true);
+  state_->refresh_all();
 }
 Inspector::~Inspector() = default;
 Inspector::Inspector(Inspector&&) noexcept = default;
 Inspector& Inspector::operator=(Inspector&&) noexcept = default;
 
-void Inspector::refresh() { state_->refresh(true); }
+void Inspector::refresh() { state_->refresh_all(); }
 
 ProcessLook Inspector::light_look(const Target& target) {
   ProcessLook look;
   look.at_ns = base::monotonic_ns();
-  const int process = state_->process.get();
-  look.threads.push_back(state_->serving_look(target.tid));
-  if (target.slot != nullptr) copy_slot(*target.slot, look);
-  const PythonState state = state_->read_gil(look);
-  if (state.readable && target.tstate != 0) {
-    add_python(look.threads[0], read_thread(state_->memory, state_->layout(), target.tstate));
-    mark_gil(look.threads[0], state, state_->layout());
-    if (look.threads[0].has_gil) look.gil_holder = target.tid;
+  const PythonState python = state_->read_gil(look);
+  state_->look_at_server(target, false, look);
+  ThreadLook& thread = look.threads[0];
+  if (python.readable && target.tstate != 0) {
+    add_python(thread, read_thread(state_->memory, state_->layout(), target.tstate));
+    mark_gil(thread, python, state_->layout());
+    if (thread.has_gil) look.gil_holder = target.tid;
   }
-  parse_status(file_text(process, "status"), look);
-  state_->refresh(false);
-  look.cgroup = state_->before;
-  state_->keep(look);
   look.took_ns = base::monotonic_ns() - look.at_ns;
   return look;
 }
@@ -240,20 +268,16 @@ ProcessLook Inspector::full_look(const Target& target) {
   look.at_ns = base::monotonic_ns();
   look.full = true;
   const int process = state_->process.get();
-  const PythonState state = state_->read_gil(look);
-  look.threads.push_back(state_->serving_look(target.tid));
+  const PythonState python = state_->read_gil(look);
+  state_->look_at_server(target, true, look);
   for (const int tid : numbers_in(process, "task")) {
-    if (tid != target.tid && look.threads.size() < kThreadsMax) look.threads.push_back(kernel_look(process, tid));
+    if (tid == target.tid || look.threads.size() >= kThreadsMax) continue;
+    look.threads.push_back(kernel_look(process, tid, task_text(process, tid, "stat")));
   }
-  if (target.slot != nullptr) copy_slot(*target.slot, look);
-  if (state.readable) state_->add_python_threads(target, state, look);
-  for (ThreadLook& thread : look.threads) mark_gil(thread, state, state_->layout());
-  parse_status(file_text(process, "status"), look);
+  if (python.readable) state_->add_python_threads(target, python, look);
+  for (ThreadLook& thread : look.threads) mark_gil(thread, python, state_->layout());
   look.fds = count_descriptors(process);
   look.fd_limit = descriptor_limit(process);
-  state_->refresh(true);
-  look.cgroup = state_->before;
-  state_->keep(look);
   look.took_ns = base::monotonic_ns() - look.at_ns;
   return look;
 }
@@ -270,20 +294,24 @@ std::optional<Peer> Inspector::peer_of(const ProcessLook& look) const {
     peers.push_back(std::move(*peer));
   }
   auto peer = choose_peer(std::move(peers));
-  const bool upstream = peer && (peer->kind == Peer::Kind::Tcp || peer->kind == Peer::Kind::Unix) && !peer->client;
-  if (upstream && peer->service.empty()) peer->service = state_->service_by_callers(look.threads[0]);
+  const bool upstream =
+      peer && (peer->kind == Peer::Kind::Tcp || peer->kind == Peer::Kind::Unix) && !peer->client;
+  if (upstream && peer->service.empty())
+    peer->service = state_->service_by_callers(look.threads[0]);
   return peer;
 }
 
 std::optional<PortUse> Inspector::port_use() const {
-  const std::string tables = file_text(state_->process.get(), "net/tcp") + file_text(state_->process.get(), "net/tcp6");
+  const std::string tables =
+      file_text(state_->process.get(), "net/tcp") + file_text(state_->process.get(), "net/tcp6");
   return busiest_far_end(tables, file_text(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range"));
 }
 
 std::vector<Child> Inspector::children() const {
   std::vector<Child> children;
   for (const int tid : numbers_in(state_->process.get(), "task")) {
-    const std::string pids = file_text(state_->process.get(), fmt::format("task/{}/children", tid).c_str());
+    const std::string pids =
+        file_text(state_->process.get(), fmt::format("task/{}/children", tid).c_str());
     for (const std::string_view field : fields_of(pids, kChildrenMax)) {
       Child child;
       child.pid = static_cast<pid_t>(number_from(field));
@@ -313,7 +341,8 @@ Death Inspector::autopsy(int wait_status) {
   death.in_os_exit = header.exit_tid.load(std::memory_order_acquire) != 0;
   death.by_own_decision = header.exit_asked.load(std::memory_order_relaxed) != 0;
   death.was_ready = header.ready_ns.load(std::memory_order_relaxed) != 0;
-  const auto note_bytes = std::min<std::size_t>(header.note_bytes.load(std::memory_order_acquire), sizeof header.note);
+  const auto note_bytes =
+      std::min<std::size_t>(header.note_bytes.load(std::memory_order_acquire), sizeof header.note);
   death.note.assign(header.note, note_bytes);
   death.before = state_->before;
   death.after = state_->cgroups.read_all();

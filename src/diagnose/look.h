@@ -15,8 +15,9 @@ namespace tricorn::diagnose {
 
 /// Which thread a look is about.
 struct Target {
-  pid_t tid = 0;             ///< kernel id; the worker's pid during the boot
-  std::uint64_t tstate = 0;  ///< its PyThreadState; 0: found by tid, else the main thread's is taken
+  pid_t tid = 0;  ///< kernel id; the worker's pid during the boot
+  std::uint64_t tstate =
+      0;  ///< its PyThreadState; 0: found by tid, else the main thread's is taken
   const heartbeat::Slot* slot = nullptr;  ///< phase and bytes come from here; may be null
 };
 
@@ -37,23 +38,26 @@ class Inspector {
   [[nodiscard]] ProcessLook light_look(const Target& target);
   /// All threads with their stacks, GIL, GC, descriptors, limits. Aim: < 1 ms.
   [[nodiscard]] ProcessLook full_look(const Target& target);
-  /// Renews the counters a later death is compared with; every look does so too. Call it for all other
-  /// workers after one was reaped, so that an OOM kill is not blamed on two of them.
+  /// Renews the counters a later death is compared with; every look does so too. Call it for all
+  /// other workers after one was reaped, so that an OOM kill is not blamed on two of them.
   void refresh();
-  /// What the serving thread of a look waits for. @return nothing when it does not wait on a descriptor.
+  /// What the serving thread of a look waits for. @return nothing when it does not wait on a
+  /// descriptor.
   [[nodiscard]] std::optional<Peer> peer_of(const ProcessLook& look) const;
-  /// Local ports in use towards the far end that has most of them. Reads all sockets of the worker's network
-  /// namespace: for incidents only. @return nothing when not readable or no connection is there
+  /// Local ports in use towards the far end that has most of them. Reads all sockets of the
+  /// worker's network namespace: for incidents only. @return nothing when not readable or no
+  /// connection is there
   [[nodiscard]] std::optional<PortUse> port_use() const;
   /// The worker's child processes.
   [[nodiscard]] std::vector<Child> children() const;
   /// What is known about the end: the page's last words, counters before and after. Call it at once
-  /// after waitpid(2) (or with WNOWAIT before). `ours`, `our_reason`, `planned` and `oom_blamed` are
-  /// the caller's to fill in.
+  /// after waitpid(2) (or with WNOWAIT before). `ours`, `our_reason`, `planned` and `oom_blamed`
+  /// are the caller's to fill in.
   [[nodiscard]] Death autopsy(int wait_status);
   /// File the instruction `pc` of the living worker lies in, without its folder. Empty: not known.
   [[nodiscard]] std::string module_of(std::uint64_t pc) const;
-  /// Tells, after Verb::Crashed and before Verb::Go, where in the code the fault happened; kept for autopsy().
+  /// Tells, after Verb::Crashed and before Verb::Go, where in the code the fault happened; kept for
+  /// autopsy().
   void note_crash();
 
  private:
@@ -61,8 +65,8 @@ class Inspector {
   std::unique_ptr<State> state_;
 };
 
-/// Fills in everything about `slot`'s request: request, phase, client, bytes, running_ns, silent_ns,
-/// and of the worker: pid, life, busy_threads, queued, load, cpus.
+/// Fills in everything about `slot`'s request: request, phase, client, bytes, running_ns,
+/// silent_ns, and of the worker: pid, life, busy_threads, queued, load, cpus.
 /// @param now_ns  monotonic
 void describe_request(const heartbeat::Page& page, const heartbeat::Slot& slot, std::int64_t now_ns,
                       Evidence& evidence);

@@ -31,7 +31,7 @@ std::vector<int> polled(const ThreadLook& look, const Memory& memory) {
 std::vector<int> selected(const ThreadLook& look, const Memory& memory) {
   std::vector<int> fds;
   const auto count = static_cast<int>(std::min<std::uint64_t>(look.args[0], FD_SETSIZE));
-  for (const std::size_t set : {1, 2, 3}) {
+  for (std::size_t set = 1; set <= 3; ++set) {
     fd_set bits;
     FD_ZERO(&bits);
     const std::size_t bytes = (static_cast<std::size_t>(count) + 63) / 64 * 8;
@@ -57,8 +57,8 @@ std::vector<int> watched(int process, std::uint64_t epoll) {
 /// State column of /proc/net/tcp. Source: Linux include/net/tcp_states.h
 std::string_view tcp_state(std::uint64_t number) {
   static constexpr std::array<std::string_view, 13> kNames = {
-      "",          "ESTABLISHED", "SYN_SENT",   "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",   "TIME_WAIT",
-      "CLOSE",     "CLOSE_WAIT",  "LAST_ACK",   "LISTEN",   "CLOSING",   "NEW_SYN_RECV"};
+      "",      "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",   "TIME_WAIT",
+      "CLOSE", "CLOSE_WAIT",  "LAST_ACK", "LISTEN",   "CLOSING",   "NEW_SYN_RECV"};
   return number < kNames.size() ? kNames[number] : "";
 }
 
@@ -82,8 +82,9 @@ Peer inet_peer(const std::vector<std::string_view>& fields, Peer::Kind kind) {
 
 std::optional<Peer> socket_peer(int process, std::uint64_t inode) {
   using Table = std::pair<const char*, Peer::Kind>;
-  for (const auto& [path, kind] : {Table{"net/tcp", Peer::Kind::Tcp}, Table{"net/tcp6", Peer::Kind::Tcp},
-                                   Table{"net/udp", Peer::Kind::Udp}, Table{"net/udp6", Peer::Kind::Udp}}) {
+  for (const auto& [path, kind] :
+       {Table{"net/tcp", Peer::Kind::Tcp}, Table{"net/tcp6", Peer::Kind::Tcp},
+        Table{"net/udp", Peer::Kind::Udp}, Table{"net/udp6", Peer::Kind::Udp}}) {
     const auto table = read_file(process, path);
     if (auto peer = table ? find_inet_socket(*table, inode, kind) : std::nullopt) return peer;
   }
@@ -94,8 +95,8 @@ std::optional<Peer> socket_peer(int process, std::uint64_t inode) {
   return peer;
 }
 
-/// Type of the mount a descriptor's file is on. Asks /proc only: a call on the file itself could hang
-/// with the file system that is being diagnosed.
+/// Type of the mount a descriptor's file is on. Asks /proc only: a call on the file itself could
+/// hang with the file system that is being diagnosed.
 std::string filesystem_of(int process, std::uint64_t mount) {
   std::string type;
   each_line(read_file(process, "mountinfo").value_or(""), [&](std::string_view line) {
@@ -139,7 +140,8 @@ std::optional<Peer> resolve(int process, int fd) {
   const std::string target = read_link(process, link.c_str());
   constexpr std::string_view kSocket = "socket:[";
   if (target.empty()) return std::nullopt;
-  if (target.starts_with(kSocket)) return socket_peer(process, number_from(target.substr(kSocket.size())));
+  if (target.starts_with(kSocket))
+    return socket_peer(process, number_from(target.substr(kSocket.size())));
   if (target.starts_with("pipe:")) return plain_peer(Peer::Kind::Pipe, target);
   if (target == "anon_inode:[pidfd]") return process_peer(process, fd);
   if (target.starts_with('/')) return file_peer(process, fd, target);
@@ -149,12 +151,18 @@ std::optional<Peer> resolve(int process, int fd) {
 int rank(const Peer& peer) {
   switch (peer.kind) {
     case Peer::Kind::Tcp:
-    case Peer::Kind::Udp: return peer.port != 0 ? 0 : 5;
-    case Peer::Kind::Process: return 1;
-    case Peer::Kind::Unix: return peer.address.empty() ? 4 : 2;
-    case Peer::Kind::Pipe: return 3;
-    case Peer::Kind::File: return 3;
-    case Peer::Kind::Other: return 6;
+    case Peer::Kind::Udp:
+      return peer.port != 0 ? 0 : 5;
+    case Peer::Kind::Process:
+      return 1;
+    case Peer::Kind::Unix:
+      return peer.address.empty() ? 4 : 2;
+    case Peer::Kind::Pipe:
+      return 3;
+    case Peer::Kind::File:
+      return 3;
+    case Peer::Kind::Other:
+      return 6;
   }
   return 7;
 }
@@ -168,16 +176,21 @@ std::vector<int> descriptors_of(const ThreadLook& look, const Memory& memory, in
     case Call::Connect:
     case Call::Accept:
     case Call::FileLock:
-    case Call::Sync: return {static_cast<int>(look.args[0])};
-    case Call::Poll: return polled(look, memory);
-    case Call::Select: return selected(look, memory);
-    case Call::Epoll: return watched(process, look.args[0]);
+    case Call::Sync:
+      return {static_cast<int>(look.args[0])};
+    case Call::Poll:
+      return polled(look, memory);
+    case Call::Select:
+      return selected(look, memory);
+    case Call::Epoll:
+      return watched(process, look.args[0]);
     case Call::None:
     case Call::Sleep:
     case Call::Futex:
     case Call::WaitChild:
     case Call::Open:
-    case Call::Other: return {};
+    case Call::Other:
+      return {};
   }
   return {};
 }
@@ -213,7 +226,8 @@ std::string address_from_hex(std::string_view hex) {
   std::array<std::uint32_t, 4> words{};
   const std::size_t count = std::min<std::size_t>(hex.size() / 8, words.size());
   for (std::size_t i = 0; i < count; ++i) {
-    words[i] = static_cast<std::uint32_t>(number_from(hex.substr(i * 8, 8), 16));  // as they lie in memory
+    words[i] =
+        static_cast<std::uint32_t>(number_from(hex.substr(i * 8, 8), 16));  // as they lie in memory
   }
   char text[INET6_ADDRSTRLEN] = "";
   const bool mapped = count == 4 && words[0] == 0 && words[1] == 0 && words[2] == htonl(0xFFFF);
@@ -239,8 +253,8 @@ std::optional<PortUse> busiest_far_end(std::string_view tables, std::string_view
   const auto most = std::max_element(used.begin(), used.end(), fewer);
   if (most == used.end() || high < low) return std::nullopt;
   const std::string_view end = most->first;
-  return PortUse{fmt::format("{}:{}", address_from_hex(end.substr(0, end.find(':'))), port_of(end)), most->second,
-                 high - low + 1};
+  return PortUse{fmt::format("{}:{}", address_from_hex(end.substr(0, end.find(':'))), port_of(end)),
+                 most->second, high - low + 1};
 }
 
 pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter) {
@@ -250,7 +264,8 @@ pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter) {
     const auto fields = fields_of(line, 6);
     if (fields.size() < 6 || fields[1] == "->") return true;
     const auto pid = static_cast<pid_t>(number_from(fields[4]));
-    if (pid == waiter || number_from(fields[5].substr(fields[5].rfind(':') + 1)) != inode) return true;
+    if (pid == waiter || number_from(fields[5].substr(fields[5].rfind(':') + 1)) != inode)
+      return true;
     holder = pid;
     return false;
   });
@@ -260,36 +275,58 @@ pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter) {
 std::string_view service_of_port(std::uint16_t port) {
   // Source: IANA service names; MongoDB and memcached by their own defaults
   switch (port) {
-    case 53: return "DNS";
-    case 1433: return "SQL Server";
-    case 1521: return "Oracle";
-    case 3306: return "MySQL";
+    case 53:
+      return "DNS";
+    case 1433:
+      return "SQL Server";
+    case 1521:
+      return "Oracle";
+    case 3306:
+      return "MySQL";
     case 5432:
-    case 6432: return "PostgreSQL";  // 6432: PgBouncer
-    case 5672: return "RabbitMQ";
-    case 6379: return "Redis";
-    case 9042: return "Cassandra";
-    case 9092: return "Kafka";
-    case 9200: return "Elasticsearch";
-    case 11211: return "memcached";
-    case 27017: return "MongoDB";
-    default: return "";
+    case 6432:
+      return "PostgreSQL";  // 6432: PgBouncer
+    case 5672:
+      return "RabbitMQ";
+    case 6379:
+      return "Redis";
+    case 9042:
+      return "Cassandra";
+    case 9092:
+      return "Kafka";
+    case 9200:
+      return "Elasticsearch";
+    case 11211:
+      return "memcached";
+    case 27017:
+      return "MongoDB";
+    default:
+      return "";
   }
 }
 
-std::string_view service_of_callers(std::string_view maps, const std::vector<std::uint64_t>& stack) {
+std::string_view service_of_callers(std::string_view maps,
+                                    const std::vector<std::uint64_t>& stack) {
   // psycopg2, mysqlclient and their like wait inside C code, so no Python frame names the driver.
   using Library = std::pair<std::string_view, std::string_view>;
-  static constexpr std::array<Library, 6> kLibraries = {{{"libpq", "PostgreSQL"}, {"libmysqlclient", "MySQL"},
-      {"libmariadb", "MySQL"}, {"libmemcached", "memcached"}, {"libclntsh", "Oracle"}, {"libsybdb", "SQL Server"}}};
+  static constexpr std::array<Library, 6> kLibraries = {{{"libpq", "PostgreSQL"},
+                                                         {"libmysqlclient", "MySQL"},
+                                                         {"libmariadb", "MySQL"},
+                                                         {"libmemcached", "memcached"},
+                                                         {"libclntsh", "Oracle"},
+                                                         {"libsybdb", "SQL Server"}}};
   std::string_view service;
   each_line(maps, [&](std::string_view line) {
     const Mapping mapping = parse_mapping(line);
     if (!mapping.executable) return true;
     const std::string_view name = mapping.file.substr(mapping.file.rfind('/') + 1);
-    const auto known = std::find_if(kLibraries.begin(), kLibraries.end(), [&](const Library& library) { return name.starts_with(library.first); });
+    const auto known =
+        std::find_if(kLibraries.begin(), kLibraries.end(),
+                     [&](const Library& library) { return name.starts_with(library.first); });
     if (known == kLibraries.end()) return true;
-    const auto inside = [&](std::uint64_t word) { return word >= mapping.start && word < mapping.end; };
+    const auto inside = [&](std::uint64_t word) {
+      return word >= mapping.start && word < mapping.end;
+    };
     if (std::any_of(stack.begin(), stack.end(), inside)) service = known->second;
     return service.empty();
   });

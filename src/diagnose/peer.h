@@ -19,7 +19,8 @@ inline constexpr std::size_t kPolledMax = 64;
 
 /// Descriptors a system call waits on. Empty when it waits on none.
 /// @param process  fd of /proc/PID
-[[nodiscard]] std::vector<int> descriptors_of(const ThreadLook& look, const Memory& memory, int process);
+[[nodiscard]] std::vector<int> descriptors_of(const ThreadLook& look, const Memory& memory,
+                                              int process);
 
 /// What the descriptor `fd` of a process is connected to. Nothing when it cannot be read.
 [[nodiscard]] std::optional<Peer> peer_of_descriptor(int process, int fd);
@@ -27,9 +28,11 @@ inline constexpr std::size_t kPolledMax = 64;
 /// Of several peers the one to report: TCP and UDP with a far end first.
 [[nodiscard]] std::optional<Peer> choose_peer(std::vector<Peer> peers);
 
-/// Finds a socket in the text of /proc/net/tcp, tcp6, udp or udp6. Source: Linux Documentation/networking/proc_net_tcp.rst
+/// Finds a socket in the text of /proc/net/tcp, tcp6, udp or udp6. Source: Linux
+/// Documentation/networking/proc_net_tcp.rst
 /// @return nothing when the inode is not in it
-[[nodiscard]] std::optional<Peer> find_inet_socket(std::string_view table, std::uint64_t inode, Peer::Kind kind);
+[[nodiscard]] std::optional<Peer> find_inet_socket(std::string_view table, std::uint64_t inode,
+                                                   Peer::Kind kind);
 
 /// "127.0.0.1" or "[::1]" from the kernel's hexadecimal words; IPv4 in IPv6 is shown as IPv4.
 [[nodiscard]] std::string address_from_hex(std::string_view hex);
@@ -38,16 +41,19 @@ inline constexpr std::size_t kPolledMax = 64;
 /// @param waiter  the process that waits; its own entries do not count
 [[nodiscard]] pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter);
 
-/// The far end with most local ports in use towards it, TIME_WAIT included: such a port is not free either.
+/// The far end with most local ports in use towards it, TIME_WAIT included: such a port is not free
+/// either.
 /// @param tables  of /proc/net/tcp and tcp6  @param range  text of ip_local_port_range
-[[nodiscard]] std::optional<PortUse> busiest_far_end(std::string_view tables, std::string_view range);
+[[nodiscard]] std::optional<PortUse> busiest_far_end(std::string_view tables,
+                                                     std::string_view range);
 
 /// What usually listens there: "PostgreSQL", "Redis" ...; empty when the port says nothing.
 [[nodiscard]] std::string_view service_of_port(std::uint16_t port);
-/// What a client library in C talks to, when it is among the callers of a blocked system call: its code
-/// has return addresses on the stack. Empty: none of those that are known.
+/// What a client library in C talks to, when it is among the callers of a blocked system call: its
+/// code has return addresses on the stack. Empty: none of those that are known.
 /// @param maps  text of /proc/PID/maps  @param stack  words from the stack pointer up
-[[nodiscard]] std::string_view service_of_callers(std::string_view maps, const std::vector<std::uint64_t>& stack);
+[[nodiscard]] std::string_view service_of_callers(std::string_view maps,
+                                                  const std::vector<std::uint64_t>& stack);
 /// The same for the path of a unix socket.
 [[nodiscard]] std::string_view service_of_path(std::string_view path);
 

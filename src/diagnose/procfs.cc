@@ -24,7 +24,8 @@ std::string_view skip_blanks(std::string_view text) {
 /// The fields of a stat line behind "pid (name) ": [0] is field 3, the state.
 std::vector<std::string_view> stat_fields(std::string_view text) {
   const std::size_t end = text.rfind(')');
-  return end == std::string_view::npos ? std::vector<std::string_view>{} : fields_of(text.substr(end + 1));
+  return end == std::string_view::npos ? std::vector<std::string_view>{}
+                                       : fields_of(text.substr(end + 1));
 }
 
 std::uint64_t hex(std::string_view text) {
@@ -113,8 +114,8 @@ void parse_stat(std::string_view text, ThreadLook& look) {
 
 bool is_dying(std::string_view stat, std::string_view status) {
   constexpr std::size_t kFlags = 9 - 3;
-  constexpr std::uint64_t kExiting = 0x4;          // PF_EXITING
-  constexpr std::uint64_t kSigkillBit = 1u << 8;   // signal 9
+  constexpr std::uint64_t kExiting = 0x4;         // PF_EXITING
+  constexpr std::uint64_t kSigkillBit = 1u << 8;  // signal 9
   const auto fields = stat_fields(stat);
   if (fields.size() <= kFlags || (number_from(fields[kFlags]) & kExiting) != 0) return true;
   bool pending = false;

@@ -27,7 +27,8 @@ inline constexpr std::size_t kFileBytesMax = std::size_t{16} << 20;
 
 /// The number `text` starts with, after blanks; 0 when there is none.
 [[nodiscard]] std::uint64_t number_from(std::string_view text, int base = 10);
-/// The number behind a line's name, e.g. value_of("oom_kill 3", "oom_kill"); names end at ' ' ':' or tab.
+/// The number behind a line's name, e.g. value_of("oom_kill 3", "oom_kill"); names end at ' ' ':'
+/// or tab.
 [[nodiscard]] std::optional<std::uint64_t> value_of(std::string_view text, std::string_view name);
 /// The text's fields, separated by any number of blanks or tabs. At most `most`.
 [[nodiscard]] std::vector<std::string_view> fields_of(std::string_view line, std::size_t most = 64);
@@ -69,7 +70,9 @@ struct Mapping {
 /// Name without folder of the file `pc` lies in; empty when none.
 [[nodiscard]] std::string module_at(std::string_view maps, std::uint64_t pc);
 /// Whether `address` is at the low end of the stack that `sp` is in: the next mapping above it is
-/// writable and nearer than 64 KiB, and so is sp. Source: diagnosis.md section 5; guard gap of mm/mmap.c
-[[nodiscard]] bool is_stack_overflow(std::string_view maps, std::uint64_t address, std::uint64_t sp);
+/// writable and nearer than 64 KiB, and so is sp. Source: diagnosis.md section 5; guard gap of
+/// mm/mmap.c
+[[nodiscard]] bool is_stack_overflow(std::string_view maps, std::uint64_t address,
+                                     std::uint64_t sp);
 
 }  // namespace tricorn::diagnose

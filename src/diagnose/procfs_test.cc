@@ -46,7 +46,9 @@ TEST(Procfs, WhatIsNotThereStaysUnknown) {
 
 TEST(Procfs, StatusGivesMemoryTracerAndThreads) {
   ProcessLook look;
-  parse_status("Name:\tpython\nTracerPid:\t17\nVmRSS:\t    2048 kB\nVmSwap:\t       4 kB\nThreads:\t3\n", look);
+  parse_status(
+      "Name:\tpython\nTracerPid:\t17\nVmRSS:\t    2048 kB\nVmSwap:\t       4 kB\nThreads:\t3\n",
+      look);
   EXPECT_EQ(look.rss_bytes, 2048U * 1024);
   EXPECT_EQ(look.swap_bytes, 4U * 1024);
   EXPECT_EQ(look.tracer, 17);
@@ -102,8 +104,10 @@ TEST(Cgroup, WithoutV1TheUnifiedHierarchyIsTaken) {
 }
 
 TEST(Cgroup, AContainerSeesItsOwnGroupAsTheMountsRoot) {
-  const auto mounts = parse_cgroup_mounts("30 23 0:26 /docker/ab /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
-  EXPECT_EQ(find_cgroup(mounts, "4:memory:/docker/ab\n", "memory").directory, "/sys/fs/cgroup/memory");
+  const auto mounts = parse_cgroup_mounts(
+      "30 23 0:26 /docker/ab /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
+  EXPECT_EQ(find_cgroup(mounts, "4:memory:/docker/ab\n", "memory").directory,
+            "/sys/fs/cgroup/memory");
 }
 
 TEST(Cgroup, WithoutAMountThereIsNoPlace) {
@@ -111,10 +115,14 @@ TEST(Cgroup, WithoutAMountThereIsNoPlace) {
 }
 
 constexpr std::string_view kTcp =
-    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-    "   0: 00000000:07E8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1649 1 0 100 0 0 10 0\n"
-    "   1: 0100007F:C001 0100007F:1538 01 00000000:00000000 00:00000000 00000000     0        0 2000 1 0 20 4 30 10 -1\n"
-    "   2: 0100007F:C002 0700000A:01BB 02 00000001:00000000 01:00000032 00000002     0        0 2001 2 0 100 0 0 1 7\n";
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+    "inode\n"
+    "   0: 00000000:07E8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
+    "1649 1 0 100 0 0 10 0\n"
+    "   1: 0100007F:C001 0100007F:1538 01 00000000:00000000 00:00000000 00000000     0        0 "
+    "2000 1 0 20 4 30 10 -1\n"
+    "   2: 0100007F:C002 0700000A:01BB 02 00000001:00000000 01:00000032 00000002     0        0 "
+    "2001 2 0 100 0 0 1 7\n";
 
 TEST(Peer, OfAnInodeIsTheFarEnd) {
   const auto peer = find_inet_socket(kTcp, 2000, Peer::Kind::Tcp);
@@ -147,7 +155,8 @@ TEST(Peer, AClientLibraryOnTheStackNamesTheService) {
 }
 
 TEST(Peer, PortsAreCountedForTheBusiestFarEnd) {
-  const std::string again = "   3: 0100007F:C003 0100007F:1538 06 00000000:00000000 00:00000000 00000000 0 0 0 3 0\n";
+  const std::string again =
+      "   3: 0100007F:C003 0100007F:1538 06 00000000:00000000 00:00000000 00000000 0 0 0 3 0\n";
   const auto use = busiest_far_end(std::string(kTcp) + again, "32768\t60999\n");
   ASSERT_TRUE(use);
   EXPECT_EQ(use->address, "127.0.0.1:5432");

@@ -12,15 +12,16 @@
 namespace tricorn::diagnose {
 namespace {
 
-constexpr std::uint32_t kNone = UINT32_MAX;  // "this CPython has no such field"
-constexpr std::size_t kTextMax = 1024;       // characters of a file or function name
+constexpr std::uint32_t kNone = UINT32_MAX;    // "this CPython has no such field"
+constexpr std::size_t kTextMax = 1024;         // characters of a file or function name
 constexpr std::size_t kTableMax = 256 * 1024;  // bytes of a line table
-constexpr std::int64_t kCodeUnitBytes = 2;   // Source: CPython, _Py_CODEUNIT
+constexpr std::int64_t kCodeUnitBytes = 2;     // Source: CPython, _Py_CODEUNIT
 
 /// A structure of the other process, copied as far as its known fields reach.
 class Copy {
  public:
-  bool take(const Memory& memory, std::uint64_t address, std::initializer_list<std::uint32_t> fields) {
+  bool take(const Memory& memory, std::uint64_t address,
+            std::initializer_list<std::uint32_t> fields) {
     std::size_t end = 0;
     for (const std::uint32_t field : fields) {
       if (field != kNone) end = std::max<std::size_t>(end, field + sizeof(std::uint64_t));
@@ -47,7 +48,8 @@ std::optional<T> word(const Memory& memory, std::uint64_t address) {
   return value;
 }
 
-/// An object's address is 8-aligned and in the lower half. Source: x86-64 and aarch64 Linux user space.
+/// An object's address is 8-aligned and in the lower half. Source: x86-64 and aarch64 Linux user
+/// space.
 bool plausible(std::uint64_t address) {
   return address > 4096 && address % 8 == 0 && address < (std::uint64_t{1} << 56);
 }
@@ -96,27 +98,60 @@ std::optional<TextShape> shape_of(std::uint32_t state, const TricornPythonLayout
   return TextShape{kind, ascii ? layout.unicode_ascii_data : layout.unicode_compact_data};
 }
 
+/// The start of an object whose length is only known from its head. Reads what most objects need at
+/// once: each call costs some 3 us. The exact head alone where that reaches past the end of memory.
+class Start {
+ public:
+  [[nodiscard]] bool take(const Memory& memory, std::uint64_t address, std::size_t head) {
+    address_ = address;
+    have_ = buffer_.size();
+    if (memory.read(address, buffer_.data(), have_)) return true;
+    have_ = head;
+    return head <= buffer_.size() && memory.read(address, buffer_.data(), head);
+  }
+  template <class T>
+  [[nodiscard]] T at(std::size_t offset) const {
+    T value{};
+    if (offset + sizeof value <= have_) std::memcpy(&value, buffer_.data() + offset, sizeof value);
+    return value;
+  }
+  /// `bytes` of the object from `offset` on; reads again when they are not here.
+  [[nodiscard]] std::optional<std::string> bytes(const Memory& memory, std::size_t offset,
+                                                 std::size_t count) const {
+    if (offset + count <= have_) return std::string(buffer_.data() + offset, count);
+    std::string text(count, '\0');
+    if (!memory.read(address_ + offset, text.data(), count)) return std::nullopt;
+    return text;
+  }
+
+ private:
+  std::array<char, 256> buffer_;
+  std::uint64_t address_ = 0;
+  std::size_t have_ = 0;
+};
+
 std::optional<std::string> read_text(const Memory& memory, const TricornPythonLayout& layout,
                                      std::uint64_t address) {
-  if (!plausible(address)) return std::nullopt;
-  Copy head;
-  if (!head.take(memory, address, {layout.unicode_length, layout.unicode_state})) return std::nullopt;
-  const auto length = head.at<std::int64_t>(layout.unicode_length);
-  const auto shape = shape_of(head.at<std::uint32_t>(layout.unicode_state), layout);
+  Start object;
+  if (!plausible(address) || !object.take(memory, address, layout.unicode_ascii_data))
+    return std::nullopt;
+  const auto length = object.at<std::int64_t>(layout.unicode_length);
+  const auto shape = shape_of(object.at<std::uint32_t>(layout.unicode_state), layout);
   if (length < 0 || !shape) return std::nullopt;
-  std::string raw(std::min<std::size_t>(static_cast<std::size_t>(length), kTextMax) * shape->kind, '\0');
-  if (!memory.read(address + shape->data_at, raw.data(), raw.size())) return std::nullopt;
-  return utf8_from(raw, shape->kind);
+  const std::size_t kept = std::min<std::size_t>(static_cast<std::size_t>(length), kTextMax);
+  const auto raw = object.bytes(memory, shape->data_at, kept * shape->kind);
+  if (!raw) return std::nullopt;
+  return utf8_from(*raw, shape->kind);
 }
 
 std::optional<std::string> read_bytes(const Memory& memory, const TricornPythonLayout& layout,
                                       std::uint64_t address) {
-  if (!plausible(address)) return std::nullopt;
-  const auto size = word<std::int64_t>(memory, address + layout.bytes_size);
-  if (!size || *size < 0) return std::nullopt;
-  std::string bytes(std::min<std::size_t>(static_cast<std::size_t>(*size), kTableMax), '\0');
-  if (!memory.read(address + layout.bytes_data, bytes.data(), bytes.size())) return std::nullopt;
-  return bytes;
+  Start object;
+  if (!plausible(address) || !object.take(memory, address, layout.bytes_data)) return std::nullopt;
+  const auto size = object.at<std::int64_t>(layout.bytes_size);
+  if (size < 0) return std::nullopt;
+  return object.bytes(memory, layout.bytes_data,
+                      std::min<std::size_t>(static_cast<std::size_t>(size), kTableMax));
 }
 
 /// One frame as it lies in memory.
@@ -141,20 +176,24 @@ std::optional<RawFrame> read_frame(const Memory& memory, const TricornPythonLayo
   frame.instruction = layout.code_instructions == kNone
                           ? copy.at<std::uint32_t>(layout.frame_instruction)
                           : copy.at<std::uint64_t>(layout.frame_instruction);
-  frame.skip = layout.owner_cstack != kNone && copy.at<std::uint8_t>(layout.frame_owner) == layout.owner_cstack;
+  frame.skip = layout.owner_cstack != kNone &&
+               copy.at<std::uint8_t>(layout.frame_owner) == layout.owner_cstack;
   return frame;
 }
 
-int line_of(const TricornPythonLayout& layout, const RawFrame& frame, std::string_view table, int first_line) {
+int line_of(const TricornPythonLayout& layout, const RawFrame& frame, std::string_view table,
+            int first_line) {
   int line = 0;
   if (layout.code_instructions == kNone) {
     const auto unit = static_cast<std::int32_t>(frame.instruction);  // f_lasti, -1 before the first
     line = line_from_lines(table, first_line, unit * kCodeUnitBytes);
   } else {
-    const auto bytes = static_cast<std::int64_t>(frame.instruction - frame.code - layout.code_instructions);
+    const auto bytes =
+        static_cast<std::int64_t>(frame.instruction - frame.code - layout.code_instructions);
     line = line_from_locations(table, first_line, bytes / kCodeUnitBytes);
   }
-  return line > 0 ? line : first_line;  // a prologue instruction has none: the def line is the nearest
+  return line > 0 ? line
+                  : first_line;  // a prologue instruction has none: the def line is the nearest
 }
 
 std::optional<PythonFrame> describe(const Memory& memory, const TricornPythonLayout& layout,
@@ -167,7 +206,8 @@ std::optional<PythonFrame> describe(const Memory& memory, const TricornPythonLay
       code.at<std::uint64_t>(layout.object_type) != layout.code_type) {
     return std::nullopt;
   }
-  const std::uint32_t name_at = layout.code_qualname != kNone ? layout.code_qualname : layout.code_name;
+  const std::uint32_t name_at =
+      layout.code_qualname != kNone ? layout.code_qualname : layout.code_name;
   auto file = read_text(memory, layout, code.at<std::uint64_t>(layout.code_filename));
   auto name = read_text(memory, layout, code.at<std::uint64_t>(name_at));
   const auto table = read_bytes(memory, layout, code.at<std::uint64_t>(layout.code_linetable));
@@ -185,7 +225,8 @@ std::optional<std::uint64_t> innermost(const Memory& memory, const TricornPython
   return word<std::uint64_t>(memory, *first + layout.cframe_current_frame);
 }
 
-/// Reads 6-bit groups, lowest first; bit 6 says that more follow. Source: CPython Objects/locations.md
+/// Reads 6-bit groups, lowest first; bit 6 says that more follow. Source: CPython
+/// Objects/locations.md
 class LocationReader {
  public:
   explicit LocationReader(std::string_view table) : table_(table) {}
@@ -279,13 +320,15 @@ PythonState read_state(const Memory& memory, const TricornPythonLayout& layout) 
   return state;
 }
 
-PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout, std::uint64_t tstate) {
+PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout,
+                         std::uint64_t tstate) {
   PythonThread thread;
   thread.tstate = tstate;
   const auto first = innermost(memory, layout, tstate);
   thread.torn = !first;
   if (first && layout.tstate_native_thread_id != kNone) {
-    thread.tid = static_cast<pid_t>(word<std::uint64_t>(memory, tstate + layout.tstate_native_thread_id).value_or(0));
+    thread.tid = static_cast<pid_t>(
+        word<std::uint64_t>(memory, tstate + layout.tstate_native_thread_id).value_or(0));
   }
   std::uint64_t address = first.value_or(0);
   for (std::size_t depth = 0; address != 0 && depth < kFramesMax; ++depth) {
@@ -304,7 +347,8 @@ PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout
   return thread;
 }
 
-std::vector<std::uint64_t> read_thread_list(const Memory& memory, const TricornPythonLayout& layout) {
+std::vector<std::uint64_t> read_thread_list(const Memory& memory,
+                                            const TricornPythonLayout& layout) {
   std::vector<std::uint64_t> states;
   if (layout.filled != 1) return states;
   std::uint64_t state = word<std::uint64_t>(memory, layout.threads_head).value_or(0);

@@ -1,6 +1,6 @@
-// Reads the Python stacks of another process. CPython 3.10 to 3.13 by the offsets the worker left in
-// its page; no header of CPython, no GIL, no stop. Every pointer read is taken as possibly wrong:
-// the worker runs on while we read. Two looks that agree are the caller's proof.
+// Reads the Python stacks of another process. CPython 3.10 to 3.13 by the offsets the worker left
+// in its page; no header of CPython, no GIL, no stop. Every pointer read is taken as possibly
+// wrong: the worker runs on while we read. Two looks that agree are the caller's proof.
 #pragma once
 
 #include <sys/types.h>
@@ -15,9 +15,11 @@
 
 namespace tricorn::diagnose {
 
-/// Most frames of one thread that are read (the innermost ones). Source: our bound; Django needs ~60.
+/// Most frames of one thread that are read (the innermost ones). Source: our bound; Django needs
+/// ~60.
 inline constexpr std::size_t kFramesMax = 200;
-/// Most Python threads of one worker that are read. Source: heartbeat::kSlotsMax plus the app's own.
+/// Most Python threads of one worker that are read. Source: heartbeat::kSlotsMax plus the app's
+/// own.
 inline constexpr std::size_t kPythonThreadsMax = 1200;
 
 /// Memory of some process.
@@ -62,7 +64,8 @@ struct PythonState {
 [[nodiscard]] PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout,
                                        std::uint64_t tstate);
 
-/// Addresses of all PyThreadStates of the main interpreter, newest first; the main thread is the last.
+/// Addresses of all PyThreadStates of the main interpreter, newest first; the main thread is the
+/// last.
 [[nodiscard]] std::vector<std::uint64_t> read_thread_list(const Memory& memory,
                                                           const TricornPythonLayout& layout);
 

@@ -12,30 +12,35 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// Recorded from one function (def in line 2) by CPython 3.10.13, 3.11.7 and 3.13.0; the expected lines
-// are what co_lines() of the same interpreter says.
+// Recorded from one function (def in line 2) by CPython 3.10.13, 3.11.7 and 3.13.0; the expected
+// lines are what co_lines() of the same interpreter says.
 constexpr auto kLines310 = "\x04\x02\x02\x02\x02\x01\x04\xff\x0c\x02\x0a\x01\x04\x01"sv;
 constexpr auto kLocations311 =
-    "\x80\x00\xe0\x08\x09\x80\x41\xe0\x09\x0a\xd8\x09\x0a\xf1\x03\x01\x0a\x0b\x80\x41\xe5\x0d\x12\x90\x31\x89\x58\x8c"
+    "\x80\x00\xe0\x08\x09\x80\x41\xe0\x09\x0a\xd8\x09\x0a\xf1\x03\x01\x0a\x0b\x80\x41\xe5\x0d\x12"
+    "\x90\x31\x89\x58\x8c"
     "\x58\xf0\x00\x01\x05\x0f\xf0\x00\x01\x05\x0f\x88\x01\xd8\x08\x09\x88\x51\x89\x06\x88\x01\x88\x01\xd8\x0b\x0c\x80\x48"sv;
 constexpr auto kLocations313 =
-    "\x80\x00\xe0\x08\x09\x80\x41\xe0\x09\x0a\xd8\x09\x0a\xf1\x03\x01\x0a\x0b\x80\x41\xe4\x0d\x12\x90\x31\x8e\x58\x88"
+    "\x80\x00\xe0\x08\x09\x80\x41\xe0\x09\x0a\xd8\x09\x0a\xf1\x03\x01\x0a\x0b\x80\x41\xe4\x0d\x12"
+    "\x90\x31\x8e\x58\x88"
     "\x01\xd8\x08\x09\x89\x06\x8a\x01\xf1\x03\x00\x0e\x16\xe0\x0b\x0c\x80\x48"sv;
 
 TEST(Lines, Of310AreFoundByByte) {
-  for (const auto& [byte, line] : std::map<int, int>{{0, 4}, {3, 4}, {4, 6}, {6, 7}, {8, 6}, {12, 8}, {24, 9}, {37, 10}}) {
+  for (const auto& [byte, line] :
+       std::map<int, int>{{0, 4}, {3, 4}, {4, 6}, {6, 7}, {8, 6}, {12, 8}, {24, 9}, {37, 10}}) {
     EXPECT_EQ(line_from_lines(kLines310, 2, byte), line) << byte;
   }
 }
 
 TEST(Lines, Of311AreFoundByCodeUnit) {
-  for (const auto& [byte, line] : std::map<int, int>{{0, 2}, {2, 4}, {6, 6}, {8, 7}, {10, 6}, {16, 8}, {50, 9}, {64, 10}}) {
+  for (const auto& [byte, line] :
+       std::map<int, int>{{0, 2}, {2, 4}, {6, 6}, {8, 7}, {10, 6}, {16, 8}, {50, 9}, {64, 10}}) {
     EXPECT_EQ(line_from_locations(kLocations311, 2, byte / 2), line) << byte;
   }
 }
 
 TEST(Lines, Of313AreFoundByCodeUnit) {
-  for (const auto& [byte, line] : std::map<int, int>{{0, 2}, {2, 4}, {8, 7}, {10, 6}, {16, 8}, {44, 9}, {56, 8}, {60, 10}}) {
+  for (const auto& [byte, line] :
+       std::map<int, int>{{0, 2}, {2, 4}, {8, 7}, {10, 6}, {16, 8}, {44, 9}, {56, 8}, {60, 10}}) {
     EXPECT_EQ(line_from_locations(kLocations313, 2, byte / 2), line) << byte;
   }
 }
@@ -80,8 +85,9 @@ class FakeMemory final : public Memory {
 
 /// A made-up interpreter of the 3.12 kind: cframes, instruction pointers, C-stack frames.
 struct Interpreter {
-  static constexpr std::uint64_t kTstate = 0x10000, kCframe = 0x11000, kCode = 0x20000, kFile = 0x30000, kName = 0x31000,
-                                 kTable = 0x32000, kFrame = 0x40000, kHead = 0x50000, kCodeType = 0x60000;
+  static constexpr std::uint64_t kTstate = 0x10000, kCframe = 0x11000, kCode = 0x20000,
+                                 kFile = 0x30000, kName = 0x31000, kTable = 0x32000,
+                                 kFrame = 0x40000, kHead = 0x50000, kCodeType = 0x60000;
   FakeMemory memory;
   TricornPythonLayout layout{};
 
@@ -134,6 +140,7 @@ struct Interpreter {
     memory.put(kCode + 40, 2);
     put_text(kFile, "/srv/app.py");
     put_text(kName, "f");
+    memory.put_bytes(kTable, std::string(32, '\0'));
     memory.put(kTable + 16, static_cast<std::int64_t>(kLocations313.size()));
     memory.put_bytes(kTable + 32, kLocations313);
   }
@@ -144,7 +151,8 @@ struct Interpreter {
     memory.put(at + 32, kCompactAscii);
     memory.put_bytes(at + 40, text);
   }
-  void put_frame(std::uint64_t at, std::uint64_t code, std::uint64_t previous, std::uint64_t unit, std::uint8_t owner) {
+  void put_frame(std::uint64_t at, std::uint64_t code, std::uint64_t previous, std::uint64_t unit,
+                 std::uint8_t owner) {
     memory.put(at, code);
     memory.put(at + 8, previous);
     memory.put(at + 16, code + 64 + unit * 2);
@@ -173,7 +181,8 @@ TEST(ReadThread, SkipsFramesOfTheCStack) {
 TEST(ReadThread, ARingOfFramesEndsAtTheBound) {
   Interpreter python;
   python.put_frame(Interpreter::kFrame, Interpreter::kCode, Interpreter::kFrame, 1, 0);
-  EXPECT_EQ(read_thread(python.memory, python.layout, Interpreter::kTstate).stack.size(), kFramesMax);
+  EXPECT_EQ(read_thread(python.memory, python.layout, Interpreter::kTstate).stack.size(),
+            kFramesMax);
 }
 
 TEST(ReadThread, KeepsWhatItReadBeforeAChainBroke) {
@@ -207,7 +216,8 @@ TEST(ReadThread, ReadsNamesBeyondLatin1) {
   python.memory.put(Interpreter::kName + 32, kCompactTwoBytes);
   python.memory.put(Interpreter::kName + 56, std::uint16_t{0x20AC});
   python.memory.put(Interpreter::kName + 58, std::uint16_t{'x'});
-  EXPECT_EQ(read_thread(python.memory, python.layout, Interpreter::kTstate).stack.at(0).function, "\xE2\x82\xACx");
+  EXPECT_EQ(read_thread(python.memory, python.layout, Interpreter::kTstate).stack.at(0).function,
+            "\xE2\x82\xACx");
 }
 
 TEST(ReadState, TheHolderCountsOnlyWhileTheGilIsLocked) {

@@ -14,8 +14,8 @@
 namespace tricorn::diagnose {
 namespace {
 
-constexpr std::size_t kSourceLineMax = 200;   // characters of a source line in a traceback
-constexpr int kSourceLinesRead = 20000;       // lines of a source file that are looked through
+constexpr std::size_t kSourceLineMax = 200;  // characters of a source line in a traceback
+constexpr int kSourceLinesRead = 20000;      // lines of a source file that are looked through
 
 std::string request_text(const Evidence& evidence) {
   return evidence.request.empty() ? "no request" : printable(evidence.request);
@@ -32,7 +32,8 @@ std::string denial_text(const Verdict& verdict) {
   std::string text;
   for (const std::string& entry : verdict.not_causes) {
     const std::string_view denied = entry;
-    const bool memory = denied.starts_with("memory.oom_kill") && denied.find("not readable") == std::string_view::npos;
+    const bool memory = denied.starts_with("memory.oom_kill") &&
+                        denied.find("not readable") == std::string_view::npos;
     if (memory) text += "; not memory";
     if (denied.starts_with("cpu.python: ")) text += (text.empty() ? "; " : ", ") + entry.substr(12);
   }
@@ -49,7 +50,8 @@ std::string death_place(const Verdict& verdict, const Evidence& evidence) {
   std::string text = at_text(verdict);
   if (!text.empty()) text = ", last seen" + text;
   if (evidence.request.empty()) return text;
-  return text + fmt::format("; in {} since {:.1f} s", printable(evidence.request), static_cast<double>(evidence.running_ns) / 1e9);
+  return text + fmt::format("; in {} since {:.1f} s", printable(evidence.request),
+                            static_cast<double>(evidence.running_ns) / 1e9);
 }
 
 std::string source_line(const PythonFrame& frame) {
@@ -74,7 +76,11 @@ const std::vector<PythonFrame>* stack_of(const ProcessLook& look) {
 std::size_t character_bytes(std::string_view text) {
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
   const unsigned lead = byte(0);
-  const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+  const std::size_t length = lead < 0x80                   ? 1
+                             : lead >= 0xC2 && lead < 0xE0 ? 2
+                             : lead >= 0xE0 && lead < 0xF0 ? 3
+                             : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                           : 0;
   if (length == 0 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0) != 0x80) return 0;
@@ -87,7 +93,8 @@ std::size_t character_bytes(std::string_view text) {
 bool is_control(std::string_view character) {
   const auto first = static_cast<unsigned char>(character[0]);
   // C1 controls too: some terminals obey them. Source: ECMA-48
-  return first < 0x20 || first == 0x7F || (first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0);
+  return first < 0x20 || first == 0x7F ||
+         (first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0);
 }
 
 }  // namespace
@@ -98,7 +105,8 @@ std::string printable(std::string_view text) {
     const std::size_t length = character_bytes(text);
     const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
     if (length == 0 || is_control(character) || character == "\\") {
-      for (const char byte : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
+      for (const char byte : character)
+        out += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
     } else {
       out += character;
     }
@@ -108,8 +116,8 @@ std::string printable(std::string_view text) {
 }
 
 std::string log_tail(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
-  return fmt::format("{}: {} {}{}{}; ref {}", name_of(verdict.cause), request_text(evidence), printable(verdict.because),
-                     at_text(verdict), denial_text(verdict), ref);
+  return fmt::format("{}: {} {}{}{}; ref {}", name_of(verdict.cause), request_text(evidence),
+                     printable(verdict.because), at_text(verdict), denial_text(verdict), ref);
 }
 
 std::string timeout_line(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
@@ -118,19 +126,25 @@ std::string timeout_line(const Verdict& verdict, const Evidence& evidence, std::
 
 std::string death_line(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
   const int status = evidence.death ? evidence.death->wait_status : 0;
-  const std::string how = WIFSIGNALED(status) ? fmt::format("was sent {}!", signal_name(WTERMSIG(status)))
-                                              : fmt::format("exited with code {}.", WEXITSTATUS(status));
-  const std::string place = verdict.cause == Cause::KilledByUs ? "" : death_place(verdict, evidence);
-  return fmt::format("Worker (pid:{}) {} {}{}; ref {}", evidence.pid, how, printable(verdict.because), place, ref);
+  const std::string how = WIFSIGNALED(status)
+                              ? fmt::format("was sent {}!", signal_name(WTERMSIG(status)))
+                              : fmt::format("exited with code {}.", WEXITSTATUS(status));
+  const std::string place =
+      verdict.cause == Cause::KilledByUs ? "" : death_place(verdict, evidence);
+  return fmt::format("Worker (pid:{}) {} {}{}; ref {}", evidence.pid, how,
+                     printable(verdict.because), place, ref);
 }
 
-std::string request_line(const Evidence& evidence) { return "Error handling request " + request_text(evidence); }
+std::string request_line(const Evidence& evidence) {
+  return "Error handling request " + request_text(evidence);
+}
 
 std::string traceback_text(const std::vector<PythonFrame>& stack) {
   if (stack.empty()) return "";
   std::string text = "Traceback (most recent call last):\n";
   for (auto frame = stack.rbegin(); frame != stack.rend(); ++frame) {
-    text += fmt::format("  File \"{}\", line {}, in {}\n", printable(frame->file), frame->line, printable(frame->function));
+    text += fmt::format("  File \"{}\", line {}, in {}\n", printable(frame->file), frame->line,
+                        printable(frame->function));
     const std::string source = source_line(*frame);
     if (!source.empty()) text += fmt::format("    {}\n", source);
   }

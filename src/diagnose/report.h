@@ -16,22 +16,26 @@ namespace tricorn::diagnose {
 /// Version of report_json's form; documented in docs/report.md.
 inline constexpr int kReportVersion = 1;
 
-/// What follows "WORKER TIMEOUT (pid:N) ": class, request, reason, place, what it was not, reference.
+/// What follows "WORKER TIMEOUT (pid:N) ": class, request, reason, place, what it was not,
+/// reference.
 /// @param ref  "7f3a9c"
-[[nodiscard]] std::string log_tail(const Verdict& verdict, const Evidence& evidence, std::string_view ref);
+[[nodiscard]] std::string log_tail(const Verdict& verdict, const Evidence& evidence,
+                                   std::string_view ref);
 
 /// The whole line "WORKER TIMEOUT (pid:N) ...".
-[[nodiscard]] std::string timeout_line(const Verdict& verdict, const Evidence& evidence, std::string_view ref);
+[[nodiscard]] std::string timeout_line(const Verdict& verdict, const Evidence& evidence,
+                                       std::string_view ref);
 
 /// The whole line about a dead worker: "Worker (pid:N) was sent SIGKILL! ..." or
 /// "Worker (pid:N) exited with code N. ...". Needs evidence.death.
-[[nodiscard]] std::string death_line(const Verdict& verdict, const Evidence& evidence, std::string_view ref);
+[[nodiscard]] std::string death_line(const Verdict& verdict, const Evidence& evidence,
+                                     std::string_view ref);
 
 /// "Error handling request GET /x", as Gunicorn's worker words it.
 [[nodiscard]] std::string request_line(const Evidence& evidence);
 
-/// Python's own form, outermost first, with the source lines where the files can be read; ends with a
-/// newline. Empty when there is no stack.
+/// Python's own form, outermost first, with the source lines where the files can be read; ends with
+/// a newline. Empty when there is no stack.
 /// @param stack  innermost first
 [[nodiscard]] std::string traceback_text(const std::vector<PythonFrame>& stack);
 
@@ -40,8 +44,8 @@ inline constexpr int kReportVersion = 1;
 
 /// One line of JSON with a newline: docs/report.md.
 /// @param wall  seconds since the epoch, when the incident was found
-[[nodiscard]] std::string report_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
-                                      std::time_t wall);
+[[nodiscard]] std::string report_json(const Verdict& verdict, const Evidence& evidence,
+                                      std::string_view ref, std::time_t wall);
 
 /// Path or name from outside made fit for a log line: control characters, quotes' backslashes and
 /// bytes that are not UTF-8 become \xNN.

@@ -11,7 +11,9 @@ using Json = nlohmann::ordered_json;
 
 Json or_null(std::int64_t number) { return number < 0 ? Json(nullptr) : Json(number); }
 Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-Json or_null(const std::optional<std::uint64_t>& number) { return number ? Json(*number) : Json(nullptr); }
+Json or_null(const std::optional<std::uint64_t>& number) {
+  return number ? Json(*number) : Json(nullptr);
+}
 
 Json stack_json(const std::vector<PythonFrame>& stack) {
   Json frames = Json::array();
@@ -29,7 +31,9 @@ Json thread_json(const ThreadLook& thread) {
           {"syscall", or_null(thread.syscall)},
           {"cpu_ns", or_null(thread.cpu_ns)},
           {"run_delay_ns", or_null(thread.run_delay_ns)},
-          {"gil", thread.has_gil ? "holds" : thread.waits_for_gil ? "waits" : "none"},
+          {"gil", thread.has_gil         ? "holds"
+                  : thread.waits_for_gil ? "waits"
+                                         : "none"},
           {"stack", stack_json(thread.stack)}};
 }
 
@@ -61,7 +65,9 @@ Json look_json(const ProcessLook& look, std::int64_t end_ns) {
     json["syscall"] = or_null(thread.syscall);
     json["cpu_ns"] = or_null(thread.cpu_ns);
     json["run_delay_ns"] = or_null(thread.run_delay_ns);
-    json["line"] = thread.stack.empty() ? Json(nullptr) : Json(fmt::format("{}:{}", thread.stack[0].file, thread.stack[0].line));
+    json["line"] = thread.stack.empty()
+                       ? Json(nullptr)
+                       : Json(fmt::format("{}:{}", thread.stack[0].file, thread.stack[0].line));
   }
   return json;
 }
@@ -82,7 +88,8 @@ Json evidence_json(const Evidence& evidence) {
                {"load", evidence.load < 0 ? Json(nullptr) : Json(evidence.load)}};
   if (evidence.death) {
     json["wait_status"] = evidence.death->wait_status;
-    json["oom_kill"] = {or_null(evidence.death->before.oom_kill), or_null(evidence.death->after.oom_kill)};
+    json["oom_kill"] = {or_null(evidence.death->before.oom_kill),
+                        or_null(evidence.death->after.oom_kill)};
   }
   return json;
 }
@@ -90,7 +97,8 @@ Json evidence_json(const Evidence& evidence) {
 Json threads_json(const Evidence& evidence) {
   Json threads = Json::array();
   if (evidence.looks.empty()) return threads;
-  for (const ThreadLook& thread : evidence.looks.back().threads) threads.push_back(thread_json(thread));
+  for (const ThreadLook& thread : evidence.looks.back().threads)
+    threads.push_back(thread_json(thread));
   return threads;
 }
 
@@ -105,7 +113,8 @@ std::string time_text(std::time_t wall) {
 
 }  // namespace
 
-std::string report_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref, std::time_t wall) {
+std::string report_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
+                        std::time_t wall) {
   const Json report = {{"version", kReportVersion},
                        {"time", time_text(wall)},
                        {"class", std::string(name_of(verdict.cause))},

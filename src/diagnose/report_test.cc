@@ -37,7 +37,8 @@ Evidence died(int status) {
 
 TEST(Report, TheLineKeepsThePrefixAndSaysClassRequestPlaceDenialsAndReference) {
   EXPECT_EQ(timeout_line(database(), orders(), "7f3a9c"),
-            "WORKER TIMEOUT (pid:22382) wait.database: GET /orders waited 2.9 of 3.0 s for 127.0.0.1:5432 (PostgreSQL) "
+            "WORKER TIMEOUT (pid:22382) wait.database: GET /orders waited 2.9 of 3.0 s for "
+            "127.0.0.1:5432 (PostgreSQL) "
             "to answer at app.py:203 in pg_sleep; not memory, CPU 0%; ref 7f3a9c");
 }
 
@@ -50,12 +51,14 @@ TEST(Report, AnUnreadableCounterRulesNothingOut) {
 TEST(Report, ADeathKeepsGunicornsPrefixes) {
   Verdict verdict;
   verdict.because = "os._exit";
-  EXPECT_EQ(death_line(verdict, died(7 << 8), "7f3a9c"),
-            "Worker (pid:22382) exited with code 7. os._exit; in GET /orders since 3.0 s; ref 7f3a9c");
+  EXPECT_EQ(
+      death_line(verdict, died(7 << 8), "7f3a9c"),
+      "Worker (pid:22382) exited with code 7. os._exit; in GET /orders since 3.0 s; ref 7f3a9c");
   verdict.because = "Crashed, address 0x0 in libc.so.6";
   verdict.place = "app.py:373";
   EXPECT_EQ(death_line(verdict, died(SIGSEGV | 0x80), "7f3a9c"),
-            "Worker (pid:22382) was sent SIGSEGV! Crashed, address 0x0 in libc.so.6, last seen at app.py:373; in GET "
+            "Worker (pid:22382) was sent SIGSEGV! Crashed, address 0x0 in libc.so.6, last seen at "
+            "app.py:373; in GET "
             "/orders since 3.0 s; ref 7f3a9c");
 }
 
@@ -65,7 +68,8 @@ TEST(Report, OurOwnKillDoesNotTellTheStoryTwice) {
   verdict.because = "By this server (pid:22379), 1.0 s after the time-out above";
   verdict.place = "app.py:1";
   EXPECT_EQ(death_line(verdict, died(SIGKILL), "7f3a9c"),
-            "Worker (pid:22382) was sent SIGKILL! By this server (pid:22379), 1.0 s after the time-out above; ref 7f3a9c");
+            "Worker (pid:22382) was sent SIGKILL! By this server (pid:22379), 1.0 s after the "
+            "time-out above; ref 7f3a9c");
 }
 
 TEST(Report, APathCannotForgeALogLine) {
@@ -78,7 +82,8 @@ TEST(Report, APathCannotForgeALogLine) {
 
 TEST(Report, ATracebackIsPythonsOutermostFirst) {
   EXPECT_EQ(traceback_text({{"<b>", "inner", 2}, {"<a>", "outer", 1}}),
-            "Traceback (most recent call last):\n  File \"<a>\", line 1, in outer\n  File \"<b>\", line 2, in inner\n");
+            "Traceback (most recent call last):\n  File \"<a>\", line 1, in outer\n  File \"<b>\", "
+            "line 2, in inner\n");
   EXPECT_EQ(traceback_text({}), "");
 }
 

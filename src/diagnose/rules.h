@@ -1,5 +1,5 @@
-// The rules behind decide(), in four groups asked in this order. Each returns the verdict of the first
-// of its rules that holds, or nothing. Pure.
+// The rules behind decide(), in four groups asked in this order. Each returns the verdict of the
+// first of its rules that holds, or nothing. Pure.
 #pragma once
 
 #include <optional>

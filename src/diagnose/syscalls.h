@@ -7,15 +7,15 @@ namespace tricorn::diagnose {
 
 /// What a blocked system call is good for.
 enum class Call {
-  None,      ///< not in a system call
-  Sleep,     ///< nanosleep
-  Receive,   ///< read, recv*
-  Send,      ///< write, send*
+  None,     ///< not in a system call
+  Sleep,    ///< nanosleep
+  Receive,  ///< read, recv*
+  Send,     ///< write, send*
   Connect,
   Accept,
-  Poll,      ///< args[0] pollfd array, args[1] its length
-  Select,    ///< args[0] highest fd + 1, args[1..3] fd_set
-  Epoll,     ///< args[0] epoll fd
+  Poll,    ///< args[0] pollfd array, args[1] its length
+  Select,  ///< args[0] highest fd + 1, args[1..3] fd_set
+  Epoll,   ///< args[0] epoll fd
   Futex,
   WaitChild,
   FileLock,  ///< flock, or fcntl with a waiting lock command

@@ -34,7 +34,8 @@ bool ask(int netlink, std::uint32_t inode) {
   request.body.udiag_states = UINT32_MAX;
   request.body.udiag_ino = inode;
   request.body.udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_NAME;
-  request.body.udiag_cookie[0] = request.body.udiag_cookie[1] = UINT32_MAX;  // any: INET_DIAG_NOCOOKIE
+  request.body.udiag_cookie[0] = request.body.udiag_cookie[1] =
+      UINT32_MAX;  // any: INET_DIAG_NOCOOKIE
   return ::send(netlink, &request, sizeof request, 0) == static_cast<ssize_t>(sizeof request);
 }
 

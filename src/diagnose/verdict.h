@@ -1,5 +1,6 @@
-// Says why a worker went silent or died, from evidence alone. No syscall, no clock, no Python in here:
-// look.h gathers the Evidence and report.h prints the Verdict, so a table can test every rule.
+// Says why a worker went silent or died, from evidence alone. No syscall, no clock, no Python in
+// here: look.h gathers the Evidence and report.h prints the Verdict, so a table can test every
+// rule.
 #pragma once
 
 #include <string>
@@ -61,16 +62,18 @@ enum class Confidence { Certain, Likely };
 struct Verdict {
   Cause cause = Cause::Unknown;
   Confidence confidence = Confidence::Likely;
-  std::string because;   ///< one clause with its evidence, no trailing period, e.g. "waited 2.9 of 3.0 s for ..."
+  std::string because;   ///< one clause with its evidence, no trailing period, e.g. "waited 2.9
+                         ///< of 3.0 s for ..."
   std::string place;     ///< "app.py:203" of the line to look at; empty: not known
   std::string function;  ///< there, e.g. "pg_sleep"
-  std::string innermost; ///< "cursor.py:91 execute" when the innermost frame is another one; else empty
-  std::string peer;      ///< "127.0.0.1:5432 (PostgreSQL)"; empty: none
+  std::string
+      innermost;     ///< "cursor.py:91 execute" when the innermost frame is another one; else empty
+  std::string peer;  ///< "127.0.0.1:5432 (PostgreSQL)"; empty: none
   std::vector<std::string> not_causes;  ///< what was ruled out, "memory.oom_kill: oom_kill 0 -> 0"
 };
 
-/// Decides from evidence alone; the same evidence always gives the same verdict. Never fails: what no
-/// rule explains is Unknown.
+/// Decides from evidence alone; the same evidence always gives the same verdict. Never fails: what
+/// no rule explains is Unknown.
 [[nodiscard]] Verdict decide(const Evidence& evidence);
 
 /// Stable name for logs, metrics and the report, e.g. "wait.lock". Never renamed once released.
@@ -79,8 +82,8 @@ struct Verdict {
 /// "certain" or "likely".
 [[nodiscard]] std::string_view name_of(Confidence confidence);
 
-/// Status for the client by the kind of cause: 504 waits, 503 limits and overload, 408 slow uploads,
-/// 500 the rest. Source: design.md section 3, RFC 9110 section 15.
+/// Status for the client by the kind of cause: 504 waits, 503 limits and overload, 408 slow
+/// uploads, 500 the rest. Source: design.md section 3, RFC 9110 section 15.
 [[nodiscard]] int status_of(Cause cause);
 
 }  // namespace tricorn::diagnose

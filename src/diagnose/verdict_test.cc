@@ -18,8 +18,12 @@ constexpr std::uint64_t kPrivateWait = 128 | 9;  // FUTEX_WAIT_BITSET of a lock 
 constexpr std::uint64_t kSharedWait = 9;
 
 PythonFrame app(int line = 10) { return {"/srv/app/app.py", "view", line}; }
-PythonFrame library(std::string file, std::string function) { return {"/usr/lib/python3.11/" + std::move(file), std::move(function), 5}; }
-PythonFrame package(std::string file) { return {"/srv/venv/lib/python3.11/site-packages/" + std::move(file), "execute", 7}; }
+PythonFrame library(std::string file, std::string function) {
+  return {"/usr/lib/python3.11/" + std::move(file), std::move(function), 5};
+}
+PythonFrame package(std::string file) {
+  return {"/srv/venv/lib/python3.11/site-packages/" + std::move(file), "execute", 7};
+}
 
 ThreadLook thread(char state, std::int64_t syscall, std::array<std::uint64_t, 6> args = {}) {
   ThreadLook look;
@@ -92,7 +96,8 @@ Evidence with_stack(Evidence evidence, Stack stack) {
   return evidence;
 }
 
-Evidence each_look(Evidence evidence, const std::function<void(ProcessLook&, std::size_t)>& change) {
+Evidence each_look(Evidence evidence,
+                   const std::function<void(ProcessLook&, std::size_t)>& change) {
   for (std::size_t i = 0; i < evidence.looks.size(); ++i) change(evidence.looks[i], i);
   return evidence;
 }
@@ -120,10 +125,13 @@ Evidence with_ports(Evidence evidence, std::uint64_t used) {
 }
 
 Evidence receiving() { return watched(thread('S', SYS_recvfrom, {6})); }
-Evidence locked(std::uint64_t operation = kPrivateWait) { return watched(thread('S', SYS_futex, {0x7f0010, operation})); }
+Evidence locked(std::uint64_t operation = kPrivateWait) {
+  return watched(thread('S', SYS_futex, {0x7f0010, operation}));
+}
 Evidence sleeping() { return watched(thread('S', SYS_clock_nanosleep)); }
 
-Evidence dead(int status, const std::function<void(Death&)>& change = [](Death&) {}) {
+Evidence dead(
+    int status, const std::function<void(Death&)>& change = [](Death&) {}) {
   Evidence evidence;
   evidence.pid = 42;
   evidence.arbiter = 7;
@@ -157,25 +165,82 @@ const auto named = [](const auto& row) { return row.param.name; };
 
 const Row kDeaths[] = {
     {"oom", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; }), "memory.oom_kill"},
-    {"oom_of_another", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; d.oom_blamed = 1; }), "signal.external_kill"},
-    {"two_oom_kills_for_two", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 5; d.oom_blamed = 1; }), "memory.oom_kill"},
+    {"oom_of_another",
+     dead(SIGKILL,
+          [](Death& d) {
+            d.after.oom_kill = 4;
+            d.oom_blamed = 1;
+          }),
+     "signal.external_kill"},
+    {"two_oom_kills_for_two",
+     dead(SIGKILL,
+          [](Death& d) {
+            d.after.oom_kill = 5;
+            d.oom_blamed = 1;
+          }),
+     "memory.oom_kill"},
     {"counter_stood", dead(SIGKILL), "signal.external_kill"},
-    {"counter_rose_but_it_was_us", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; d.ours = true; }), "signal.own_kill"},
-    {"oom_is_never_another_signal", dead(SIGTERM, [](Death& d) { d.after.oom_kill = 4; }), "signal.external_kill"},
-    {"unreadable_counter", dead(SIGKILL, [](Death& d) { d.before.oom_kill.reset(); }), "signal.external_kill"},
-    {"host_oom", dead(SIGKILL, [](Death& d) { d.before.oom_kill.reset(); d.before.host_oom_kill = 1; d.after.host_oom_kill = 2; }), "memory.oom_kill"},
-    {"host_oom_elsewhere", dead(SIGKILL, [](Death& d) { d.before.host_oom_kill = 1; d.after.host_oom_kill = 2; }), "signal.external_kill"},
+    {"counter_rose_but_it_was_us",
+     dead(SIGKILL,
+          [](Death& d) {
+            d.after.oom_kill = 4;
+            d.ours = true;
+          }),
+     "signal.own_kill"},
+    {"oom_is_never_another_signal", dead(SIGTERM, [](Death& d) { d.after.oom_kill = 4; }),
+     "signal.external_kill"},
+    {"unreadable_counter", dead(SIGKILL, [](Death& d) { d.before.oom_kill.reset(); }),
+     "signal.external_kill"},
+    {"host_oom",
+     dead(SIGKILL,
+          [](Death& d) {
+            d.before.oom_kill.reset();
+            d.before.host_oom_kill = 1;
+            d.after.host_oom_kill = 2;
+          }),
+     "memory.oom_kill"},
+    {"host_oom_elsewhere",
+     dead(SIGKILL,
+          [](Death& d) {
+            d.before.host_oom_kill = 1;
+            d.after.host_oom_kill = 2;
+          }),
+     "signal.external_kill"},
     {"segv", dead(SIGSEGV | 0x80, [](Death& d) { d.crash_signal = SIGSEGV; }), "crash.segv"},
-    {"segv_sent", dead(SIGSEGV, [](Death& d) { d.crash_signal = SIGSEGV; d.sender = 999; }), "signal.external_kill"},
+    {"segv_sent",
+     dead(SIGSEGV,
+          [](Death& d) {
+            d.crash_signal = SIGSEGV;
+            d.sender = 999;
+          }),
+     "signal.external_kill"},
     {"bus", dead(SIGBUS, [](Death& d) { d.crash_signal = SIGBUS; }), "crash.bus"},
     {"ill", dead(SIGILL, [](Death& d) { d.crash_signal = SIGILL; }), "crash.ill"},
     {"fpe", dead(SIGFPE, [](Death& d) { d.crash_signal = SIGFPE; }), "crash.fpe"},
-    {"abort", dead(SIGABRT, [](Death& d) { d.crash_signal = SIGABRT; d.sender = 42; }), "crash.abort"},
+    {"abort",
+     dead(SIGABRT,
+          [](Death& d) {
+            d.crash_signal = SIGABRT;
+            d.sender = 42;
+          }),
+     "crash.abort"},
     {"abort_by_us", dead(SIGABRT, [](Death& d) { d.ours = true; }), "signal.own_kill"},
-    {"overflow", dead(SIGSEGV, [](Death& d) { d.crash_signal = SIGSEGV; d.stack_overflow = true; }), "crash.stack_overflow"},
+    {"overflow",
+     dead(SIGSEGV,
+          [](Death& d) {
+            d.crash_signal = SIGSEGV;
+            d.stack_overflow = true;
+          }),
+     "crash.stack_overflow"},
     {"exit", dead(exited(7)), "exit.code"},
     {"exit_in_boot", dead(exited(3), [](Death& d) { d.was_ready = false; }), "boot.failure"},
-    {"oom_in_boot", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; d.was_ready = false; }), "memory.oom_kill"},
+    {"oom_in_boot",
+     dead(SIGKILL,
+          [](Death& d) {
+            d.after.oom_kill = 4;
+            d.was_ready = false;
+          }),
+     "memory.oom_kill"},
     {"usr_signal", dead(SIGUSR2), "signal.external_kill"},
 };
 INSTANTIATE_TEST_SUITE_P(Death, Decide, testing::ValuesIn(kDeaths), named);
@@ -183,29 +248,63 @@ INSTANTIATE_TEST_SUITE_P(Death, Decide, testing::ValuesIn(kDeaths), named);
 const Row kResources[] = {
     {"stopped", watched(thread('T', SYS_recvfrom)), "signal.stopped"},
     {"traced", watched(thread('t', SYS_recvfrom)), "signal.stopped"},
-    {"stopped_once_only", each_look(sleeping(), [](ProcessLook& l, std::size_t i) { if (i == 1) l.threads[0].state = 'T'; }), "wait.sleep"},
-    {"frozen", each_look(watched(thread('D', SYS_clock_nanosleep)), [](ProcessLook& l, std::size_t) { l.cgroup.frozen = true; }), "signal.stopped"},
-    {"thrashing", each_look(burning(50), [](ProcessLook& l, std::size_t i) { l.threads[0].major_faults = i * 2000; }), "memory.pressure"},
-    {"few_faults", each_look(burning(100), [](ProcessLook& l, std::size_t i) { l.threads[0].major_faults = i * 20; }), "cpu.native_gil"},
-    {"throttled", each_look(burning(5, 95), [](ProcessLook& l, std::size_t i) { l.cgroup.periods = i * 3; l.cgroup.throttled = i * 3; }), "cpu.throttled"},
-    {"starved", each_look(burning(4, 96), [](ProcessLook& l, std::size_t i) { l.cgroup.periods = i * 3; l.cgroup.throttled = 0; }), "cpu.starved"},
+    {"stopped_once_only",
+     each_look(sleeping(),
+               [](ProcessLook& l, std::size_t i) {
+                 if (i == 1) l.threads[0].state = 'T';
+               }),
+     "wait.sleep"},
+    {"frozen",
+     each_look(watched(thread('D', SYS_clock_nanosleep)),
+               [](ProcessLook& l, std::size_t) { l.cgroup.frozen = true; }),
+     "signal.stopped"},
+    {"thrashing",
+     each_look(burning(50),
+               [](ProcessLook& l, std::size_t i) { l.threads[0].major_faults = i * 2000; }),
+     "memory.pressure"},
+    {"few_faults",
+     each_look(burning(100),
+               [](ProcessLook& l, std::size_t i) { l.threads[0].major_faults = i * 20; }),
+     "cpu.native_gil"},
+    {"throttled",
+     each_look(burning(5, 95),
+               [](ProcessLook& l, std::size_t i) {
+                 l.cgroup.periods = i * 3;
+                 l.cgroup.throttled = i * 3;
+               }),
+     "cpu.throttled"},
+    {"starved",
+     each_look(burning(4, 96),
+               [](ProcessLook& l, std::size_t i) {
+                 l.cgroup.periods = i * 3;
+                 l.cgroup.throttled = 0;
+               }),
+     "cpu.starved"},
     {"shared_cpu_is_not_starved", burning(50, 50), "cpu.native_gil"},
-    {"descriptors_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1024; }), "fd.exhaustion"},
-    {"descriptors_nearly_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1000; }), "wait.sleep"},
-    {"processes_refused", each_look(sleeping(), [](ProcessLook& l, std::size_t i) { l.cgroup.pids_denied = i; }), "pids.exhaustion"},
+    {"descriptors_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1024; }),
+     "fd.exhaustion"},
+    {"descriptors_nearly_full",
+     each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1000; }), "wait.sleep"},
+    {"processes_refused",
+     each_look(sleeping(), [](ProcessLook& l, std::size_t i) { l.cgroup.pids_denied = i; }),
+     "pids.exhaustion"},
     {"ports_used_up", with_ports(sleeping(), 90), "net.port_exhaustion"},
     {"ports_left", with_ports(sleeping(), 89), "wait.sleep"},
-    {"processes_refused_long_ago", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.cgroup.pids_denied = 9; }), "wait.sleep"},
+    {"processes_refused_long_ago",
+     each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.cgroup.pids_denied = 9; }),
+     "wait.sleep"},
 };
 INSTANTIATE_TEST_SUITE_P(Resources, Decide, testing::ValuesIn(kResources), named);
 
 Evidence in_phase(Evidence evidence, heartbeat::Phase phase) {
   evidence.phase = phase;
-  return each_look(std::move(evidence), [phase](ProcessLook& look, std::size_t) { look.phase = phase; });
+  return each_look(std::move(evidence),
+                   [phase](ProcessLook& look, std::size_t) { look.phase = phase; });
 }
 
 Evidence streaming(std::int64_t silent_ms) {
-  Evidence evidence = each_look(sleeping(), [](ProcessLook& look, std::size_t i) { look.bytes_out = (i + 1) * 100; });
+  Evidence evidence = each_look(
+      sleeping(), [](ProcessLook& look, std::size_t i) { look.bytes_out = (i + 1) * 100; });
   evidence.silent_ns = silent_ms * kMs;
   return evidence;
 }
@@ -236,32 +335,61 @@ const Row kWaits[] = {
     {"sleep", sleeping(), "wait.sleep"},
     {"select_without_descriptors", watched(thread('S', SYS_pselect6, {0})), "wait.sleep"},
     {"network", with_peer(receiving(), tcp(8080)), "wait.network"},
-    {"network_by_poll", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(8080)), "wait.network"},
+    {"network_by_poll", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(8080)),
+     "wait.network"},
     {"database_by_port", with_peer(receiving(), tcp(5432)), "wait.database"},
-    {"database_by_driver", with_stack(with_peer(receiving(), tcp(9999)), {package("redis/connection.py"), app()}), "wait.database"},
-    {"driver_of_a_caller", with_stack(with_peer(receiving(), tcp(9999)), {app(), package("redis/client.py")}), "wait.network"},
+    {"database_by_driver",
+     with_stack(with_peer(receiving(), tcp(9999)), {package("redis/connection.py"), app()}),
+     "wait.database"},
+    {"driver_of_a_caller",
+     with_stack(with_peer(receiving(), tcp(9999)), {app(), package("redis/client.py")}),
+     "wait.network"},
     {"connect", watched(thread('S', SYS_connect, {6})), "wait.connect"},
-    {"syn_sent", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(443, "SYN_SENT")), "wait.connect"},
-    {"connect_to_database", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(5432, "SYN_SENT")), "wait.connect"},
+    {"syn_sent", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(443, "SYN_SENT")),
+     "wait.connect"},
+    {"connect_to_database",
+     with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(5432, "SYN_SENT")), "wait.connect"},
     {"dns_by_port", with_peer(watched(thread('S', SYS_ppoll, {1, 1})), tcp(53)), "wait.dns"},
-    {"dns_by_frame", with_stack(watched(thread('S', SYS_ppoll, {1, 1})), {library("socket.py", "getaddrinfo"), app()}), "wait.dns"},
+    {"dns_by_frame",
+     with_stack(watched(thread('S', SYS_ppoll, {1, 1})),
+                {library("socket.py", "getaddrinfo"), app()}),
+     "wait.dns"},
     {"child", watched(thread('S', SYS_wait4)), "wait.subprocess"},
-    {"child_by_pipe", with_child(with_stack(with_peer(receiving(), of_kind(Peer::Kind::Pipe)), {library("subprocess.py", "Popen._communicate"), app()})), "wait.subprocess"},
-    {"child_by_sleep", with_child(with_stack(sleeping(), {library("subprocess.py", "Popen._wait"), app()})), "wait.subprocess"},
+    {"child_by_pipe",
+     with_child(with_stack(with_peer(receiving(), of_kind(Peer::Kind::Pipe)),
+                           {library("subprocess.py", "Popen._communicate"), app()})),
+     "wait.subprocess"},
+    {"child_by_sleep",
+     with_child(with_stack(sleeping(), {library("subprocess.py", "Popen._wait"), app()})),
+     "wait.subprocess"},
     {"sleep_beside_a_child", with_child(sleeping()), "wait.sleep"},
-    {"pipe", with_peer(watched(thread('S', SYS_write, {1})), of_kind(Peer::Kind::Pipe)), "wait.pipe"},
+    {"pipe", with_peer(watched(thread('S', SYS_write, {1})), of_kind(Peer::Kind::Pipe)),
+     "wait.pipe"},
     {"file_lock", watched(thread('S', SYS_flock, {6})), "wait.file_lock"},
-    {"disk", with_peer(watched(thread('D', SYS_write, {6})), of_kind(Peer::Kind::File, "/mnt/x")), "wait.disk"},
+    {"disk", with_peer(watched(thread('D', SYS_write, {6})), of_kind(Peer::Kind::File, "/mnt/x")),
+     "wait.disk"},
     {"sync", watched(thread('D', SYS_fsync, {6})), "wait.disk"},
-    {"client_socket_is_no_upstream", with_peer(receiving(), [] { Peer peer = tcp(80); peer.client = true; return peer; }()), "client.slow_upload"},
+    {"client_socket_is_no_upstream",
+     with_peer(receiving(),
+               [] {
+                 Peer peer = tcp(80);
+                 peer.client = true;
+                 return peer;
+               }()),
+     "client.slow_upload"},
     {"lock", beside(locked(), thread('S', SYS_clock_nanosleep)), "wait.lock"},
     {"lock_shared_with_others", locked(kSharedWait), "wait.lock"},
     {"deadlock", locked(), "wait.deadlock"},
-    {"deadlock_of_two", beside(locked(), thread('S', SYS_futex, {0x7f0020, kPrivateWait})), "wait.deadlock"},
-    {"lock_with_limit", watched(thread('S', SYS_futex, {0x7f0010, kPrivateWait, 0, 0x7ffe})), "wait.lock"},
+    {"deadlock_of_two", beside(locked(), thread('S', SYS_futex, {0x7f0020, kPrivateWait})),
+     "wait.deadlock"},
+    {"lock_with_limit", watched(thread('S', SYS_futex, {0x7f0010, kPrivateWait, 0, 0x7ffe})),
+     "wait.lock"},
     {"lock_beside_a_busy_thread", beside(locked(), thread('R', -1)), "wait.lock"},
     {"event", with_stack(locked(), {library("threading.py", "Event.wait"), app()}), "wait.lock"},
-    {"queue", with_stack(locked(), {library("threading.py", "Condition.wait"), library("queue.py", "Queue.get"), app()}), "wait.queue"},
+    {"queue",
+     with_stack(locked(), {library("threading.py", "Condition.wait"),
+                           library("queue.py", "Queue.get"), app()}),
+     "wait.queue"},
     {"gil", watched(gil_waiter()), "wait.gil"},
     {"epoll_on_nothing_known", watched(thread('S', SYS_epoll_pwait, {3})), "unknown"},
 };
@@ -275,18 +403,29 @@ Evidence moving(Evidence evidence) {
 }
 
 Evidence without_gil(Evidence evidence) {
-  return each_look(std::move(evidence), [](ProcessLook& look, std::size_t) { look.threads[0].has_gil = false; });
+  return each_look(std::move(evidence),
+                   [](ProcessLook& look, std::size_t) { look.threads[0].has_gil = false; });
 }
 
 const Row kCpu[] = {
     {"python", moving(burning(100)), "cpu.python"},
     {"native_with_gil", burning(100), "cpu.native_gil"},
     {"native_without_gil", without_gil(burning(100)), "cpu.native_nogil"},
-    {"collector", each_look(burning(100), [](ProcessLook& l, std::size_t) { l.gc_collecting = true; }), "gc.pause"},
-    {"collector_once", each_look(burning(100), [](ProcessLook& l, std::size_t i) { l.gc_collecting = i == 0; }), "cpu.native_gil"},
+    {"collector",
+     each_look(burning(100), [](ProcessLook& l, std::size_t) { l.gc_collecting = true; }),
+     "gc.pause"},
+    {"collector_once",
+     each_look(burning(100), [](ProcessLook& l, std::size_t i) { l.gc_collecting = i == 0; }),
+     "cpu.native_gil"},
     {"at_threshold", burning(70), "cpu.native_gil"},
     {"below_threshold", burning(69), "unknown"},
-    {"stack_not_readable", each_look(burning(100), [](ProcessLook& l, std::size_t) { l.python_readable = false; l.threads[0].stack.clear(); }), "unknown"},
+    {"stack_not_readable",
+     each_look(burning(100),
+               [](ProcessLook& l, std::size_t) {
+                 l.python_readable = false;
+                 l.threads[0].stack.clear();
+               }),
+     "unknown"},
 };
 INSTANTIATE_TEST_SUITE_P(Cpu, Decide, testing::ValuesIn(kCpu), named);
 
@@ -306,14 +445,17 @@ TEST(Verdict, ABootThatHangsSaysWhatItHangsIn) {
 }
 
 TEST(Verdict, ThePlaceIsTheApplicationsAndTheInnermostIsNamedToo) {
-  const Verdict verdict = decide(with_stack(with_peer(receiving(), tcp(5432)), {package("psycopg/cursor.py"), app(203)}));
+  const Verdict verdict = decide(
+      with_stack(with_peer(receiving(), tcp(5432)), {package("psycopg/cursor.py"), app(203)}));
   EXPECT_EQ(verdict.place, "app.py:203");
   EXPECT_EQ(verdict.function, "view");
   EXPECT_EQ(verdict.innermost, "cursor.py:7 execute");
   EXPECT_EQ(verdict.peer, "10.0.0.7:5432 (PostgreSQL)");
 }
 
-TEST(Verdict, ALoopIsAtItsMostFrequentLine) { EXPECT_EQ(decide(moving(burning(100))).place, "app.py:20"); }
+TEST(Verdict, ALoopIsAtItsMostFrequentLine) {
+  EXPECT_EQ(decide(moving(burning(100))).place, "app.py:20");
+}
 
 TEST(Verdict, WaitingForTheGilThePlaceIsTheHoldersLine) {
   ThreadLook holder = thread('R', -1);

@@ -1,6 +1,6 @@
 /* The one file that sees CPython's internal headers: offsetof and addresses, nothing else.
- * Source: CPython Include/internal of 3.10, 3.11, 3.12 and 3.13; 3.13 and later also publish most of
- * these as _Py_DebugOffsets, but older ones do not, and one way for all is enough. */
+ * Source: CPython Include/internal of 3.10, 3.11, 3.12 and 3.13; 3.13 and later also publish most
+ * of these as _Py_DebugOffsets, but older ones do not, and one way for all is enough. */
 #define Py_BUILD_CORE 1
 #define PY_SSIZE_T_CLEAN
 #include "pyapi/layout.h"
@@ -110,7 +110,8 @@ static void* pointer_at(const void* base, uint32_t offset) {
   return value;
 }
 
-/* The code object of the innermost frame, found the way the arbiter finds it. NULL: there is none. */
+/* The code object of the innermost frame, found the way the arbiter finds it. NULL: there is none.
+ */
 static void* own_code(const TricornPythonLayout* layout, PyThreadState* tstate) {
   void* frame = pointer_at(tstate, layout->tstate_frame);
   if (frame != NULL && layout->cframe_current_frame != NONE) {
@@ -137,7 +138,8 @@ static int holds_gil_by_layout(const TricornPythonLayout* layout, const PyThread
   return locked == 1 && holder == (const void*)tstate;
 }
 
-/* A CPython whose structures differ from the headers (same minor version, patched) shows itself here. */
+/* A CPython whose structures differ from the headers (same minor version, patched) shows itself
+ * here. */
 static int reads_itself(const TricornPythonLayout* layout) {
   PyThreadState* tstate = PyThreadState_Get();
   if (!holds_gil_by_layout(layout, tstate)) return 0;

@@ -1,5 +1,5 @@
-/* Tells the arbiter how to read this interpreter's frames from outside. C, because CPython's internal
- * headers are; only this file's .c sees them. */
+/* Tells the arbiter how to read this interpreter's frames from outside. C, because CPython's
+ * internal headers are; only this file's .c sees them. */
 #pragma once
 
 #include "heartbeat/python_layout.h"

@@ -1,4 +1,5 @@
-/* A tiny extension for the probe: gives src/pyapi/layout.c's answer as bytes, and this thread's state. */
+/* A tiny extension for the probe: gives src/pyapi/layout.c's answer as bytes, and this thread's
+ * state. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 

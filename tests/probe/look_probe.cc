@@ -1,4 +1,5 @@
-// Starts a hanging Python on a page of its own, looks at it as the arbiter does, and prints the verdict:
+// Starts a hanging Python on a page of its own, looks at it as the arbiter does, and prints the
+// verdict:
 //   look_probe PYTHON hangs.py CASE  ->  one line for the log, one line of JSON
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -28,20 +29,23 @@ void pass(int milliseconds) { ::poll(nullptr, 0, milliseconds); }
 
 pid_t start(char** argv, int page_fd, const heartbeat::Page& page) {
   const auto* base = reinterpret_cast<const char*>(&page.header());
-  const auto at = [base](const void* field) { return fmt::format("{}", static_cast<const char*>(field) - base); };
+  const auto at = [base](const void* field) {
+    return fmt::format("{}", static_cast<const char*>(field) - base);
+  };
   const std::string fd = fmt::format("{}", page_fd);
   const std::string layout = at(&page.header().python), state = at(&page.header().layout_state);
   const std::string tid = at(&page.slot(0).tid), tstate = at(&page.slot(0).tstate);
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
   ::fcntl(page_fd, F_SETFD, 0);
-  ::execl(argv[1], argv[1], argv[2], argv[3], fd.c_str(), layout.c_str(), state.c_str(), tid.c_str(), tstate.c_str(),
-          static_cast<char*>(nullptr));
+  ::execl(argv[1], argv[1], argv[2], argv[3], fd.c_str(), layout.c_str(), state.c_str(),
+          tid.c_str(), tstate.c_str(), static_cast<char*>(nullptr));
   ::_exit(127);
 }
 
 /// When the patient is dead: its line, as the arbiter would log it. @return whether it is
-bool print_death(pid_t pid, const heartbeat::Page& page, diagnose::Inspector& inspector, diagnose::Evidence& evidence) {
+bool print_death(pid_t pid, const heartbeat::Page& page, diagnose::Inspector& inspector,
+                 diagnose::Evidence& evidence) {
   int status = 0;
   if (::waitpid(pid, &status, WNOHANG) != pid) return false;
   diagnose::describe_request(page, page.slot(0), base::monotonic_ns(), evidence);
