@@ -84,6 +84,18 @@ struct RequestHead {
   bool expect_continue = false;   ///< RFC 9110 section 10.1.1
   bool must_close = false;        ///< no further request may be taken from this connection
 
+  /// As new, but for the room in `fields`.
+  void clear() {
+    fields.clear();
+    method = Method::Other;
+    method_text = target = path = query = authority = {};
+    version_minor = 1;
+    head_bytes = 0;
+    length.reset();
+    content_length = 0;
+    chunked = keep_alive = expect_continue = must_close = false;
+  }
+
   /// First field of that name, null when there is none.
   [[nodiscard]] const Field* find(KnownField known) const;
   /// @param name  lower case

@@ -26,7 +26,7 @@ enum class FieldFault : std::uint8_t { None, Name, Value };
   const char* value = colon + 1;
   while (value != end && is_space(*value)) ++value;
   const char* value_end = find_value_end(value, end);
-  if (end - value_end < 2 || value_end[0] != '\r' || value_end[1] != '\n') return FieldFault::Value;
+  if (!at_crlf(value_end, end)) return FieldFault::Value;
   into.name = {at, static_cast<std::size_t>(name_end - at)};
   at = value_end + 2;
   while (value_end != value && is_space(value_end[-1])) --value_end;

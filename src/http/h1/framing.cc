@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+
 #include "http/h1/scan.h"
 #include "http/h1/target.h"
 
@@ -17,11 +19,21 @@ namespace {
   return refuse(refusal, 400, fmt::format("Invalid HTTP Header: '{}'", upper_name));
 }
 
+bool valid_host_or_same(std::string_view host, HostMemo& memo) {
+  if (host.size() == memo.size && std::memcmp(host.data(), memo.bytes, host.size()) == 0) return true;
+  if (!valid_host(host)) return false;
+  if (host.size() <= HostMemo::kBytesMax) {
+    std::memcpy(memo.bytes, host.data(), host.size());
+    memo.size = host.size();
+  }
+  return true;
+}
+
 // RFC 9112 section 3.2: exactly one Host in HTTP/1.1, never two, never an invalid one.
-bool check_host(const RequestHead& head, const FieldsSeen& seen, Refusal& refusal) {
+bool check_host(const RequestHead& head, const FieldsSeen& seen, HostMemo& memo, Refusal& refusal) {
   if (!seen.once.has(KnownField::Host)) return head.version_minor == 0 || bad_field(refusal, "HOST");
   if (seen.again.has(KnownField::Host)) return bad_field(refusal, "HOST");
-  return valid_host(head.find(KnownField::Host)->value) || bad_field(refusal, "HOST");
+  return valid_host_or_same(head.find(KnownField::Host)->value, memo) || bad_field(refusal, "HOST");
 }
 
 // The transfer codings of a request, over all its Transfer-Encoding fields.
@@ -113,8 +125,8 @@ void decide_keep_alive(RequestHead& head, const FieldsSeen& seen) {
 
 }  // namespace
 
-bool check_framing(RequestHead& head, const FieldsSeen& seen, Refusal& refusal) {
-  if (!check_host(head, seen, refusal)) return false;
+bool check_framing(RequestHead& head, const FieldsSeen& seen, HostMemo& memo, Refusal& refusal) {
+  if (!check_host(head, seen, memo, refusal)) return false;
   if (seen.again.has(KnownField::ContentType)) return bad_field(refusal, "CONTENT-TYPE");
   if (seen.once.has(KnownField::TransferEncoding) && !check_transfer_coding(head, refusal)) return false;
   if (seen.once.has(KnownField::ContentLength) && !check_length(head, seen, refusal)) return false;

@@ -1,6 +1,7 @@
 // What a head's fields say about host, body and connection.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "http/message.h"
@@ -25,9 +26,16 @@ struct FieldsSeen {
   FieldSet again;  ///< more than one of them
 };
 
+/// The last Host that was valid: the next one is nearly always the same.
+struct HostMemo {
+  static constexpr std::size_t kBytesMax = 64;
+  char bytes[kBytesMax];
+  std::size_t size = 0;
+};
+
 /// Checks Host, Transfer-Encoding, Content-Length, Expect and Connection, and notes in `head` what they mean.
 /// @return false: `refusal` says why
 /// Source: RFC 9112 sections 3.2, 6.1, 6.3, 9.3; RFC 9110 sections 7.2, 8.6, 10.1.1.
-[[nodiscard]] bool check_framing(RequestHead& head, const FieldsSeen& seen, Refusal& refusal);
+[[nodiscard]] bool check_framing(RequestHead& head, const FieldsSeen& seen, HostMemo& memo, Refusal& refusal);
 
 }  // namespace tricorn::http::h1

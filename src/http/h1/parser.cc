@@ -37,17 +37,18 @@ bool conventional(std::string_view method) {
          std::none_of(method.begin(), method.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '#'; });
 }
 
-bool starts_with_crlf(const char* at, const char* end) { return end - at >= 2 && at[0] == '\r' && at[1] == '\n'; }
-
 }  // namespace
 
-HeadParser::HeadParser(const Limits& limits) : limits_(limits) { head_.fields.reserve(kFieldsReserved); }
+HeadParser::HeadParser(const Limits& limits)
+    : limits_(limits),
+      line_bound_(limits.line_max() + 2),
+      field_bound_(limits.field_bound()),
+      fields_bound_(limits.fields_bound()) {
+  head_.fields.reserve(kFieldsReserved);
+}
 
 void HeadParser::reset() {
-  std::vector<Field> fields = std::move(head_.fields);
-  fields.clear();
-  head_ = RequestHead{};
-  head_.fields = std::move(fields);
+  head_.clear();
   seen_ = {};
   if (!unfolded_.empty()) unfolded_.clear();
   base_ = nullptr;
@@ -81,7 +82,7 @@ bool HeadParser::no_new_line(std::string_view bytes) {
 HeadParser::Fault HeadParser::read_lines(const char* end) {
   if (stage_ == Stage::RequestLine) {
     const char* at = base_ + line_at_;
-    if (line_at_ == 0 && starts_with_crlf(at, end)) {  // one empty line before it: RFC 9112 section 2.2
+    if (line_at_ == 0 && at_crlf(at, end)) {  // one empty line before it: RFC 9112 section 2.2
       line_at_ = 2;
       at += 2;
     }
@@ -92,7 +93,7 @@ HeadParser::Fault HeadParser::read_lines(const char* end) {
 }
 
 HeadParser::Status HeadParser::finish() {
-  if (!check_framing(head_, seen_, refusal_)) {
+  if (!check_framing(head_, seen_, host_, refusal_)) {
     stage_ = Stage::Refused;
     return Status::Error;
   }
@@ -104,16 +105,23 @@ HeadParser::Status HeadParser::finish() {
 
 HeadParser::Fault HeadParser::request_line(const char* at, const char* end) {
   const char* const start = at;
-  at = skip_token(at, end);
-  if (at == end || *at != ' ' || at == start) return Fault::RequestLine;
-  if (const Fault fault = method({start, static_cast<std::size_t>(at - start)}); fault != Fault::None) return fault;
+  if (end - at >= 4 && std::memcmp(at, "GET ", 4) == 0) {  // most of them
+    head_.method_text = {at, 3};
+    head_.method = Method::Get;
+    at += 3;
+  } else {
+    at = skip_token(at, end);
+    if (at == end || *at != ' ' || at == start) return Fault::RequestLine;
+    if (const Fault fault = method({start, static_cast<std::size_t>(at - start)}); fault != Fault::None) return fault;
+  }
   const char* const target = ++at;
-  at = skip_visible(at, end);
+  const TargetScan scan = scan_target(at, end);
+  at = scan.end;
   if (at == end || *at != ' ' || at == target) return Fault::RequestLine;
   head_.target = {target, static_cast<std::size_t>(at - target)};
   if (const Fault fault = version(++at, end); fault != Fault::None) return fault;
-  if (static_cast<std::size_t>(at - start) > bound()) return Fault::TooLong;
-  if (!split_target(head_)) return Fault::Target;
+  if (static_cast<std::size_t>(at - start) > line_bound_) return Fault::TooLong;
+  if (!split_target(head_, scan)) return Fault::Target;
   line_at_ = static_cast<std::size_t>(at - base_);
   return Fault::None;
 }
@@ -148,15 +156,13 @@ HeadParser::Fault HeadParser::version(const char*& at, const char* end) {
 
 HeadParser::Fault HeadParser::fields(const char* end) {
   const char* at = base_ + line_at_;
-  const std::size_t line_bound = limits_.field_bound();
-  const std::size_t count_bound = limits_.fields_bound();
-  while (!starts_with_crlf(at, end)) {
+  while (!at_crlf(at, end)) {
     Field field;
     const char* const start = at;
     const FieldFault fault = take_field_line(at, end, limits_.strip_header_spaces, field);
     if (fault != FieldFault::None) return fault == FieldFault::Name ? Fault::Name : Fault::Value;
-    if (static_cast<std::size_t>(at - start) > line_bound) return Fault::TooLong;
-    if (head_.fields.size() >= count_bound) return Fault::TooMany;
+    if (static_cast<std::size_t>(at - start) > field_bound_) return Fault::TooLong;
+    if (head_.fields.size() >= fields_bound_) return Fault::TooMany;
     field.known = known_field(field.name);
     (seen_.once.has(field.known) ? seen_.again : seen_.once).add(field.known);
     head_.fields.push_back(field);

@@ -59,9 +59,13 @@ class HeadParser {
   void rebase(const char* base);
 
   Limits limits_;
+  std::size_t line_bound_;   // with CRLF, as the next one
+  std::size_t field_bound_;
+  std::size_t fields_bound_;
   RequestHead head_;
   Refusal refusal_;
   FieldsSeen seen_;
+  HostMemo host_;
   std::string folded_method_;         // casefold_http_method
   std::deque<std::string> unfolded_;  // permit_obsolete_folding: values that are not contiguous
   const char* base_ = nullptr;

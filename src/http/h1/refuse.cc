@@ -66,7 +66,7 @@ void HeadParser::rebase(const char* base) {
 
 // Longest line that may stand here, with its CRLF.
 std::size_t HeadParser::bound() const {
-  return stage_ == Stage::RequestLine ? limits_.line_max() + 2 : limits_.field_bound();
+  return stage_ == Stage::RequestLine ? line_bound_ : field_bound_;
 }
 
 // The line at line_at_ with its LF; empty when that is not within the bound, or not here yet.
@@ -101,7 +101,7 @@ bool HeadParser::unfold(std::string_view line) {
   if (!valid_field_value(content)) return false;
   Field& field = head_.fields.back();
   const std::string_view more = trim(content);
-  if (field.value.size() + 1 + more.size() > limits_.field_bound()) {
+  if (field.value.size() + 1 + more.size() > field_bound_) {
     refuse_too_long(0);
     return false;
   }

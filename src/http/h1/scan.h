@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #if defined(__SSE2__)
@@ -81,22 +82,49 @@ inline constexpr ByteSet kToken = alphanumeric_and("!#$%&'*+-.^_`|~");
   return at;
 }
 
-/// First byte outside 0x21..0x7e, or `end`: what a request target is made of.
-[[nodiscard]] inline const char* skip_visible(const char* at, const char* end) {
+/// True when CR LF stands at `at`.
+[[nodiscard]] inline bool at_crlf(const char* at, const char* end) {
+  return end - at >= 2 && std::memcmp(at, "\r\n", 2) == 0;
+}
+
+/// What was found while a request target was read.
+struct TargetScan {
+  const char* end = nullptr;       ///< first byte outside 0x21..0x7e
+  const char* question = nullptr;  ///< first '?', or null
+  bool fragment = false;           ///< there is a '#'
+};
+
+/// Reads a request target: visible ASCII, one pass.
+[[nodiscard]] inline TargetScan scan_target(const char* at, const char* end) {
+  TargetScan found;
 #if defined(__SSE2__)
-  const __m128i bound = _mm_set1_epi8(0x20);
-  const __m128i del = _mm_set1_epi8(0x7f);
   while (end - at >= 16) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     // signed compare: bytes of 0x80 and above are negative, hence not above 0x20
-    const __m128i good = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, del), _mm_cmpgt_epi8(bytes, bound));
+    const __m128i good = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)),
+                                          _mm_cmpgt_epi8(bytes, _mm_set1_epi8(0x20)));
     const auto bad = static_cast<unsigned>(_mm_movemask_epi8(good)) ^ 0xffffU;
-    if (bad != 0) return at + std::countr_zero(bad);
+    const unsigned before = bad == 0 ? 0xffffU : (bad & -bad) - 1;  // bytes before the first bad one
+    const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('?')),
+                                       _mm_cmpeq_epi8(bytes, _mm_set1_epi8('#')));
+    if (const unsigned marked = static_cast<unsigned>(_mm_movemask_epi8(marks)) & before; marked != 0) {
+      const auto question = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('?')))) & before;
+      if (question != 0 && found.question == nullptr) found.question = at + std::countr_zero(question);
+      found.fragment |= question != marked;
+    }
+    if (bad != 0) {
+      found.end = at + std::countr_zero(bad);
+      return found;
+    }
     at += 16;
   }
 #endif
-  while (at != end && static_cast<std::uint8_t>(*at) > 0x20 && static_cast<std::uint8_t>(*at) < 0x7f) ++at;
-  return at;
+  for (; at != end && static_cast<std::uint8_t>(*at) > 0x20 && static_cast<std::uint8_t>(*at) < 0x7f; ++at) {
+    if (*at == '?' && found.question == nullptr) found.question = at;
+    found.fragment |= *at == '#';
+  }
+  found.end = at;
+  return found;
 }
 
 /// The text without OWS at both ends.

@@ -71,16 +71,11 @@ bool valid_host(std::string_view host) {
   return *name_end == ':' && valid_port({name_end + 1, static_cast<std::size_t>(end - name_end - 1)});
 }
 
-bool split_target(RequestHead& head) {
-  const std::string_view target = head.target;
+bool split_any_target(RequestHead& head, const TargetScan& scan) {
   if (head.method == Method::Connect) return authority_form(head);
-  if (target.find('#') != std::string_view::npos) return false;  // a fragment is never sent
-  if (target.front() == '/') {
-    split_query(head, target);
-    return true;
-  }
-  if (target == "*") {
-    head.path = target;
+  if (scan.fragment) return false;  // never sent: RFC 9110 section 7.1
+  if (head.target == "*") {
+    head.path = head.target;
     return head.method == Method::Options;
   }
   return absolute_form(head);
