@@ -169,7 +169,9 @@ def test_llhttp_never_reads_another_request_than_we_do():
         if theirs.body is None:
             continue
         compared += 1
-        _method, path, query, body = ours
+        method, path, query, body = ours
+        if method == "CONNECT":  # llhttp takes what follows for the tunnel; we end the connection
+            continue
         target = theirs.target.decode("latin-1")
         if not same_target(target_of(path, query), target) or not body_matches(body, theirs.body.decode("latin-1")):
             disagreements.append((content, ours, target, theirs.body))
