@@ -50,7 +50,7 @@ std::string replay(const Limits& limits, const std::vector<std::string_view>& pa
 
 // Every byte of a short recording; of a long one (a limit is tried) the ends of lines and a sample.
 std::vector<std::size_t> cuts(std::string_view bytes) {
-  constexpr std::size_t kShort = 768;
+  constexpr std::size_t kShort = 512;
   constexpr std::size_t kSampled = 509;  // prime: no rhythm with the lines
   std::vector<std::size_t> places;
   for (std::size_t cut = 1; cut < bytes.size(); ++cut) {
