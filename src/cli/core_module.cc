@@ -111,6 +111,13 @@ PyObject* worker_note_exit(PyObject* object, PyObject* args) {
   Py_RETURN_NONE;
 }
 
+PyObject* worker_install_handlers(PyObject* object, PyObject* /*none*/) {
+  Worker* worker = made(object);
+  if (worker == nullptr) return nullptr;
+  worker->install_handlers();
+  Py_RETURN_NONE;
+}
+
 PyObject* worker_reopen_logs(PyObject* object, PyObject* /*none*/) {
   Worker* worker = made(object);
   if (worker == nullptr) return nullptr;
@@ -142,6 +149,7 @@ PyMethodDef kWorkerMethods[] = {
     {"log", worker_log, METH_VARARGS, "log(level, text): a line of the error log; 0 debug to 4 critical"},
     {"note", worker_note, METH_VARARGS, "note(text): why the boot failed, for the arbiter"},
     {"note_exit", worker_note_exit, METH_VARARGS, "note_exit(status, tid): os._exit is being called"},
+    {"install_handlers", worker_install_handlers, METH_NOARGS, "install_handlers(): after signal.signal changed them"},
     {"reopen_logs", worker_reopen_logs, METH_NOARGS, "reopen_logs(): after logrotate"},
     {"serve", worker_serve, METH_VARARGS, "serve(app, hooks) -> 0: serve until drained"},
     {nullptr, nullptr, 0, nullptr},

@@ -198,6 +198,7 @@ void Exchange::next_request() {
   continue_owed_ = false;
   close_after = false;
   failed = false;
+  abandoned = false;
 }
 
 // ---- body ------------------------------------------------------------------------------------------

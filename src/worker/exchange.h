@@ -86,6 +86,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
 
   bool close_after = false;  ///< the connection ends with this response
   bool failed = false;       ///< the client is gone or the response is broken: just close
+  bool abandoned = false;    ///< the arbiter answers this client through the keeper: leave the descriptor alone
 
  private:
   enum class Stage { Head, Buffering, Complete };

@@ -305,6 +305,10 @@ void Loop::on_writable(Connection& connection) {
 
 void Loop::finish(Exchange& exchange) {
   Connection& connection = exchange.connection();
+  if (exchange.abandoned) {
+    forget(connection);
+    return;
+  }
   if (exchange.failed) {
     close(connection);
     return;
@@ -383,6 +387,15 @@ void Loop::on_lingering(Connection& connection) {
 }
 
 void Loop::close(Connection& connection) {
+  const int fd = connection.fd;
+  forget(connection);
+  ::shutdown(fd, SHUT_RDWR);  // a child the application forked may hold a copy
+  ::close(fd);                // also takes it out of epoll: the keeper's table is this one
+}
+
+// Everything but the descriptor goes. It stays open when the keeper writes to it: closing it here could
+// let the next client get its number, and this client's answer.
+void Loop::forget(Connection& connection) {
   if (connection.exchange != nullptr) {
     connection.exchange->drop_unsent();
     release_exchange(connection);
@@ -393,8 +406,6 @@ void Loop::close(Connection& connection) {
   connection.deadline.disarm();
   connection.state = State::Closed;
   set_hold(connection, Hold::None);
-  ::shutdown(connection.fd, SHUT_RDWR);  // a child the application forked may hold a copy
-  ::close(connection.fd);  // also takes it out of epoll: the keeper's table is this one
   --open_;
   page_.header().connections.store(open_, std::memory_order_relaxed);
   if (!accepting_ && !accept_paused_ && !draining_ && open_ + 1 == options_.connections_max) set_accepting(true);

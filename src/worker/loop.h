@@ -101,6 +101,7 @@ class Loop {
   void go_idle(Connection& connection);
   void linger(Connection& connection);
   void close(Connection& connection);
+  void forget(Connection& connection);
   void set_hold(const Connection& connection, heartbeat::Hold hold);
   Exchange& exchange_for(Connection& connection);
   void release_exchange(Connection& connection);

@@ -47,9 +47,8 @@ bool Worker::introduce() {
     log_.warning(fmt::format("No keeper for this worker ({}): if it is killed, its clients are cut",
                              std::strerror(errno)));
   }
-  install_fatal_handlers(header, control_.get());
   use_alternate_stack();
-  install_stop_handlers();
+  install_handlers();
   if (!heartbeat::send_message(control_.get(), heartbeat::Verb::Hello, ::getpid(), nullptr, 0, -1, 0)) return false;
   heartbeat::Message answer;
   base::UniqueFd passed;
@@ -60,6 +59,11 @@ bool Worker::introduce() {
   slot.tstate.store(reinterpret_cast<std::uint64_t>(PyThreadState_Get()));
   slot.tid.store(::getpid());
   return answer.verb == heartbeat::Verb::Go;
+}
+
+void Worker::install_handlers() {
+  install_fatal_handlers(page_.header(), control_.get());
+  install_stop_handlers();
 }
 
 void Worker::reopen_logs() {
@@ -91,6 +95,7 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   for (std::uint32_t i = 0; i < options_.threads; ++i) responses_.push_back(std::make_unique<Response>());
   application_ = std::make_unique<gateway::wsgi::Application>(
       callable, hooks, [this](std::string_view line, std::string_view traceback) {
+        if (page_.header().abort_asked.load() != 0) return;  // the arbiter has told it already, better
         log_.error(line);
         log_.write_raw(traceback);
       });
@@ -195,7 +200,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
     exchange.failed = true;
   }
   page_.hold(connection.fd).store(heartbeat::Hold::Writing, std::memory_order_relaxed);
-  if (!heartbeat::end_request(slot)) exchange.failed = true;
+  if (!heartbeat::end_request(slot)) exchange.abandoned = true;
+  if (page_.header().abort_asked.load() != 0) loop_->ask_to_drain();
   if (access_log_.enabled()) note_access(exchange, response, base::monotonic_ns() - began);
   count_request();
 }

@@ -56,6 +56,8 @@ class Worker {
   /// @param callable  the WSGI application, borrowed
   /// @return false with a Python exception set when it cannot start
   [[nodiscard]] bool serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks, const pyapi::Gil& gil);
+  /// Puts the C handlers for fatal and stop signals in place, in front of Python's.
+  void install_handlers();
   void reopen_logs();
   [[nodiscard]] const base::Log& log() const { return log_; }
   [[nodiscard]] heartbeat::Header& header() const { return page_.header(); }

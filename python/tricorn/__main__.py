@@ -1,0 +1,24 @@
+"""Entry points: replace this process by the arbiter or by tricornctl, both plain executables."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def _program(name: str) -> str:
+    return os.environ.get("TRICORN_BIN", str(Path(__file__).parent / "bin")) + "/" + name
+
+
+def main() -> None:
+    """Become the arbiter; it starts this Python again for the spawner."""
+    os.environ["TRICORN_PYTHON"] = sys.executable
+    os.execv(_program("tricorn-arbiter"), ["tricorn", *sys.argv[1:]])  # noqa: S606
+
+
+def control() -> None:
+    """Become tricornctl."""
+    os.execv(_program("tricornctl"), ["tricornctl", *sys.argv[1:]])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

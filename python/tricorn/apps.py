@@ -1,0 +1,77 @@
+"""Finds and loads the application a spec such as "package.module:name" stands for."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+class AppImportError(Exception):
+    """The module loaded, but what the spec names in it is no application; exit status 4."""
+
+
+def load(spec: str) -> Callable[..., Any]:
+    """Import the application.
+
+    spec: "MODULE", "MODULE:NAME" or "MODULE:FACTORY(arguments)", arguments being literals.
+    Raises AppImportError, or whatever importing the module raises.
+    """
+    module_name, _, name = spec.partition(":")
+    name = name or "application"
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError:
+        if module_name.endswith(".py"):
+            stem = module_name.rpartition(".")[0]
+            message = f"Failed to find application, did you mean '{stem}:{name}'?"
+            raise ImportError(message) from None
+        raise
+    app = _resolve(module, module_name, name)
+    if app is None:
+        raise AppImportError(f"Failed to find application object: {name!r}")
+    if not callable(app):
+        raise AppImportError("Application object must be callable.")
+    return app
+
+
+def _resolve(module: Any, module_name: str, name: str) -> Any:
+    try:
+        tree = ast.parse(name, mode="eval").body
+    except SyntaxError:
+        raise AppImportError(f"Failed to parse {name!r} as an attribute name or function call.") from None
+    if isinstance(tree, ast.Name):
+        return _attribute(module, module_name, tree.id)
+    if not isinstance(tree, ast.Call):
+        raise AppImportError(f"Failed to parse {name!r} as an attribute name or function call.")
+    if not isinstance(tree.func, ast.Name):
+        raise AppImportError(f"Function reference must be a simple name: {name!r}")
+    try:
+        args = [ast.literal_eval(arg) for arg in tree.args]
+        kwargs = {kw.arg: ast.literal_eval(kw.value) for kw in tree.keywords if kw.arg}
+    except ValueError:
+        raise AppImportError(f"Failed to parse arguments as literal values: {name!r}") from None
+    factory = _attribute(module, module_name, tree.func.id)
+    try:
+        return factory(*args, **kwargs)
+    except TypeError as problem:
+        # A wrong call is the spec's fault; a TypeError from inside the factory is the application's.
+        if problem.__traceback__ is not None and problem.__traceback__.tb_next is None:
+            raise AppImportError(str(problem)) from None
+        raise
+
+
+def _attribute(module: Any, module_name: str, name: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise AppImportError(f"Failed to find attribute {name!r} in {module_name!r}.") from None
+
+
+def extend_path(chdir: str, pythonpath: str | None) -> None:
+    """Make the application's directory, then --pythonpath, importable first."""
+    for path in [*(pythonpath.split(",") if pythonpath else []), chdir]:
+        if path not in sys.path:
+            sys.path.insert(0, path)

@@ -1,0 +1,142 @@
+"""What a forked worker does before it serves and after it has served."""
+
+from __future__ import annotations
+
+import ctypes
+import grp
+import os
+import pwd
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tricorn import _core, apps, hooks
+
+if TYPE_CHECKING:
+    from tricorn.spawner import Spawner
+
+BOOT_ERROR = 3  # Gunicorn's exit statuses: the arbiter tells the two apart by them
+APP_LOAD_ERROR = 4
+
+_PR_SET_NAME = 15  # prctl(2)
+_PR_SET_DUMPABLE = 4
+_INFO, _WARNING, _ERROR = 1, 2, 3
+
+
+class WorkerDone(BaseException):
+    """A forked worker is done: unwinds to the top, so that the interpreter ends in its own way."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def run(spawner: Spawner, worker: hooks.Worker, spec: str, fds: list[int]) -> NoReturn:
+    """Be the worker; ends with WorkerDone."""
+    status = BOOT_ERROR
+    try:
+        core = _core.Worker(spawner.settings_json, spawner.listeners, *fds, worker.age)
+        status = _live(core, spawner, worker, spec) if core.introduce() else 0
+    except BaseException:
+        traceback.print_exc()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what follows is short, or the arbiter's to see
+    raise WorkerDone(status)
+
+
+def _live(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str) -> int:
+    worker.pid = os.getpid()
+    worker.log = hooks.Log(core.log)
+    if spawner.server is not None:
+        spawner.server.log = worker.log
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, b"tricorn-worker")
+    core.log(_INFO, f"Booting worker with pid: {worker.pid}")
+    _record_hard_exits(core)
+    status = _boot_and_serve(core, spawner, worker, spec)
+    core.log(_INFO, f"Worker exiting (pid: {worker.pid})")
+    if hook := spawner.hooks.get("worker_exit"):
+        _guarded(core, hook, spawner.server, worker)
+    return status
+
+
+def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str) -> int:
+    try:
+        if hook := spawner.hooks.get("post_fork"):
+            hook(spawner.server, worker)
+        _drop_privileges(spawner.settings)
+        _install_handlers(core, spawner, worker)
+        app = spawner.app or apps.load(spec)
+        worker.app = app
+        if hook := spawner.hooks.get("post_worker_init"):
+            hook(worker)
+        worker.booted = True
+    except apps.AppImportError as problem:
+        core.note(str(problem))
+        print(problem, file=sys.stderr, flush=True)
+        return APP_LOAD_ERROR
+    except BaseException as problem:
+        core.note("".join(traceback.format_exception_only(type(problem), problem)).strip())
+        core.log(_ERROR, "Exception in worker process\n" + traceback.format_exc().rstrip())
+        print(problem, file=sys.stderr, flush=True)
+        return BOOT_ERROR
+    request_hooks = {"worker": worker}
+    for name in ("pre_request", "post_request"):
+        request_hooks[name] = spawner.hooks.get(name)
+    try:
+        return core.serve(app, request_hooks)
+    except SystemExit as leaving:  # INT, QUIT or the arbiter's ABRT came between two requests
+        return leaving.code if isinstance(leaving.code, int) else 1
+
+
+def _install_handlers(core: Any, spawner: Spawner, worker: hooks.Worker) -> None:
+    """Python's side of INT, QUIT and ABRT; the C handlers, which come first, trigger these."""
+
+    def on_quick(_signal: int, _frame: Any) -> None:
+        worker.alive = False
+        if hook := spawner.hooks.get("worker_int"):
+            hook(worker)
+        raise SystemExit(0)
+
+    def on_abort(_signal: int, _frame: Any) -> None:
+        worker.alive = False
+        worker.aborted = True
+        if hook := spawner.hooks.get("worker_abort"):
+            hook(worker)
+        raise SystemExit(1)
+
+    signal.signal(signal.SIGINT, on_quick)
+    signal.signal(signal.SIGABRT, on_abort)
+    core.install_handlers()
+
+
+def _drop_privileges(settings: dict[str, Any]) -> None:
+    uid, gid = settings["user"], settings["group"]
+    if gid is not None and gid != os.getegid():
+        os.setgid(gid)
+    if uid is not None and uid != os.geteuid():
+        if settings["initgroups"]:
+            os.initgroups(pwd.getpwuid(uid).pw_name, grp.getgrgid(os.getegid()).gr_gid)
+        os.setuid(uid)
+        # Changing the uid makes a process unreadable to its parent; the arbiter must be able to look.
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)
+
+
+def _record_hard_exits(core: Any) -> None:
+    """Let os._exit say who called it before it ends the process without a word."""
+    real_exit = os._exit
+    own_pid = os.getpid()
+
+    def _exit(status: int) -> NoReturn:
+        if os.getpid() == own_pid:
+            core.note_exit(status, threading.get_native_id())
+        real_exit(status)
+
+    os._exit = _exit  # type: ignore[assignment]
+
+
+def _guarded(core: Any, hook: Any, *args: Any) -> None:
+    try:
+        hook(*args)
+    except BaseException:
+        core.log(_WARNING, "Exception during worker exit:\n" + traceback.format_exc().rstrip())

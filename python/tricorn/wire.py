@@ -1,0 +1,23 @@
+"""Datagrams between the arbiter and the spawner: one JSON object each, descriptors ride along."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+_BYTES_MAX = 256 * 1024
+_FDS_MAX = 64
+
+
+def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Wait for the next request; None when the arbiter is gone."""
+    data, fds, _, _ = socket.recv_fds(channel, _BYTES_MAX, _FDS_MAX)
+    if not data:
+        return None
+    return json.loads(data), list(fds)
+
+
+def reply(channel: socket.socket, answer: dict[str, Any]) -> None:
+    """Answer the request that was received last."""
+    channel.send(json.dumps(answer).encode())

@@ -1,0 +1,175 @@
+// The arbiter: keeps workers alive, watches them, says why one timed out or died, answers its clients.
+// One thread, one epoll; it runs no user code and never waits for anybody.
+//
+//   Starting ──load, settle, preload──> Running ──TERM, INT, QUIT──> Stopping ──no workers──> Stopped (on_exit)
+//      +───────────failure──────────────────────────────────────────────^
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arbiter/incidents.h"
+#include "arbiter/listeners.h"
+#include "arbiter/options.h"
+#include "arbiter/pidfile.h"
+#include "arbiter/references.h"
+#include "arbiter/spawner_client.h"
+#include "arbiter/worker_process.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "net/poller.h"
+
+namespace tricorn::arbiter {
+
+/// Makes options out of what the configuration file gave (a JSON object as text).
+using Resolve = std::function<base::Result<Options>(const std::string& conf_json)>;
+
+/// How the configuration file is found.
+struct ConfLocation {
+  std::string location = "./gunicorn.conf.py";
+  bool explicitly_named = false;
+};
+
+class Arbiter {
+ public:
+  /// @param python  the interpreter of spawner and workers
+  Arbiter(std::string python, ConfLocation conf, Resolve resolve);
+  ~Arbiter();
+  Arbiter(const Arbiter&) = delete;
+  Arbiter& operator=(const Arbiter&) = delete;
+
+  /// Serves until told to stop. @return the process's exit status. Source: gunicorn.md section 2.
+  int run();
+
+ private:
+  using Json = SpawnerClient::Json;
+  enum class State { Starting, Running, Stopping, Stopped };
+
+  // ---- start (start.cc) ----
+  bool prepare_process();
+  bool start_spawner();
+  void load_conf();
+  void on_conf(const Json& answer);
+  void open_for_business();
+  bool open_outputs();
+  bool bind_all();
+  void settle(std::function<void()> then);
+  void preload(std::function<void()> then);
+  void fail_start(int status, const std::string& text);
+  void on_spawner_lost();
+  void recover_spawner();
+
+  // ---- loop (arbiter.cc) ----
+  void turn(int timeout_ms);
+  void on_event(const epoll_event& event);
+  [[nodiscard]] int timeout_ms() const;
+  void watch(int fd, std::uint32_t events, std::uint64_t token);
+  void wake_at(std::int64_t at_ns);
+  void note_own_delay(std::int64_t expected_ns);
+
+  // ---- workers (workers.cc) ----
+  void manage_workers();
+  void fork_worker();
+  void on_forked(std::unique_ptr<WorkerProcess> worker, const Json& answer);
+  void on_control(WorkerProcess& worker);
+  void on_keeper(int fd);
+  void on_worker_ready(WorkerProcess& worker);
+  void on_worker_leaving(WorkerProcess& worker, const std::string& why);
+  void drain(WorkerProcess& worker);
+  void signal_worker(const WorkerProcess& worker, int signal);
+  void kill_worker(WorkerProcess& worker, std::string reason, std::string ref);
+  void adopt(base::UniqueFd connection);
+  void hook(const char* name);
+  void hook(const char* name, const Json& extra);
+  WorkerProcess* worker_by_pid(pid_t pid);
+
+  // ---- supervision (supervise.cc) ----
+  void supervise();
+  void supervise_worker(WorkerProcess& worker);
+  void supervise_slot(WorkerProcess& worker, std::uint32_t index);
+  void supervise_boot(WorkerProcess& worker);
+  void take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target, std::int64_t deadline_ns);
+  void judge(WorkerProcess& worker, std::uint32_t index);
+  void end_timed_out(WorkerProcess& worker, const std::string& ref);
+  diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
+  bool say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status, const std::string& ref);
+  [[nodiscard]] bool others_running(const WorkerProcess& worker) const;
+
+  // ---- death (reap.cc) ----
+  void reap();
+  void on_worker_death(WorkerProcess& worker, int wait_status);
+  void explain_death(WorkerProcess& worker, int wait_status, const std::string& ref);
+  void answer_clients_of(WorkerProcess& worker, const std::string& ref, int status);
+  void on_boot_failure(int exit_code);
+
+  // ---- signals (signals.cc) ----
+  void on_signals();
+  void on_signal(int signal);
+  void stop(bool graceful);
+  void finish_stop();
+  void finish_hooks();
+  void cut_remaining();
+  void change_workers(int by);
+  void reopen_logs();
+
+  // ---- reload (reload.cc) ----
+  void reload();
+  void on_new_conf(const Json& answer);
+  void commit_reload();
+  void abandon_reload(const std::string& why);
+  void after_reload_ready();
+
+  std::string python_;
+  ConfLocation conf_;
+  Resolve resolve_;
+  Options options_;
+  base::Log log_;
+  Incidents incidents_{log_};
+  References references_;
+  Pidfile pidfile_;
+  net::Poller poller_;
+  base::UniqueFd signals_;
+
+  State state_ = State::Starting;
+  int exit_status_ = 0;
+  bool done_ = false;
+  std::optional<SpawnerClient> spawner_;
+  bool spawner_settled_ = false;
+  std::vector<BoundListener> listeners_;
+  std::map<pid_t, std::unique_ptr<WorkerProcess>> workers_;
+  std::map<int, std::unique_ptr<WorkerProcess>> buried_;  // dead, their keeper still answers; by keeper fd
+  std::vector<base::UniqueFd> orphans_;                   // connections that wait for a ready worker
+  unsigned target_workers_ = 0;
+  unsigned forks_pending_ = 0;
+  int next_age_ = 0;
+  unsigned generation_ = 0;
+  bool ever_ready_ = false;
+  unsigned boot_failures_ = 0;         // in a row
+  std::int64_t fork_not_before_ns_ = 0;
+  std::int64_t wake_ns_ = 0;           // when something must be done without an event
+  std::int64_t judge_not_before_ns_ = 0;
+  bool graceful_ = true;
+  std::int64_t stop_by_ns_ = 0;
+  std::string stop_reason_;
+
+  struct Reload {  // a new generation that has not proved itself
+    std::optional<SpawnerClient> old_spawner;
+    Options old_options;
+    std::vector<BoundListener> old_listeners;
+    unsigned old_target = 0;
+  };
+  std::unique_ptr<Reload> reload_;
+  std::optional<SpawnerClient> next_spawner_;
+  bool reload_wanted_ = false;
+  std::vector<SpawnerClient> retired_;  // spawners that are let go outside their own callback
+};
+
+}  // namespace tricorn::arbiter

@@ -1,0 +1,62 @@
+#include "arbiter/incidents.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include "diagnose/report.h"
+
+namespace tricorn::arbiter {
+namespace {
+
+// Gunicorn's levels: an exit or SIGKILL is an error, SIGTERM is normal, other signals are warnings.
+base::Level level_of(int wait_status) {
+  if (!WIFSIGNALED(wait_status) || WTERMSIG(wait_status) == SIGKILL) return base::Level::Error;
+  return WTERMSIG(wait_status) == SIGTERM ? base::Level::Info : base::Level::Warning;
+}
+
+}  // namespace
+
+base::Result<void> Incidents::open(const std::string& path) {
+  if (path.empty()) return {};
+  file_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640));
+  if (!file_.valid()) return base::fail_errno(fmt::format("report '{}'", path), errno);
+  return {};
+}
+
+void Incidents::report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref) {
+  if (!file_.valid()) return;
+  const std::string line = diagnose::report_json(verdict, evidence, ref, std::time(nullptr));
+  if (::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+    log_.error(fmt::format("The report of ref {} could not be written", ref));
+  }
+}
+
+void Incidents::timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref) {
+  log_.critical(diagnose::timeout_line(verdict, evidence, ref));
+  log_.write_as(evidence.pid, base::Level::Error, diagnose::request_line(evidence));
+  log_.write_raw(diagnose::traceback_text(diagnose::last_stack(evidence)));
+  report(verdict, evidence, ref);
+}
+
+void Incidents::slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref,
+                          bool ended) {
+  if (ended) {
+    log_.critical(diagnose::timeout_line(verdict, evidence, ref));
+  } else {
+    log_.warning(fmt::format("Worker (pid:{}) boots slowly: {}", evidence.pid, diagnose::log_tail(verdict, evidence, ref)));
+  }
+  report(verdict, evidence, ref);
+}
+
+void Incidents::died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref) {
+  log_.write(level_of(evidence.death->wait_status), diagnose::death_line(verdict, evidence, ref));
+  report(verdict, evidence, ref);
+}
+
+}  // namespace tricorn::arbiter

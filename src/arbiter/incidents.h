@@ -1,0 +1,35 @@
+// Where an incident goes: the error log, and the report file.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "diagnose/evidence.h"
+#include "diagnose/verdict.h"
+
+namespace tricorn::arbiter {
+
+class Incidents {
+ public:
+  explicit Incidents(const base::Log& log) : log_(log) {}
+  /// @param path  --report; empty: no file
+  base::Result<void> open(const std::string& path);
+
+  /// A request ran into its time-out: the CRITICAL line, then the worker's `Error handling request` with the stack.
+  void timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref);
+  /// A boot takes longer than --timeout, or is ended by --boot-timeout (`ended`).
+  void slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref, bool ended);
+  /// A worker died without a plan.
+  void died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref);
+
+ private:
+  void report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref);
+
+  const base::Log& log_;
+  base::UniqueFd file_;
+};
+
+}  // namespace tricorn::arbiter

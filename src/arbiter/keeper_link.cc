@@ -1,0 +1,32 @@
+#include "arbiter/keeper_link.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace tricorn::arbiter {
+
+void KeeperLink::order(heartbeat::Verb verb, int number, std::string payload) {
+  orders_.push_back({verb, number, std::move(payload)});
+  pump();
+}
+
+bool KeeperLink::pump() {
+  while (!orders_.empty()) {
+    const Order& next = orders_.front();
+    const bool sent = heartbeat::send_message(socket_.get(), next.verb, next.number, next.payload.data(),
+                                              next.payload.size(), -1, MSG_DONTWAIT);
+    if (!sent && (errno == EAGAIN || errno == ENOBUFS)) return true;
+    if (!sent) orders_.clear();  // the keeper is gone, and with it the connections
+    if (sent) orders_.pop_front();
+  }
+  return false;
+}
+
+heartbeat::Received KeeperLink::receive(base::UniqueFd& connection) {
+  heartbeat::Message reply;
+  return heartbeat::receive_message(socket_.get(), reply, connection, MSG_DONTWAIT);
+}
+
+}  // namespace tricorn::arbiter

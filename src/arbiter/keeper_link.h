@@ -1,0 +1,42 @@
+// The arbiter's end of one keeper: orders are queued and sent as the keeper takes them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "heartbeat/wire.h"
+
+namespace tricorn::arbiter {
+
+class KeeperLink {
+ public:
+  explicit KeeperLink(base::UniqueFd socket) : socket_(std::move(socket)) {}
+
+  [[nodiscard]] int fd() const { return socket_.get(); }
+  /// Write `answer` (may be empty) to the worker's descriptor `fd` and end that connection.
+  void answer(int fd, std::string answer) { order(heartbeat::Verb::Answer, fd, std::move(answer)); }
+  /// Send the worker's descriptor `fd` back.
+  void hand_over(int fd) { order(heartbeat::Verb::HandOver, fd, {}); }
+  /// Exit, after all that was ordered before.
+  void leave() { order(heartbeat::Verb::Leave, 0, {}); }
+
+  /// Sends what the keeper takes. @return true while something is left (ask epoll for EPOLLOUT)
+  bool pump();
+  /// Takes one reply. @param connection  the descriptor that came with it, if any
+  [[nodiscard]] heartbeat::Received receive(base::UniqueFd& connection);
+
+ private:
+  struct Order {
+    heartbeat::Verb verb;
+    std::int32_t number;
+    std::string payload;
+  };
+  void order(heartbeat::Verb verb, int number, std::string payload);
+
+  base::UniqueFd socket_;
+  std::deque<Order> orders_;
+};
+
+}  // namespace tricorn::arbiter

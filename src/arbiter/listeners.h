@@ -1,0 +1,28 @@
+// The sockets clients connect to.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace tricorn::arbiter {
+
+/// One bound, listening socket.
+struct BoundListener {
+  base::UniqueFd fd;
+  std::string address;    ///< as the user wrote it
+  std::string name;       ///< as logged: "http://127.0.0.1:8000", "unix:/run/x.sock"
+  std::string unix_path;  ///< to unlink at the end; empty for TCP and inherited sockets
+};
+
+/// Binds and listens. A stale unix socket is replaced, any other file is left alone.
+/// @param address  HOST, HOST:PORT, [V6]:PORT, :PORT, unix:PATH, unix://PATH, tcp://HOST:PORT, fd://N
+/// @return Error with errno: EADDRINUSE may be tried again. Source: gunicorn.md section 1, bind.
+[[nodiscard]] base::Result<BoundListener> bind_listener(const std::string& address, int backlog, unsigned umask);
+
+/// How Gunicorn's messages show an address: "('127.0.0.1', 8000)" or the path.
+[[nodiscard]] std::string python_style(const std::string& address);
+
+}  // namespace tricorn::arbiter

@@ -1,0 +1,149 @@
+// What happens when a process ends: why, who is told, who is answered, who comes next.
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "arbiter/arbiter.h"
+#include "arbiter/farewell.h"
+#include "arbiter/tokens.h"
+#include "base/clock.h"
+#include "diagnose/report.h"
+
+namespace tricorn::arbiter {
+namespace {
+
+using heartbeat::Claim;
+using heartbeat::Hold;
+
+constexpr int kBootError = 3;     // Gunicorn's exit statuses of a worker that could not boot
+constexpr int kAppLoadError = 4;
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr unsigned kBackOffDoublings = 5;  // 1 s to 32 s between boots that fail
+
+int wait_status_of(const siginfo_t& info) {
+  if (info.si_code == CLD_EXITED) return info.si_status << 8;
+  return info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+// The serving request of a dead worker: the one that crashed, else the oldest.
+const heartbeat::Slot* story_of(const WorkerProcess& worker) {
+  const heartbeat::Header& header = worker.page.header();
+  const pid_t crashed = header.crash.signal.load() != 0 ? header.crash.tid : 0;
+  const heartbeat::Slot* oldest = nullptr;
+  for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
+    const heartbeat::Slot& slot = worker.page.slot(i);
+    if (slot.started_ns.load() == 0 || slot.abandoned.load() != 0) continue;
+    if (crashed != 0 && slot.tid.load() == crashed) return &slot;
+    if (oldest == nullptr || slot.started_ns.load() < oldest->started_ns.load()) oldest = &slot;
+  }
+  return oldest;
+}
+
+}  // namespace
+
+// Statuses of pids we do not know yet stay where they are until the fork that makes them known is answered.
+void Arbiter::reap() {
+  for (;;) {
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+    const pid_t pid = info.si_pid;
+    WorkerProcess* worker = worker_by_pid(pid);
+    if (worker != nullptr) {
+      on_worker_death(*worker, wait_status_of(info));
+      continue;
+    }
+    const bool is_spawner = spawner_ && spawner_->pid() == pid;
+    if (!is_spawner && forks_pending_ > 0) return;
+    ::waitpid(pid, nullptr, WNOHANG);
+    log_.debug(fmt::format("Reaped {} (pid:{})", is_spawner ? "the spawner" : "a process that is no worker", pid));
+  }
+}
+
+void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
+  const std::string ref = worker.ref.empty() ? references_.next() : worker.ref;
+  explain_death(worker, wait_status, ref);
+  ::waitpid(worker.pid, nullptr, 0);
+  answer_clients_of(worker, ref, 500);
+  hook("child_exit", {{"pid", worker.pid}, {"age", worker.age}});
+  poller_.remove(worker.control.get());
+  const int exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
+  const bool failed_to_boot = !worker.was_ready && worker.kill.reason.empty() && state_ != State::Stopping;
+  const unsigned generation = worker.generation;
+  auto node = workers_.extract(worker.pid);
+  const int keeper = node.mapped()->keeper.fd();
+  buried_.emplace(keeper, std::move(node.mapped()));
+  if (failed_to_boot && reload_ != nullptr && generation == generation_) {
+    abandon_reload(fmt::format("a worker of the new generation could not boot (status {})", exit_code));
+  } else if (failed_to_boot) {
+    on_boot_failure(exit_code);
+  }
+}
+
+void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::string& ref) {
+  diagnose::Evidence evidence = evidence_of(worker);
+  evidence.life = worker.life();
+  diagnose::Death death = worker.inspector->autopsy(wait_status);
+  death.ours = !worker.kill.reason.empty() || worker.page.header().abort_asked.load() != 0;
+  death.our_reason = worker.kill.reason;
+  death.was_ready = worker.was_ready;
+  const bool clean = WIFEXITED(wait_status) && (WEXITSTATUS(wait_status) == 0 || death.ours);
+  const bool asked_to_stop = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGTERM && worker.leaving;
+  death.planned = (clean && (worker.leaving || worker.was_ready)) || asked_to_stop;
+  for (const auto& [pid, other] : workers_) {
+    if (pid != worker.pid) other->inspector->refresh();
+  }
+  if (death.planned && story_of(worker) == nullptr) return;
+  const std::int64_t now = base::monotonic_ns();
+  if (const heartbeat::Slot* slot = story_of(worker); slot != nullptr) {
+    diagnose::describe_request(worker.page, *slot, now, evidence);
+    for (SlotWatch& watch : worker.slots) {
+      if (watch.request_id == slot->request_id.load()) evidence.samples = std::move(watch.samples);
+    }
+  }
+  evidence.looks = std::move(worker.crash_looks);
+  evidence.death = std::move(death);
+  const diagnose::Verdict verdict = diagnose::decide(evidence);
+  incidents_.died(verdict, evidence, ref);
+}
+
+// Requests in the application get the reference; those it has not seen may be sent again; connections
+// between requests do not notice.
+void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, int status) {
+  const std::time_t wall = std::time(nullptr);
+  std::vector<int> answered;
+  for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
+    heartbeat::Slot& slot = worker.page.slot(i);
+    const int fd = slot.connection_fd.load();
+    if (slot.started_ns.load() == 0) continue;
+    if (slot.claim.load() == Claim::Pending) worker.keeper.answer(fd, farewell(status, ref, wall));
+    answered.push_back(fd);
+  }
+  for (int fd = 0; fd < static_cast<int>(worker.page.hold_count()); ++fd) {
+    const Hold hold = worker.page.hold(fd).load(std::memory_order_relaxed);
+    if (hold == Hold::None || std::find(answered.begin(), answered.end(), fd) != answered.end()) continue;
+    if (hold == Hold::Idle) worker.keeper.hand_over(fd);
+    if (hold == Hold::Reading || hold == Hold::Queued || hold == Hold::InApp) {
+      worker.keeper.answer(fd, farewell(503, ref, wall));
+    }
+  }
+  worker.keeper.leave();
+}
+
+void Arbiter::on_boot_failure(int exit_code) {
+  if (!ever_ready_ && (exit_code == kBootError || exit_code == kAppLoadError)) {
+    exit_status_ = exit_code;
+    stop_reason_ = exit_code == kBootError ? "Worker failed to boot." : "App failed to load.";
+    stop(false);
+    return;
+  }
+  const unsigned doublings = std::min(boot_failures_++, kBackOffDoublings);
+  fork_not_before_ns_ = base::monotonic_ns() + (kSecond << doublings);
+  log_.warning(fmt::format("The next worker is started in {} s: {} in a row could not boot", 1U << doublings, boot_failures_));
+}
+
+}  // namespace tricorn::arbiter

@@ -1,0 +1,99 @@
+// HUP: a new generation beside the old one, which leaves only when the new one has proved itself.
+#include <fmt/format.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "arbiter/arbiter.h"
+#include "arbiter/tokens.h"
+
+namespace tricorn::arbiter {
+
+void Arbiter::reload() {
+  if (state_ != State::Running) return;
+  log_.info("Hang up: Master");
+  if (next_spawner_ || reload_ != nullptr) return log_.warning("A reload is under way already");
+  auto started = SpawnerClient::start(python_);
+  if (!started) return log_.error("Reload failed, the old workers go on serving: " + started.error().text);
+  next_spawner_.emplace(std::move(*started));
+  watch(next_spawner_->fd(), EPOLLIN, token(Source::Spawner, next_spawner_->fd()));
+  next_spawner_->ask({{"do", "load"}, {"config", conf_.location}, {"explicit", conf_.explicitly_named}}, {},
+                     [this](const Json& answer) { on_new_conf(answer); });
+}
+
+// Runs inside next_spawner_'s own callback: the old spawner changes place with it in commit_reload().
+void Arbiter::on_new_conf(const Json& answer) {
+  if (!answer.value("ok", false)) return abandon_reload(answer.value("text", "no reason given"));
+  auto options = resolve_(answer.at("values").dump());
+  if (!options) return abandon_reload(options.error().text);
+  reload_ = std::make_unique<Reload>();
+  reload_->old_options = std::exchange(options_, std::move(*options));
+  reload_->old_target = std::exchange(target_workers_, options_.workers);
+  if (options_.bind != reload_->old_options.bind) {
+    std::swap(reload_->old_listeners, listeners_);
+    for (const std::string& address : options_.bind) {
+      auto bound = bind_listener(address, options_.backlog, options_.umask);
+      if (!bound) return abandon_reload(fmt::format("{}: {}", address, bound.error().text));
+      listeners_.push_back(std::move(*bound));
+    }
+    for (const BoundListener& listener : listeners_) log_.info("Listening at: " + listener.name);
+  }
+  reload_wanted_ = true;  // committed by the loop, outside this callback
+}
+
+void Arbiter::commit_reload() {
+  reload_wanted_ = false;
+  reload_->old_spawner = std::exchange(spawner_, std::move(next_spawner_));
+  next_spawner_.reset();
+  spawner_settled_ = false;
+  ++generation_;
+  hook("on_reload");
+  settle([this] {
+    preload([this] { hook("nworkers_changed", {{"args", {target_workers_, reload_ ? reload_->old_target : 0}}}); });
+  });
+}
+
+void Arbiter::after_reload_ready() {
+  if (reload_ == nullptr || !spawner_settled_) return;
+  const auto fresh = std::count_if(workers_.begin(), workers_.end(), [this](const auto& entry) {
+    return entry.second->generation == generation_ && entry.second->was_ready;
+  });
+  if (static_cast<unsigned>(fresh) < std::max(1U, target_workers_)) return;
+  for (const auto& [pid, worker] : workers_) {
+    if (worker->generation != generation_) drain(*worker);
+  }
+  if (reload_->old_spawner) poller_.remove(reload_->old_spawner->fd());
+  reload_.reset();  // the old spawner sees its channel close, and leaves
+}
+
+void Arbiter::abandon_reload(const std::string& why) {
+  log_.error("Reload failed, the old workers go on serving: " + why);
+  reload_wanted_ = false;
+  if (reload_ != nullptr) {
+    options_ = std::move(reload_->old_options);
+    target_workers_ = reload_->old_target;
+    if (!reload_->old_listeners.empty()) listeners_ = std::move(reload_->old_listeners);
+    if (reload_->old_spawner) {
+      poller_.remove(spawner_->fd());
+      retired_.push_back(std::move(*spawner_));
+      spawner_ = std::move(reload_->old_spawner);
+      spawner_settled_ = true;
+      forks_pending_ = 0;
+      ++generation_;
+      for (const auto& [pid, worker] : workers_) {
+        if (worker->generation + 2 == generation_) worker->generation = generation_;
+        else drain(*worker);
+      }
+    }
+    reload_.reset();
+  }
+  if (next_spawner_) {
+    poller_.remove(next_spawner_->fd());
+    retired_.push_back(std::move(*next_spawner_));
+    next_spawner_.reset();
+  }
+}
+
+}  // namespace tricorn::arbiter

@@ -1,0 +1,159 @@
+// Signals of the arbiter, and how it stops.
+#include <fmt/format.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "arbiter/arbiter.h"
+#include "arbiter/farewell.h"
+#include "base/clock.h"
+#include "diagnose/report.h"
+
+namespace tricorn::arbiter {
+namespace {
+
+constexpr std::int64_t kQuickNs = 2'000'000'000;  // a second INT during a graceful stop leaves this long
+
+std::string name_of_signal(int signal) {
+  std::string name = ::sigabbrev_np(signal) != nullptr ? ::sigabbrev_np(signal) : std::to_string(signal);
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+}  // namespace
+
+void Arbiter::on_signals() {
+  signalfd_siginfo info;
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    const int signal = static_cast<int>(info.ssi_signo);
+    if (signal != SIGCHLD) log_.info("Handling signal: " + name_of_signal(signal));
+    on_signal(signal);
+  }
+}
+
+void Arbiter::on_signal(int signal) {
+  switch (signal) {
+    case SIGCHLD:
+      return reap();
+    case SIGTERM:
+      return stop(true);
+    case SIGINT:
+    case SIGQUIT:
+      return stop(false);
+    case SIGHUP:
+      return reload();
+    case SIGTTIN:
+      return change_workers(+1);
+    case SIGTTOU:
+      return change_workers(-1);
+    case SIGUSR1:
+      return reopen_logs();
+    case SIGUSR2:
+      return log_.warning("USR2 is not acted on: upgrading the running server is not available yet");
+    case SIGWINCH:
+      return log_.debug("SIGWINCH ignored. Not daemonized");
+    default:
+      return;
+  }
+}
+
+void Arbiter::change_workers(int by) {
+  if (state_ != State::Running || (by < 0 && target_workers_ <= 1)) return;
+  const unsigned before = target_workers_;
+  target_workers_ = by > 0 ? before + 1 : before - 1;
+  hook("nworkers_changed", {{"args", {target_workers_, before}}});
+}
+
+void Arbiter::reopen_logs() {
+  if (auto reopened = log_.reopen(); !reopened) log_.error("Cannot reopen the error log: " + reopened.error().text);
+  for (const auto& [pid, worker] : workers_) {
+    static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::ReopenLogs, 0, nullptr, 0, -1,
+                                              MSG_DONTWAIT));
+  }
+}
+
+// ---- stopping --------------------------------------------------------------------------------------
+
+void Arbiter::stop(bool graceful) {
+  const std::int64_t now = base::monotonic_ns();
+  if (state_ == State::Starting) {
+    done_ = true;
+    return;
+  }
+  if (state_ == State::Stopping) {
+    if (graceful || !graceful_) return;
+    log_.info("Quick shutdown requested");
+    graceful_ = false;
+    stop_by_ns_ = std::min(stop_by_ns_, now + kQuickNs);
+    for (const auto& [pid, worker] : workers_) signal_worker(*worker, SIGQUIT);
+    return;
+  }
+  state_ = State::Stopping;
+  graceful_ = graceful;
+  stop_by_ns_ = now + options_.graceful_timeout_ns;
+  for (const BoundListener& listener : listeners_) {
+    if (!listener.unix_path.empty()) ::unlink(listener.unix_path.c_str());
+  }
+  listeners_.clear();
+  for (const auto& [pid, worker] : workers_) {
+    worker->leaving = false;  // told again: it may have been draining at its own pace
+    drain(*worker);
+    if (!graceful) signal_worker(*worker, SIGQUIT);
+  }
+}
+
+void Arbiter::finish_stop() {
+  const std::int64_t now = base::monotonic_ns();
+  for (const auto& [pid, worker] : workers_) {
+    if (worker->kill_at_ns != 0 && now >= worker->kill_at_ns) kill_worker(*worker, "the time-out above", worker->ref);
+  }
+  if (!workers_.empty() || forks_pending_ > 0) {
+    if (now >= stop_by_ns_) cut_remaining();
+    wake_at(now + 50'000'000);
+    return;
+  }
+  if (!buried_.empty() && now < stop_by_ns_ + kQuickNs) return wake_at(now + 50'000'000);  // keepers still answer
+  const base::Level level = exit_status_ == 0 ? base::Level::Info : base::Level::Error;
+  log_.write(level, "Shutting down: Master");
+  if (!stop_reason_.empty()) log_.write(level, "Reason: " + stop_reason_);
+  pidfile_.remove();
+  finish_hooks();
+}
+
+// on_exit is the last thing; the spawner's answer, or its end, ends us.
+void Arbiter::finish_hooks() {
+  state_ = State::Stopped;
+  if (!spawner_) {
+    done_ = true;
+    return;
+  }
+  spawner_->ask({{"do", "hook"}, {"name", "on_exit"}}, {}, [this](const Json&) { done_ = true; });
+  stop_by_ns_ = base::monotonic_ns() + kQuickNs;
+}
+
+// Each request that is cut at the graceful time-out is one line, and its client hears it.
+void Arbiter::cut_remaining() {
+  for (const auto& [pid, worker] : workers_) {
+    if (!worker->kill.reason.empty()) continue;
+    for (std::uint32_t i = 0; i < worker->page.slot_count(); ++i) {
+      heartbeat::Slot& slot = worker->page.slot(i);
+      if (slot.started_ns.load() == 0 || slot.abandoned.load() != 0) continue;
+      diagnose::Evidence evidence = evidence_of(*worker);
+      diagnose::describe_request(worker->page, slot, base::monotonic_ns(), evidence);
+      const std::string ref = references_.next();
+      if (!say_farewell(*worker, slot, 503, ref)) continue;
+      log_.error(fmt::format("Worker (pid:{}) cut at shutdown: {} had run {:.1f} s; ref {}", pid,
+                             diagnose::printable(evidence.request), static_cast<double>(evidence.running_ns) / 1e9, ref));
+    }
+    kill_worker(*worker, graceful_ ? "at the end of --graceful-timeout" : "at the end of the quick shutdown", {});
+  }
+}
+
+}  // namespace tricorn::arbiter

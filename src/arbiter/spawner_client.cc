@@ -1,0 +1,117 @@
+#include "arbiter/spawner_client.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace tricorn::arbiter {
+namespace {
+
+constexpr std::size_t kAnswerBytesMax = 256 * 1024;
+constexpr std::size_t kFdsMax = 64;
+
+// posix_spawn: the child must get default signals and an empty mask, not the arbiter's blocked ones.
+base::Result<pid_t> spawn(const std::string& python, int channel) {
+  const std::string fd = std::to_string(channel);
+  const std::string arbiter = std::to_string(::getpid());
+  std::vector<const char*> argv{python.c_str(), "-m",        "tricorn.spawner", "--fd",
+                                fd.c_str(),     "--arbiter", arbiter.c_str(),   nullptr};
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setsigdefault(&attributes, &all);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  pid_t pid = -1;
+  const int failed = ::posix_spawnp(&pid, python.c_str(), nullptr, &attributes, const_cast<char**>(argv.data()), environ);
+  ::posix_spawnattr_destroy(&attributes);
+  if (failed != 0) return base::fail_errno("start of " + python, failed);
+  return pid;
+}
+
+ssize_t send_with_fds(int channel, const std::string& text, const std::vector<base::UniqueFd>& fds) {
+  iovec part{const_cast<char*>(text.data()), text.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(kFdsMax * sizeof(int))] = {};
+  if (!fds.empty()) {
+    const std::size_t bytes = fds.size() * sizeof(int);
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(bytes);
+    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(bytes);
+    for (std::size_t i = 0; i < fds.size(); ++i) {
+      const int fd = fds[i].get();
+      std::memcpy(CMSG_DATA(rights) + i * sizeof fd, &fd, sizeof fd);
+    }
+  }
+  return ::sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+}  // namespace
+
+base::Result<SpawnerClient> SpawnerClient::start(const std::string& python) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::fail_errno("socketpair", errno);
+  SpawnerClient client;
+  client.channel_.reset(ends[0]);
+  const base::UniqueFd theirs(ends[1]);
+  ::fcntl(theirs.get(), F_SETFD, 0);  // the spawner keeps this one over exec
+  auto pid = spawn(python, theirs.get());
+  if (!pid) return base::Unexpected{pid.error()};
+  client.pid_ = *pid;
+  return client;
+}
+
+void SpawnerClient::ask(const Json& request, const std::vector<int>& fds, OnAnswer on_answer) {
+  Request queued{request.dump(), {}, std::move(on_answer)};
+  for (const int fd : fds) queued.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  requests_.push_back(std::move(queued));
+  if (requests_.size() == 1) send_next();
+}
+
+void SpawnerClient::send_next() {
+  if (requests_.empty()) return;
+  Request& request = requests_.front();
+  // One request at a time fits the socket's buffer; if it does not go, the spawner is gone or never reads,
+  // and its end of the channel will tell.
+  static_cast<void>(send_with_fds(channel_.get(), request.text, request.fds));
+  request.fds.clear();
+}
+
+bool SpawnerClient::on_readable() {
+  std::string text(kAnswerBytesMax, '\0');
+  const ssize_t got = ::recv(channel_.get(), text.data(), text.size(), MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+  if (got <= 0 || requests_.empty()) return false;
+  text.resize(static_cast<std::size_t>(got));
+  const Request answered = std::move(requests_.front());
+  requests_.pop_front();
+  send_next();
+  Json answer = Json::parse(text, nullptr, false);
+  if (answer.is_discarded()) answer = {{"ok", false}, {"exit", 1}, {"text", "the spawner's answer is no JSON"}};
+  answered.on_answer(answer);
+  return true;
+}
+
+void SpawnerClient::fail_all(const std::string& why) {
+  std::deque<Request> lost;
+  lost.swap(requests_);
+  for (const Request& request : lost) request.on_answer({{"ok", false}, {"exit", 1}, {"text", why}});
+}
+
+}  // namespace tricorn::arbiter

@@ -1,0 +1,179 @@
+// From nothing to serving: spawner, configuration, outputs, listeners, preload.
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "arbiter/arbiter.h"
+#include "arbiter/tokens.h"
+#include "base/clock.h"
+
+namespace tricorn::arbiter {
+namespace {
+
+constexpr int kBindAttempts = 5;       // Gunicorn's: five times, a second apart
+constexpr int kBindPauseMs = 1000;
+
+std::string text_of(const SpawnerClient::Json& answer) { return answer.value("text", "the spawner gave no reason"); }
+
+}  // namespace
+
+// Before the log is open there is only stderr, and Gunicorn's form for it. A server that serves already
+// goes on doing so.
+void Arbiter::fail_start(int status, const std::string& text) {
+  if (state_ != State::Starting) return log_.error(text);
+  std::fprintf(stderr, "\nError: %s\n", text.c_str());
+  exit_status_ = status;
+  done_ = true;
+}
+
+bool Arbiter::start_spawner() {
+  auto started = SpawnerClient::start(python_);
+  if (!started) {
+    fail_start(1, started.error().text);
+    return false;
+  }
+  spawner_.emplace(std::move(*started));
+  watch(spawner_->fd(), EPOLLIN, token(Source::Spawner, spawner_->fd()));
+  return true;
+}
+
+void Arbiter::load_conf() {
+  spawner_->ask({{"do", "load"}, {"config", conf_.location}, {"explicit", conf_.explicitly_named}}, {},
+                [this](const Json& answer) { on_conf(answer); });
+}
+
+void Arbiter::on_conf(const Json& answer) {
+  if (!answer.value("ok", false)) return fail_start(answer.value("exit", 1), text_of(answer));
+  auto options = resolve_(answer.at("values").dump());
+  if (!options) return fail_start(1, options.error().text);
+  options_ = std::move(*options);
+  target_workers_ = options_.workers;
+  if (options_.check_only) {
+    std::fputs(options_.print.c_str(), stdout);
+    settle([this] {
+      spawner_->ask({{"do", "preload"}, {"app", options_.app}}, {}, [this](const Json& loaded) {
+        if (!loaded.value("ok", false)) {
+          std::fprintf(stderr, "\nError while loading the application:\n\n%s\n", text_of(loaded).c_str());
+          exit_status_ = 1;
+        }
+        done_ = true;
+      });
+    });
+    return;
+  }
+  if (open_outputs()) open_for_business();
+}
+
+bool Arbiter::open_outputs() {
+  if (auto opened = log_.open(options_.error_log, options_.level); !opened) return fail_start(1, opened.error().text), false;
+  if (auto opened = incidents_.open(options_.report); !opened) return fail_start(1, opened.error().text), false;
+  log_.info("Starting tricorn " TRICORN_VERSION);
+  for (const std::string& warning : options_.warnings) log_.warning(warning);
+  if (options_.pidfile.empty()) return true;
+  if (auto created = pidfile_.create(options_.pidfile); !created) return fail_start(1, created.error().text), false;
+  return true;
+}
+
+void Arbiter::open_for_business() {
+  if (!bind_all()) return;
+  settle([this] {
+    hook("nworkers_changed", {{"args", {target_workers_, nullptr}}});
+    hook("on_starting");
+    std::string names;
+    for (const BoundListener& listener : listeners_) names += (names.empty() ? "" : ",") + listener.name;
+    log_.info(fmt::format("Listening at: {} ({})", names, ::getpid()));
+    log_.info(fmt::format("Using worker: {}", options_.worker_class));
+    preload([this] {
+      hook("when_ready");
+      state_ = State::Running;
+    });
+  });
+}
+
+bool Arbiter::bind_all() {
+  for (const std::string& address : options_.bind) {
+    for (int attempt = 1;; ++attempt) {
+      auto bound = bind_listener(address, options_.backlog, options_.umask);
+      if (bound) {
+        listeners_.push_back(std::move(*bound));
+        break;
+      }
+      const std::string shown = python_style(address);
+      if (bound.error().code == EADDRINUSE) log_.error(fmt::format("Connection in use: {}", shown));
+      if (bound.error().code == EADDRNOTAVAIL) log_.error(fmt::format("Invalid address: {}", shown));
+      log_.error(fmt::format("connection to {} failed: {}", shown, bound.error().text));
+      if (bound.error().code != EADDRINUSE || attempt == kBindAttempts) {
+        log_.error(fmt::format("Can't connect to {}", shown));
+        exit_status_ = 1;
+        done_ = true;
+        return false;
+      }
+      log_.debug("Retrying in 1 second.");
+      pollfd asked_to_stop{signals_.get(), POLLIN, 0};
+      if (::poll(&asked_to_stop, 1, kBindPauseMs) > 0) return done_ = true, false;
+    }
+  }
+  return true;
+}
+
+void Arbiter::settle(std::function<void()> then) {
+  Json names = Json::array();
+  std::vector<int> fds;
+  for (const BoundListener& listener : listeners_) {
+    names.push_back(listener.name);
+    fds.push_back(listener.fd.get());
+  }
+  const Json request{{"do", "settle"},
+                     {"settings", Json::parse(options_.settings_json)},
+                     {"settings_json", options_.settings_json},
+                     {"names", names}};
+  spawner_->ask(request, fds, [this, then = std::move(then)](const Json& answer) {
+    if (!answer.value("ok", false)) return fail_start(1, text_of(answer));
+    spawner_settled_ = true;
+    then();
+  });
+}
+
+void Arbiter::preload(std::function<void()> then) {
+  if (!options_.preload) return then();
+  spawner_->ask({{"do", "preload"}, {"app", options_.app}}, {}, [this, then = std::move(then)](const Json& answer) {
+    if (!answer.value("ok", false)) return fail_start(1, text_of(answer));
+    then();
+  });
+}
+
+// ---- a spawner that dies while we serve: workers go on, a new one takes over -----------------------
+
+void Arbiter::on_spawner_lost() {
+  poller_.remove(spawner_->fd());
+  SpawnerClient lost = std::move(*spawner_);
+  spawner_.reset();
+  spawner_settled_ = false;
+  if (state_ == State::Starting) return fail_start(1, "the spawner died while it loaded the configuration");
+  if (state_ == State::Stopping) return;
+  log_.error(fmt::format("Spawner (pid:{}) died; the workers go on serving, a new spawner is started", lost.pid()));
+  lost.fail_all("the spawner died");
+  recover_spawner();
+}
+
+void Arbiter::recover_spawner() {
+  auto started = SpawnerClient::start(python_);
+  if (!started) {
+    log_.critical(fmt::format("No new spawner: {}; workers that die are not replaced", started.error().text));
+    return;
+  }
+  spawner_.emplace(std::move(*started));
+  watch(spawner_->fd(), EPOLLIN, token(Source::Spawner, spawner_->fd()));
+  spawner_->ask({{"do", "load"}, {"config", conf_.location}, {"explicit", conf_.explicitly_named}}, {},
+                [this](const Json& answer) {
+                  if (!answer.value("ok", false)) log_.error("The new spawner: " + text_of(answer));
+                });
+  settle([this] { preload([] {}); });
+}
+
+}  // namespace tricorn::arbiter

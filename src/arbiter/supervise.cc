@@ -1,0 +1,182 @@
+// The life of a time-out: samples, looks, verdict, words, the client's answer, the kill. In this order.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <ctime>
+
+#include "arbiter/arbiter.h"
+#include "arbiter/farewell.h"
+#include "base/clock.h"
+#include "diagnose/report.h"
+
+namespace tricorn::arbiter {
+namespace {
+
+using heartbeat::Claim;
+
+constexpr std::int64_t kMs = 1'000'000;
+// While somebody works we look this often, else once a second. Costs a few page reads.
+constexpr std::int64_t kBusyTickNs = 100 * kMs;
+// Age of a request at its first light sample; each next one comes at twice the age.
+constexpr std::int64_t kFirstSampleNs = 100 * kMs;
+constexpr std::size_t kSamplesMax = 16;
+// The first look comes this long before the deadline, so that CPU shares cover a real interval ...
+constexpr std::int64_t kFirstLookBeforeNs = 500 * kMs;
+// ... and these close to it, so that a loop is told from a single long instruction.
+constexpr std::size_t kLooks = 6;
+constexpr std::int64_t kLookPauseNs = 10 * kMs;
+// From SIGABRT to SIGKILL: for worker_abort hooks and core files. Source: gunicorn.md section 0, surprise 2.
+constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
+
+}  // namespace
+
+void Arbiter::supervise() {
+  wake_at(base::monotonic_ns() + 1'000 * kMs);
+  for (const auto& [pid, worker] : workers_) supervise_worker(*worker);
+}
+
+void Arbiter::supervise_worker(WorkerProcess& worker) {
+  const std::int64_t now = base::monotonic_ns();
+  if (worker.kill_at_ns != 0) {
+    if (now < worker.kill_at_ns) return wake_at(worker.kill_at_ns);
+    return kill_worker(worker, "1.0 s after the time-out above: it did not react to SIGABRT", worker.ref);
+  }
+  if (!worker.kill.reason.empty()) return;
+  if (!worker.was_ready) return supervise_boot(worker);
+  for (std::uint32_t i = 0; i < worker.slots.size(); ++i) supervise_slot(worker, i);
+  if (worker.has_lost_threads && !others_running(worker)) {
+    kill_worker(worker, "its other requests are done, and the timed-out one above will not return", worker.ref);
+  }
+}
+
+bool Arbiter::others_running(const WorkerProcess& worker) const {
+  for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
+    const heartbeat::Slot& slot = worker.page.slot(i);
+    if (slot.started_ns.load() != 0 && slot.abandoned.load() == 0) return true;
+  }
+  return worker.page.header().queued.load() > 0;
+}
+
+void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
+  heartbeat::Slot& slot = worker.page.slot(index);
+  SlotWatch& watch = worker.slots[index];
+  const std::int64_t started = slot.started_ns.load(std::memory_order_acquire);
+  if (started == 0 || slot.abandoned.load() != 0) return;
+  const std::uint32_t id = slot.request_id.load();
+  if (watch.request_id != id) watch = {id, started + kFirstSampleNs, 0, {}, {}};
+  const std::int64_t now = base::monotonic_ns();
+  wake_at(now + kBusyTickNs);
+  const diagnose::Target target = diagnose::target_of(slot);
+  if (now >= watch.next_sample_ns && watch.samples.size() < kSamplesMax) {
+    watch.samples.push_back(worker.inspector->light_look(target));
+    watch.next_sample_ns = started + 2 * std::max(now - started, kFirstSampleNs);
+  }
+  if (options_.timeout_ns == 0) return;
+  const std::int64_t deadline = std::max(started + options_.timeout_ns, judge_not_before_ns_);
+  take_look(worker, watch, target, deadline);
+  if (watch.looks.size() >= kLooks) judge(worker, index);
+}
+
+// Driven by the loop's time-out: one look a call, when it is due.
+void Arbiter::take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target, std::int64_t deadline_ns) {
+  if (watch.looks.empty()) {
+    watch.next_look_ns = deadline_ns - std::min(kFirstLookBeforeNs, options_.timeout_ns / 4);
+  }
+  const std::int64_t now = base::monotonic_ns();
+  if (now < watch.next_look_ns) return wake_at(watch.next_look_ns);
+  watch.looks.push_back(worker.inspector->full_look(target));
+  watch.next_look_ns = std::max(deadline_ns, now + kLookPauseNs);
+  wake_at(watch.next_look_ns);
+}
+
+diagnose::Evidence Arbiter::evidence_of(const WorkerProcess& worker) const {
+  diagnose::Evidence evidence;
+  evidence.pid = worker.pid;
+  evidence.arbiter = ::getpid();
+  evidence.app_directory = options_.app_directory;
+  evidence.timeout_ns = options_.timeout_ns;
+  return evidence;
+}
+
+void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
+  heartbeat::Slot& slot = worker.page.slot(index);
+  SlotWatch& watch = worker.slots[index];
+  const std::int64_t now = base::monotonic_ns();
+  if (slot.request_id.load() != watch.request_id || slot.started_ns.load() == 0) return;  // it ended just now
+  diagnose::Evidence evidence = evidence_of(worker);
+  diagnose::describe_request(worker.page, slot, now, evidence);
+  evidence.looks = std::move(watch.looks);
+  evidence.samples = std::move(watch.samples);
+  evidence.peer = worker.inspector->peer_of(evidence.looks.back());
+  evidence.children = worker.inspector->children();
+  evidence.ports = worker.inspector->port_use();
+  const diagnose::Verdict verdict = diagnose::decide(evidence);
+  const int status = options_.status_by_cause ? diagnose::status_of(verdict.cause) : 500;
+  const std::string ref = references_.next();
+  incidents_.timed_out(verdict, evidence, ref);
+  if (!say_farewell(worker, slot, status, ref)) return;
+  worker.ref = ref;
+  end_timed_out(worker, ref);
+}
+
+// Takes the right to answer; what the worker began is cut, what it did not begin is answered.
+// @return false: the request ended by itself meanwhile
+bool Arbiter::say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status, const std::string& ref) {
+  const int fd = slot.connection_fd.load();
+  const std::uint32_t id = slot.request_id.load();
+  Claim before = slot.claim.load();
+  do {
+    if (before == Claim::None || before == Claim::Farewell) return false;
+  } while (!slot.claim.compare_exchange_weak(before, Claim::Farewell));
+  if (slot.request_id.load() != id) {  // the next request began between the two: it is not late
+    slot.claim.store(before);
+    return false;
+  }
+  slot.abandoned.store(1);
+  worker.keeper.answer(fd, before == Claim::Pending ? farewell(status, ref, std::time(nullptr)) : std::string());
+  return true;
+}
+
+void Arbiter::end_timed_out(WorkerProcess& worker, const std::string& ref) {
+  static_cast<void>(ref);
+  if (others_running(worker)) {
+    worker.has_lost_threads = true;
+    drain(worker);
+    return;
+  }
+  worker.leaving = true;
+  worker.page.header().abort_asked.store(1);
+  signal_worker(worker, SIGABRT);
+  worker.kill_at_ns = base::monotonic_ns() + kAbortGraceNs;
+  wake_at(worker.kill_at_ns);
+}
+
+// ---- boot ------------------------------------------------------------------------------------------
+
+// A slow boot is reported at --timeout and ended only by --boot-timeout: an application that loads for
+// a minute works under Gunicorn, so it must work here.
+void Arbiter::supervise_boot(WorkerProcess& worker) {
+  const std::int64_t limit = options_.boot_timeout_ns != 0 ? options_.boot_timeout_ns : options_.timeout_ns;
+  if (limit == 0 || worker.boot_reported || worker.leaving) return;
+  SlotWatch& watch = worker.slots[0];
+  const std::int64_t began = worker.page.header().forked_ns.load();
+  take_look(worker, watch, {worker.pid, 0, nullptr}, began + limit);
+  if (watch.looks.size() < kLooks) return;
+  worker.boot_reported = true;
+  diagnose::Evidence evidence = evidence_of(worker);
+  evidence.life = worker.life();
+  evidence.running_ns = base::monotonic_ns() - began;
+  evidence.timeout_ns = limit;
+  evidence.looks = std::move(watch.looks);
+  evidence.peer = worker.inspector->peer_of(evidence.looks.back());
+  const diagnose::Verdict verdict = diagnose::decide(evidence);
+  worker.ref = references_.next();
+  const bool ends = options_.boot_timeout_ns != 0;
+  incidents_.slow_boot(verdict, evidence, worker.ref, ends);
+  watch = {};
+  if (ends) kill_worker(worker, "its boot took longer than --boot-timeout", worker.ref);
+}
+
+}  // namespace tricorn::arbiter

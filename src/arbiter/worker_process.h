@@ -1,0 +1,61 @@
+// What the arbiter knows of one worker.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arbiter/keeper_link.h"
+#include "base/unique_fd.h"
+#include "diagnose/look.h"
+#include "heartbeat/page.h"
+
+namespace tricorn::arbiter {
+
+/// Why and when we sent a signal that ends: the ledger that keeps us from blaming others.
+struct Kill {
+  std::string reason;  ///< empty: we did not
+  std::string ref;     ///< of the incident that led to it; may be empty
+};
+
+/// One request the arbiter follows.
+struct SlotWatch {
+  std::uint32_t request_id = 0;
+  std::int64_t next_sample_ns = 0;  ///< monotonic
+  std::int64_t next_look_ns = 0;
+  std::vector<diagnose::ProcessLook> samples;
+  std::vector<diagnose::ProcessLook> looks;
+};
+
+struct WorkerProcess {
+  WorkerProcess(heartbeat::Page worker_page, base::UniqueFd control_end, base::UniqueFd keeper_end)
+      : page(std::move(worker_page)), control(std::move(control_end)), keeper(std::move(keeper_end)) {}
+
+  [[nodiscard]] heartbeat::Life life() const { return page.header().life.load(); }
+  [[nodiscard]] bool ready() const { return life() == heartbeat::Life::Ready; }
+  /// Counts as one of the workers that should be there.
+  [[nodiscard]] bool counts() const { return !leaving; }
+
+  pid_t pid = -1;
+  base::UniqueFd pidfd;
+  int age = 0;
+  unsigned generation = 0;
+  heartbeat::Page page;
+  base::UniqueFd control;
+  KeeperLink keeper;
+  std::unique_ptr<diagnose::Inspector> inspector;
+  std::vector<SlotWatch> slots;
+  bool was_ready = false;
+  bool leaving = false;            ///< drains or is being killed: a replacement may be started
+  bool boot_reported = false;
+  bool has_lost_threads = false;   ///< a request timed out, the others still run
+  std::int64_t kill_at_ns = 0;     ///< SIGKILL is due, 0: none
+  Kill kill;
+  std::string ref;                 ///< of the incident of this worker that came last
+  std::vector<diagnose::ProcessLook> crash_looks;
+};
+
+}  // namespace tricorn::arbiter

@@ -1,0 +1,202 @@
+// Workers from fork to leaving.
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "arbiter/arbiter.h"
+#include "arbiter/tokens.h"
+#include "base/clock.h"
+
+namespace tricorn::arbiter {
+namespace {
+
+// Descriptors whose state a page keeps; connections beyond are served, but not handed over after a SIGKILL.
+constexpr std::uint32_t kHolds = 65536;
+// Connections that may wait for a ready worker.
+constexpr std::size_t kOrphansMax = 4096;
+
+}  // namespace
+
+void Arbiter::hook(const char* name) { hook(name, Json::object()); }
+
+void Arbiter::hook(const char* name, const Json& extra) {
+  if (!spawner_) return;
+  Json request{{"do", "hook"}, {"name", name}};
+  request.update(extra);
+  spawner_->ask(request, {}, [this, hook_name = std::string(name)](const Json& answer) {
+    if (!answer.value("ok", false)) log_.error(fmt::format("Hook {}: {}", hook_name, answer.value("text", "")));
+  });
+}
+
+WorkerProcess* Arbiter::worker_by_pid(pid_t pid) {
+  const auto found = workers_.find(pid);
+  return found == workers_.end() ? nullptr : found->second.get();
+}
+
+void Arbiter::manage_workers() {
+  if (state_ != State::Running || !spawner_ || !spawner_settled_) return;
+  const std::int64_t now = base::monotonic_ns();
+  if (now < fork_not_before_ns_) return wake_at(fork_not_before_ns_);
+  std::vector<WorkerProcess*> current;
+  for (const auto& [pid, worker] : workers_) {
+    if (worker->counts() && worker->generation == generation_) current.push_back(worker.get());
+  }
+  for (std::size_t have = current.size() + forks_pending_; have < target_workers_; ++have) fork_worker();
+  if (current.size() <= target_workers_) return;
+  std::sort(current.begin(), current.end(), [](const auto* a, const auto* b) { return a->age < b->age; });
+  for (std::size_t i = 0; i < current.size() - target_workers_; ++i) drain(*current[i]);  // the oldest go first
+}
+
+void Arbiter::fork_worker() {
+  const base::UniqueFd page_fd(heartbeat::create_page_fd());
+  heartbeat::Page page = page_fd.valid() ? heartbeat::Page::create(page_fd.get(), options_.threads, kHolds)
+                                         : heartbeat::Page();
+  base::UniqueFd control;
+  base::UniqueFd control_end;
+  base::UniqueFd keeper;
+  base::UniqueFd keeper_end;
+  if (!page.valid() || !heartbeat::socket_pair(control, control_end) || !heartbeat::socket_pair(keeper, keeper_end)) {
+    log_.error(fmt::format("Cannot prepare a worker: {}", std::strerror(errno)));
+    fork_not_before_ns_ = base::monotonic_ns() + 1'000'000'000;
+    return;
+  }
+  page.header().forked_ns.store(base::monotonic_ns());
+  auto worker = std::make_shared<std::unique_ptr<WorkerProcess>>(
+      std::make_unique<WorkerProcess>(std::move(page), std::move(control), std::move(keeper)));
+  (*worker)->age = ++next_age_;
+  (*worker)->generation = generation_;
+  (*worker)->slots.resize(options_.threads);
+  ++forks_pending_;
+  spawner_->ask({{"do", "fork"}, {"age", next_age_}, {"app", options_.app}},
+                {page_fd.get(), control_end.get(), keeper_end.get()},
+                [this, worker](const Json& answer) { on_forked(std::move(*worker), answer); });
+}
+
+void Arbiter::on_forked(std::unique_ptr<WorkerProcess> worker, const Json& answer) {
+  --forks_pending_;
+  if (!answer.value("ok", false)) {
+    log_.error(fmt::format("No worker could be forked: {}", answer.value("text", "")));
+    fork_not_before_ns_ = base::monotonic_ns() + 1'000'000'000;
+    return;
+  }
+  worker->pid = answer.at("pid").get<pid_t>();
+  worker->pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, worker->pid, 0)));
+  worker->inspector = std::make_unique<diagnose::Inspector>(worker->pid, worker->page);
+  watch(worker->control.get(), EPOLLIN, token(Source::Control, worker->control.get()));
+  watch(worker->keeper.fd(), EPOLLIN, token(Source::Keeper, worker->keeper.fd()));
+  workers_.emplace(worker->pid, std::move(worker));
+  reap();  // it may be dead already: it was not reaped while nobody knew its pid
+}
+
+void Arbiter::on_control(WorkerProcess& worker) {
+  for (;;) {
+    heartbeat::Message message;
+    base::UniqueFd passed;
+    const auto received = heartbeat::receive_message(worker.control.get(), message, passed, MSG_DONTWAIT);
+    if (received == heartbeat::Received::Closed) poller_.remove(worker.control.get());
+    if (received != heartbeat::Received::Message) return;
+    switch (message.verb) {
+      case heartbeat::Verb::Hello:
+        static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Go, 0, nullptr, 0, -1, MSG_DONTWAIT));
+        break;
+      case heartbeat::Verb::Ready:
+        on_worker_ready(worker);
+        break;
+      case heartbeat::Verb::Crashed: {
+        const heartbeat::Header& header = worker.page.header();
+        worker.inspector->note_crash();
+        worker.crash_looks.push_back(worker.inspector->full_look({header.crash.tid, 0, nullptr}));
+        static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Go, 0, nullptr, 0, -1, MSG_DONTWAIT));
+        break;
+      }
+      case heartbeat::Verb::Leaving:
+        on_worker_leaving(worker, std::string(message.payload, message.bytes));
+        break;
+      default:
+        break;  // not for an arbiter
+    }
+  }
+}
+
+void Arbiter::on_worker_ready(WorkerProcess& worker) {
+  worker.was_ready = true;
+  ever_ready_ = true;
+  boot_failures_ = 0;
+  for (base::UniqueFd& connection : orphans_) {
+    static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Adopt, 0, nullptr, 0,
+                                              connection.get(), MSG_DONTWAIT));
+  }
+  orphans_.clear();
+  if (state_ == State::Stopping) drain(worker);
+  after_reload_ready();
+}
+
+void Arbiter::on_worker_leaving(WorkerProcess& worker, const std::string& why) {
+  log_.debug(fmt::format("Worker (pid:{}) leaves: {}", worker.pid, why));
+  worker.leaving = true;
+}
+
+void Arbiter::signal_worker(const WorkerProcess& worker, int signal) {
+  if (worker.pidfd.valid()) {
+    ::syscall(SYS_pidfd_send_signal, worker.pidfd.get(), signal, nullptr, 0);
+  } else {
+    ::kill(worker.pid, signal);  // an old kernel; only we reap it, so the pid is still its own
+  }
+}
+
+void Arbiter::drain(WorkerProcess& worker) {
+  if (worker.leaving) return;
+  worker.leaving = true;
+  static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Drain, 0, nullptr, 0, -1, MSG_DONTWAIT));
+  signal_worker(worker, SIGTERM);
+}
+
+void Arbiter::kill_worker(WorkerProcess& worker, std::string reason, std::string ref) {
+  worker.leaving = true;
+  worker.kill = {std::move(reason), std::move(ref)};
+  worker.kill_at_ns = 0;
+  signal_worker(worker, SIGKILL);
+}
+
+// ---- connections that outlive their worker ---------------------------------------------------------
+
+void Arbiter::adopt(base::UniqueFd connection) {
+  for (const auto& [pid, worker] : workers_) {
+    if (!worker->ready() || worker->leaving) continue;
+    const bool sent = heartbeat::send_message(worker->control.get(), heartbeat::Verb::Adopt, 0, nullptr, 0,
+                                              connection.get(), MSG_DONTWAIT);
+    if (sent) return;
+  }
+  if (state_ == State::Running && orphans_.size() < kOrphansMax) orphans_.push_back(std::move(connection));
+}
+
+void Arbiter::on_keeper(int fd) {
+  const auto buried = buried_.find(fd);
+  WorkerProcess* worker = buried == buried_.end() ? nullptr : buried->second.get();
+  if (worker == nullptr) {
+    for (const auto& [pid, living] : workers_) {
+      if (living->keeper.fd() == fd) worker = living.get();
+    }
+  }
+  if (worker == nullptr) return;
+  worker->keeper.pump();
+  for (;;) {
+    base::UniqueFd connection;
+    const auto received = worker->keeper.receive(connection);
+    if (received == heartbeat::Received::Nothing) return;
+    if (received == heartbeat::Received::Closed) break;
+    if (connection.valid()) adopt(std::move(connection));
+  }
+  poller_.remove(fd);
+  if (buried != buried_.end()) buried_.erase(buried);
+}
+
+}  // namespace tricorn::arbiter

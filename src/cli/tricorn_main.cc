@@ -1,0 +1,115 @@
+// The arbiter's executable: reads what the command line and the environment say, then runs the arbiter.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "arbiter/arbiter.h"
+#include "config/parse.h"
+#include "config/resolve.h"
+
+namespace {
+
+using tricorn::arbiter::Options;
+using tricorn::base::Result;
+using tricorn::config::Invocation;
+using tricorn::config::Layer;
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+
+int usage_error(const tricorn::base::Error& error) {
+  std::fprintf(stderr, "%s\n", error.text.c_str());
+  return error.code == 2 ? 2 : 1;
+}
+
+std::string text(const Layer& settings, const char* name) {
+  const Layer& value = settings.at(name);
+  return value.is_null() ? std::string() : value.get<std::string>();
+}
+
+// The values of all sources but the configuration file, which the spawner will give.
+struct Sources {
+  Layer environment = Layer::object();
+  Layer arguments_variable = Layer::object();
+  Layer command_line = Layer::object();
+  std::string app;
+};
+
+Result<Options> options_of(const Sources& sources, const std::string& conf_json) {
+  const std::vector<Layer> layers{sources.environment, Layer::parse(conf_json), sources.arguments_variable,
+                                  sources.command_line};
+  auto resolved = tricorn::config::resolve(layers);
+  if (!resolved) return tricorn::base::Unexpected{resolved.error()};
+  const Layer& settings = *resolved;
+  Options options;
+  options.app = sources.app.empty() ? text(settings, "wsgi_app") : sources.app;
+  if (options.app.empty()) return tricorn::base::fail("No application module specified.");
+  options.settings_json = settings.dump();
+  options.bind = settings.at("bind").get<std::vector<std::string>>();
+  options.backlog = settings.at("backlog").get<int>();
+  options.umask = settings.at("umask").get<unsigned>();
+  options.workers = settings.at("workers").get<std::uint32_t>();
+  options.worker_class = text(settings, "worker_class");
+  options.threads = settings.at("threads").get<std::uint32_t>();
+  if (options.threads > tricorn::heartbeat::kSlotsMax) {
+    return tricorn::base::fail(fmt::format("Invalid value for threads: {}\n\nError: at most {} threads are possible",
+                                           options.threads, tricorn::heartbeat::kSlotsMax));
+  }
+  options.timeout_ns = settings.at("timeout").get<std::int64_t>() * kSecond;
+  options.boot_timeout_ns = settings.at("boot_timeout").get<std::int64_t>() * kSecond;
+  options.graceful_timeout_ns = settings.at("graceful_timeout").get<std::int64_t>() * kSecond;
+  options.status_by_cause = settings.at("timeout_status") == "by-cause";
+  options.preload = settings.at("preload_app").get<bool>();
+  options.pidfile = text(settings, "pidfile");
+  options.report = text(settings, "report");
+  options.error_log = text(settings, "errorlog");
+  options.level = tricorn::base::level_from(text(settings, "loglevel"));
+  options.app_directory = text(settings, "chdir");
+  options.warnings = tricorn::config::warnings_of({layers.begin() + 1, layers.end()});
+  const bool print = settings.at("print_config").get<bool>();
+  options.check_only = print || settings.at("check_config").get<bool>();
+  if (print) options.print = tricorn::config::print_config(settings);
+  return options;
+}
+
+// Gunicorn's order: -c of the command line, else of GUNICORN_CMD_ARGS, else ./gunicorn.conf.py.
+tricorn::arbiter::ConfLocation conf_location(const Sources& sources) {
+  for (const Layer* layer : {&sources.command_line, &sources.arguments_variable}) {
+    if (layer->contains("config")) return {layer->at("config").get<std::string>(), true};
+  }
+  return {};
+}
+
+Result<Sources> read_sources(const Invocation& invocation) {
+  Sources sources;
+  sources.environment = tricorn::config::environment_layer([](const char* name) { return std::getenv(name); });
+  sources.command_line = Layer::parse(invocation.values_json);
+  sources.app = invocation.app;
+  if (const char* variable = std::getenv("GUNICORN_CMD_ARGS")) {
+    auto words = tricorn::config::split_words(variable);
+    if (!words) return tricorn::base::Unexpected{words.error()};
+    auto parsed = tricorn::config::parse_arguments(*words);
+    if (!parsed) return tricorn::base::Unexpected{parsed.error()};
+    sources.arguments_variable = Layer::parse(parsed->values_json);
+  }
+  return sources;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  auto invocation = tricorn::config::parse_arguments(arguments);
+  if (!invocation) return usage_error(invocation.error());
+  if (invocation->action == Invocation::Action::Help) return std::fputs(tricorn::config::help_text().c_str(), stdout) < 0;
+  if (invocation->action == Invocation::Action::Version) return std::puts("tricorn (version " TRICORN_VERSION ")") < 0;
+  auto sources = read_sources(*invocation);
+  if (!sources) return usage_error(sources.error());
+  const char* python = std::getenv("TRICORN_PYTHON");
+  tricorn::arbiter::Arbiter arbiter(python != nullptr ? python : "python3", conf_location(*sources),
+                                    [&sources](const std::string& conf) { return options_of(*sources, conf); });
+  return arbiter.run();
+}
