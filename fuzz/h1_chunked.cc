@@ -1,5 +1,5 @@
-// A chunked body: the same however it is cut, and what is accepted means the same to a second reading
-// that knows nothing of states: it searches for line ends.
+// A chunked body: the same however it is cut, and what is accepted means the same to a second
+// reading that knows nothing of states: it searches for line ends.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -67,7 +67,9 @@ void try_with(const Limits& limits, std::string_view bytes) {
 }  // namespace
 
 namespace tricorn::base {
-[[noreturn]] void check_failed(const char* /*file*/, int /*line*/, const char* /*what*/) { __builtin_trap(); }
+[[noreturn]] void check_failed(const char* /*file*/, int /*line*/, const char* /*what*/) {
+  __builtin_trap();
+}
 }  // namespace tricorn::base
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {

@@ -1,5 +1,5 @@
-// Whole connections through head parser and chunked decoder: the same however they are cut, and what is
-// accepted keeps the promises the rest of the server relies on.
+// Whole connections through head parser and chunked decoder: the same however they are cut, and
+// what is accepted keeps the promises the rest of the server relies on.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,10 +16,15 @@ using namespace tricorn::http;
 std::string describe(const RequestHead& head) {
   std::string text;
   const auto add = [&text](std::string_view part) { text.append(part).append("\n"); };
-  for (const std::string_view part : {head.method_text, head.target, head.path, head.query, head.authority}) add(part);
-  add(std::to_string(head.version_minor) + std::to_string(head.head_bytes) + " " + std::to_string(head.content_length));
-  add(std::string(head.chunked ? "c" : "") + (head.keep_alive ? "k" : "") + (head.expect_continue ? "e" : ""));
-  for (const Field& field : head.fields) add(std::string(field.name) + ":" + std::string(field.value));
+  for (const std::string_view part :
+       {head.method_text, head.target, head.path, head.query, head.authority})
+    add(part);
+  add(std::to_string(head.version_minor) + std::to_string(head.head_bytes) + " " +
+      std::to_string(head.content_length));
+  add(std::string(head.chunked ? "c" : "") + (head.keep_alive ? "k" : "") +
+      (head.expect_continue ? "e" : ""));
+  for (const Field& field : head.fields)
+    add(std::string(field.name) + ":" + std::string(field.value));
   return text;
 }
 
@@ -32,7 +37,8 @@ void check_promises(const RequestHead& head, std::string_view bytes, const Limit
   std::size_t hosts = 0;
   for (const Field& field : head.fields) {
     TRICORN_CHECK(valid_field_name(field.name) && valid_field_value(field.value));
-    const bool named = field.known == KnownField::Other || field.name.size() == name_of(field.known).size();
+    const bool named =
+        field.known == KnownField::Other || field.name.size() == name_of(field.known).size();
     TRICORN_CHECK(named && equals_lower(field.name, "host") == (field.known == KnownField::Host));
     hosts += field.known == KnownField::Host ? 1 : 0;
     if (field.known == KnownField::Host) TRICORN_CHECK(h1::valid_host(field.value));
@@ -48,7 +54,8 @@ std::string outcome(const Limits& limits, const std::vector<std::string_view>& p
   for (const std::string_view piece : pieces) {
     so_far.append(piece);
     moved.assign(1, ' ').append(so_far);
-    const std::string_view here = std::string_view(so_far.size() % 2 == 0 ? so_far : moved).substr(so_far.size() % 2);
+    const std::string_view here =
+        std::string_view(so_far.size() % 2 == 0 ? so_far : moved).substr(so_far.size() % 2);
     switch (parser.feed(here)) {
       case h1::HeadParser::Status::NeedMore:
         continue;
@@ -70,7 +77,8 @@ std::string replay(const Limits& limits, const std::vector<std::string_view>& pi
 
 void try_with(const Limits& limits, std::string_view bytes) {
   const std::vector<std::string_view> whole{bytes};
-  for (const auto& pieces : {tricorn::fuzz::single_bytes(bytes), tricorn::fuzz::random_pieces(bytes)}) {
+  for (const auto& pieces :
+       {tricorn::fuzz::single_bytes(bytes), tricorn::fuzz::random_pieces(bytes)}) {
     TRICORN_CHECK(outcome(limits, whole) == outcome(limits, pieces));
     TRICORN_CHECK(replay(limits, whole) == replay(limits, pieces));
   }
@@ -89,7 +97,9 @@ Limits small_and_loose() {
 }  // namespace
 
 namespace tricorn::base {
-[[noreturn]] void check_failed(const char* /*file*/, int /*line*/, const char* /*what*/) { __builtin_trap(); }
+[[noreturn]] void check_failed(const char* /*file*/, int /*line*/, const char* /*what*/) {
+  __builtin_trap();
+}
 }  // namespace tricorn::base
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {

@@ -1,5 +1,6 @@
-// What our parser understands, for comparison with foreign ones (tests/protocol/test_differential.py).
-// Input: any number of "<decimal size>\n<bytes>". Output: per input one JSON object, see Replay.
+// What our parser understands, for comparison with foreign ones
+// (tests/protocol/test_differential.py). Input: any number of "<decimal size>\n<bytes>". Output:
+// per input one JSON object, see Replay.
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -11,7 +12,8 @@ namespace {
 // Bytes as the characters U+0000 to U+00FF.
 void print_quoted(std::string_view text) {
   std::putchar('"');
-  for (const char c : text) std::printf("\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+  for (const char c : text)
+    std::printf("\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
   std::putchar('"');
 }
 

@@ -32,7 +32,8 @@ bool equals_lower(std::string_view text, std::string_view lower) {
 }
 
 bool valid_field_name(std::string_view name) {
-  return !name.empty() && h1::skip_token(name.data(), name.data() + name.size()) == name.data() + name.size();
+  return !name.empty() &&
+         h1::skip_token(name.data(), name.data() + name.size()) == name.data() + name.size();
 }
 
 bool valid_field_value(std::string_view value) {

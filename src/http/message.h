@@ -1,4 +1,5 @@
-// One request's head as the rest of the server sees it. Views point into the caller's receive buffer.
+// One request's head as the rest of the server sees it. Views point into the caller's receive
+// buffer.
 #pragma once
 
 #include <array>
@@ -11,7 +12,18 @@
 
 namespace tricorn::http {
 
-enum class Method : std::uint8_t { Get, Head, Post, Put, Delete, Options, Patch, Connect, Trace, Other };
+enum class Method : std::uint8_t {
+  Get,
+  Head,
+  Post,
+  Put,
+  Delete,
+  Options,
+  Patch,
+  Connect,
+  Trace,
+  Other
+};
 
 /// Field names the parser recognises, so that nobody has to compare names again.
 enum class KnownField : std::uint8_t {
@@ -50,12 +62,36 @@ enum class KnownField : std::uint8_t {
 inline constexpr std::size_t kKnownFields = static_cast<std::size_t>(KnownField::Other);
 
 /// Names of the known fields as they are usually written, in the order of KnownField.
-inline constexpr std::array<std::string_view, kKnownFields> kFieldNames{
-    "Accept",          "Accept-Charset",    "Accept-Encoding", "Accept-Language",   "Authorization",   "Cache-Control",
-    "Connection",      "Content-Length",    "Content-Type",    "Cookie",            "Expect",          "Forwarded",
-    "Host",            "If-Modified-Since", "If-None-Match",   "Keep-Alive",        "Origin",          "Pragma",
-    "Range",           "Referer",           "TE",              "Transfer-Encoding", "Upgrade",         "User-Agent",
-    "X-Forwarded-For", "X-Forwarded-Host",  "X-Forwarded-Proto", "X-Real-IP",       "X-Request-ID",    "X-Requested-With"};
+inline constexpr std::array<std::string_view, kKnownFields> kFieldNames{"Accept",
+                                                                        "Accept-Charset",
+                                                                        "Accept-Encoding",
+                                                                        "Accept-Language",
+                                                                        "Authorization",
+                                                                        "Cache-Control",
+                                                                        "Connection",
+                                                                        "Content-Length",
+                                                                        "Content-Type",
+                                                                        "Cookie",
+                                                                        "Expect",
+                                                                        "Forwarded",
+                                                                        "Host",
+                                                                        "If-Modified-Since",
+                                                                        "If-None-Match",
+                                                                        "Keep-Alive",
+                                                                        "Origin",
+                                                                        "Pragma",
+                                                                        "Range",
+                                                                        "Referer",
+                                                                        "TE",
+                                                                        "Transfer-Encoding",
+                                                                        "Upgrade",
+                                                                        "User-Agent",
+                                                                        "X-Forwarded-For",
+                                                                        "X-Forwarded-Host",
+                                                                        "X-Forwarded-Proto",
+                                                                        "X-Real-IP",
+                                                                        "X-Request-ID",
+                                                                        "X-Requested-With"};
 
 /// The name of a known field as it is usually written, e.g. "User-Agent".
 [[nodiscard]] std::string_view name_of(KnownField known);
@@ -69,8 +105,9 @@ struct Field {
 struct RequestHead {
   Method method = Method::Other;
   std::string_view method_text;
-  std::string_view target;     ///< as sent
-  std::string_view path;       ///< origin-form path, percent-encoded as sent; "*" and authority as they are
+  std::string_view target;  ///< as sent
+  std::string_view
+      path;  ///< origin-form path, percent-encoded as sent; "*" and authority as they are
   std::string_view query;      ///< without '?'
   std::string_view authority;  ///< of an absolute-form target, which replaces Host; else empty
   int version_minor = 1;       ///< HTTP/1.x
@@ -80,9 +117,9 @@ struct RequestHead {
   std::optional<std::uint64_t> length;  ///< Content-Length, when given
   std::uint64_t content_length = 0;     ///< 0 when not given or chunked
   bool chunked = false;
-  bool keep_alive = false;        ///< what the client wants: RFC 9112 section 9.3
-  bool expect_continue = false;   ///< RFC 9110 section 10.1.1
-  bool must_close = false;        ///< no further request may be taken from this connection
+  bool keep_alive = false;       ///< what the client wants: RFC 9112 section 9.3
+  bool expect_continue = false;  ///< RFC 9110 section 10.1.1
+  bool must_close = false;       ///< no further request may be taken from this connection
 
   /// As new, but for the room in `fields`.
   void clear() {

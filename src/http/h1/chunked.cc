@@ -21,9 +21,10 @@ int hex_value(char c) {
 // HTAB, SP, VCHAR, obs-text: what a quoted string is made of. Source: RFC 9110 section 5.6.4.
 bool is_text(char c) { return c == '\t' || (static_cast<std::uint8_t>(c) >= 0x20 && c != 0x7f); }
 
-// Fields that would change what the request meant. Source: RFC 9110 section 6.5.1; gunicorn.md section 6.2.
-constexpr std::array<std::string_view, 6> kForbidden{"host",    "content-length", "transfer-encoding",
-                                                     "trailer", "authorization",  "te"};
+// Fields that would change what the request meant. Source: RFC 9110 section 6.5.1; gunicorn.md
+// section 6.2.
+constexpr std::array<std::string_view, 6> kForbidden{
+    "host", "content-length", "transfer-encoding", "trailer", "authorization", "te"};
 
 bool forbidden(std::string_view name) {
   return std::any_of(kForbidden.begin(), kForbidden.end(),
@@ -33,7 +34,8 @@ bool forbidden(std::string_view name) {
 }  // namespace
 
 ChunkedDecoder::ChunkedDecoder(const Limits& limits)
-    : trailer_bytes_max_(std::min(limits.fields_bound() * (limits.field_bound() + 2) + 4, Limits::kTrailerBytesMax)),
+    : trailer_bytes_max_(std::min(limits.fields_bound() * (limits.field_bound() + 2) + 4,
+                                  Limits::kTrailerBytesMax)),
       trailers_max_(limits.fields_bound()),
       trailer_line_max_(limits.field_bound()) {}
 
@@ -78,19 +80,23 @@ ChunkedDecoder::State ChunkedDecoder::on_framing(char byte) {
       break;
   }
   ++framing_bytes_;
-  if (++line_bytes_ > Limits::kChunkLineBytesMax) return refuse(400, "Invalid chunk size: line too long");
-  if (state_ == State::SizeLf) return byte == '\n' ? end_size_line() : refuse(400, "Invalid chunk size: bare CR");
+  if (++line_bytes_ > Limits::kChunkLineBytesMax)
+    return refuse(400, "Invalid chunk size: line too long");
+  if (state_ == State::SizeLf)
+    return byte == '\n' ? end_size_line() : refuse(400, "Invalid chunk size: bare CR");
   return state_ <= State::Size ? on_size(byte) : on_extension(byte);
 }
 
 ChunkedDecoder::State ChunkedDecoder::on_size(char byte) {
   if (const int value = hex_value(byte); value >= 0) {
-    if (++digits_ > Limits::kChunkDigitsMax) return refuse(400, "Invalid chunk size: too many digits");
+    if (++digits_ > Limits::kChunkDigitsMax)
+      return refuse(400, "Invalid chunk size: too many digits");
     left_ = left_ << 4 | static_cast<std::uint64_t>(value);
     return State::Size;
   }
   if (state_ == State::Size && (byte == '\r' || byte == ';' || is_space(byte))) return after(byte);
-  return refuse(400, fmt::format("Invalid chunk size: byte 0x{:02x}", static_cast<std::uint8_t>(byte)));
+  return refuse(400,
+                fmt::format("Invalid chunk size: byte 0x{:02x}", static_cast<std::uint8_t>(byte)));
 }
 
 // Behind a size, a value without quotes or a quoted one: the same may follow.
@@ -101,7 +107,8 @@ ChunkedDecoder::State ChunkedDecoder::after(char byte) {
   return refuse(400, "Invalid chunk extension");
 }
 
-// chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ). Source: RFC 9112 section 7.1.1.
+// chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ). Source: RFC 9112
+// section 7.1.1.
 ChunkedDecoder::State ChunkedDecoder::on_extension(char byte) {
   const bool token = in(kToken, byte);
   switch (state_) {
@@ -145,10 +152,14 @@ ChunkedDecoder::State ChunkedDecoder::on_quoted(char byte) {
 ChunkedDecoder::State ChunkedDecoder::end_size_line() {
   line_bytes_ = digits_ = 0;
   if (left_ == 0) return State::Trailer;
-  // Tiny chunks are slow but honest; long extensions on each are not: they may not outweigh the data.
-  const std::uint64_t allowed = Limits::kChunkFramingFree + Limits::kChunkFramingPerByte * data_bytes_;
-  if (framing_bytes_ > allowed) return refuse(400, "Invalid chunk extension: more framing than data");
-  if (left_ > Limits::kBodyBytesMax - data_bytes_) return refuse(400, "Invalid chunk size: body too large");
+  // Tiny chunks are slow but honest; long extensions on each are not: they may not outweigh the
+  // data.
+  const std::uint64_t allowed =
+      Limits::kChunkFramingFree + Limits::kChunkFramingPerByte * data_bytes_;
+  if (framing_bytes_ > allowed)
+    return refuse(400, "Invalid chunk extension: more framing than data");
+  if (left_ > Limits::kBodyBytesMax - data_bytes_)
+    return refuse(400, "Invalid chunk size: body too large");
   data_bytes_ += left_;
   return State::Data;
 }
@@ -162,17 +173,20 @@ ChunkedDecoder::State ChunkedDecoder::on_trailer(char byte) {
   return byte == '\n' ? end_trailer_line() : State::Trailer;
 }
 
-// Lines are checked as they come; their fields are taken at the end, when trailer_text_ moves no more.
+// Lines are checked as they come; their fields are taken at the end, when trailer_text_ moves no
+// more.
 ChunkedDecoder::State ChunkedDecoder::end_trailer_line() {
   const char* at = trailer_text_.data() + trailer_line_at_;
   const char* const end = trailer_text_.data() + trailer_text_.size();
   if (std::string_view(at, end) == "\r\n") return end_trailers();
-  if (++trailer_count_ > trailers_max_) return refuse(431, "Error parsing headers: 'limit request headers fields'");
+  if (++trailer_count_ > trailers_max_)
+    return refuse(431, "Error parsing headers: 'limit request headers fields'");
   Field field;
   if (take_field_line(at, end, false, field) != FieldFault::None || at != end) {
     return refuse(400, "Invalid HTTP Header: trailer");
   }
-  if (forbidden(field.name)) return refuse(400, fmt::format("Invalid HTTP Header: trailer '{}'", field.name));
+  if (forbidden(field.name))
+    return refuse(400, fmt::format("Invalid HTTP Header: trailer '{}'", field.name));
   trailer_line_at_ = trailer_text_.size();
   return State::Trailer;
 }

@@ -12,9 +12,9 @@
 
 namespace tricorn::http::h1 {
 
-/// Takes the chunks off a body, piece by piece. Strict: hex digits only and at most 16, CRLF where the
-/// grammar has it, no bare LF, no bare CR. Extensions are checked and dropped. Memory is bounded: only
-/// trailers are kept. No I/O, no Python; one thread.
+/// Takes the chunks off a body, piece by piece. Strict: hex digits only and at most 16, CRLF where
+/// the grammar has it, no bare LF, no bare CR. Extensions are checked and dropped. Memory is
+/// bounded: only trailers are kept. No I/O, no Python; one thread.
 ///
 ///   Size ──digits──▶ (extensions) ──CRLF──▶ Data ──all of it──▶ CRLF ──▶ Size
 ///     └── last chunk ──CRLF──▶ Trailer ──empty line──▶ Done          any breach ▶ Broken
@@ -25,15 +25,17 @@ class ChunkedDecoder {
   /// What one feed() brought. With Done or Error, `data` is still what stood before.
   struct Step {
     Status status = Status::More;
-    std::string_view data;     ///< body bytes, a view into what was fed; may be empty
-    std::size_t consumed = 0;  ///< bytes taken, data included; the rest is fed again, or is the next request
+    std::string_view data;  ///< body bytes, a view into what was fed; may be empty
+    std::size_t consumed =
+        0;  ///< bytes taken, data included; the rest is fed again, or is the next request
   };
 
   explicit ChunkedDecoder(const Limits& limits);
 
   /// Takes the framing before one piece of data, the piece, and the framing behind it.
   /// @param bytes  what follows the bytes consumed so far
-  /// @return More: `consumed` is above 0 unless `bytes` is empty; Done: body and trailers are complete;
+  /// @return More: `consumed` is above 0 unless `bytes` is empty; Done: body and trailers are
+  /// complete;
   ///   Error: refusal() says why. Done and Error stay until reset().
   Step feed(std::string_view bytes);
 
@@ -47,13 +49,13 @@ class ChunkedDecoder {
 
  private:
   enum class State : std::uint8_t {
-    SizeStart,     // the first digit
-    Size,          // more digits, or what may follow them
-    BeforeSemi,    // white space behind a size or value: only ';' may follow
-    ExtName,       // white space before a name, or its first byte
+    SizeStart,   // the first digit
+    Size,        // more digits, or what may follow them
+    BeforeSemi,  // white space behind a size or value: only ';' may follow
+    ExtName,     // white space before a name, or its first byte
     ExtNameMore,
-    BeforeEqual,   // white space behind a name
-    ExtValue,      // white space before a value, or its first byte
+    BeforeEqual,  // white space behind a name
+    ExtValue,     // white space before a value, or its first byte
     ExtValueMore,
     Quoted,
     QuotedEscape,

@@ -8,15 +8,16 @@
 
 namespace tricorn::http::h1 {
 
-/// What is wrong with a line, so far as it is here. A line without its LF always has a fault: whether it
-/// is broken or only incomplete is for the caller to find out, away from the hot path.
+/// What is wrong with a line, so far as it is here. A line without its LF always has a fault:
+/// whether it is broken or only incomplete is for the caller to find out, away from the hot path.
 enum class FieldFault : std::uint8_t { None, Name, Value };
 
 /// Takes "name: value" CRLF. Source: RFC 9112 section 5.
 /// @param at  start of the line; moved behind its CRLF for None, else left where it is
 /// @param strip_spaces  white space may stand before the colon
 /// @param into  takes views of name and value; `known` is not touched
-[[nodiscard]] inline FieldFault take_field_line(const char*& at, const char* end, bool strip_spaces, Field& into) {
+[[nodiscard]] inline FieldFault take_field_line(const char*& at, const char* end, bool strip_spaces,
+                                                Field& into) {
   const char* const name_end = skip_token(at, end);
   const char* colon = name_end;
   if (strip_spaces) {

@@ -20,7 +20,8 @@ namespace {
 }
 
 bool valid_host_or_same(std::string_view host, HostMemo& memo) {
-  if (host.size() == memo.size && std::memcmp(host.data(), memo.bytes, host.size()) == 0) return true;
+  if (host.size() == memo.size && std::memcmp(host.data(), memo.bytes, host.size()) == 0)
+    return true;
   if (!valid_host(host)) return false;
   if (host.size() <= HostMemo::kBytesMax) {
     std::memcpy(memo.bytes, host.data(), host.size());
@@ -31,7 +32,8 @@ bool valid_host_or_same(std::string_view host, HostMemo& memo) {
 
 // RFC 9112 section 3.2: exactly one Host in HTTP/1.1, never two, never an invalid one.
 bool check_host(const RequestHead& head, const FieldsSeen& seen, HostMemo& memo, Refusal& refusal) {
-  if (!seen.once.has(KnownField::Host)) return head.version_minor == 0 || bad_field(refusal, "HOST");
+  if (!seen.once.has(KnownField::Host))
+    return head.version_minor == 0 || bad_field(refusal, "HOST");
   if (seen.again.has(KnownField::Host)) return bad_field(refusal, "HOST");
   return valid_host_or_same(head.find(KnownField::Host)->value, memo) || bad_field(refusal, "HOST");
 }
@@ -42,7 +44,7 @@ struct Codings {
   unsigned chunked = 0;
   bool chunked_last = false;
   bool others = false;
-  bool empty = false;    // an empty list member: where peers disagree
+  bool empty = false;  // an empty list member: where peers disagree
   bool unknown = false;
 };
 
@@ -56,22 +58,24 @@ Codings read_codings(const RequestHead& head) {
       codings.chunked += codings.chunked_last ? 1 : 0;
       codings.others |= !codings.chunked_last;
       codings.empty |= coding.empty();
-      codings.unknown |= !codings.chunked_last && !equals_lower(coding, "gzip") && !equals_lower(coding, "deflate") &&
-                         !equals_lower(coding, "compress") && !equals_lower(coding, "identity");
+      codings.unknown |= !codings.chunked_last && !equals_lower(coding, "gzip") &&
+                         !equals_lower(coding, "deflate") && !equals_lower(coding, "compress") &&
+                         !equals_lower(coding, "identity");
     });
   }
   return codings;
 }
 
-// RFC 9112 sections 6.1 and 6.3: chunked last and once, not in HTTP/1.0. Codings before it are passed on
-// undecoded, as Gunicorn does, and end the connection.
+// RFC 9112 sections 6.1 and 6.3: chunked last and once, not in HTTP/1.0. Codings before it are
+// passed on undecoded, as Gunicorn does, and end the connection.
 bool check_transfer_coding(RequestHead& head, Refusal& refusal) {
   const Codings codings = read_codings(head);
   if (!codings.chunked_last || codings.chunked != 1 || codings.empty || head.version_minor == 0) {
     return bad_field(refusal, "TRANSFER-ENCODING");
   }
   if (codings.unknown) {
-    return refuse(refusal, 501, fmt::format("Unsupported transfer coding: '{}'", codings.last_field));
+    return refuse(refusal, 501,
+                  fmt::format("Unsupported transfer coding: '{}'", codings.last_field));
   }
   head.chunked = true;
   head.must_close = codings.others;
@@ -92,7 +96,8 @@ bool check_expect(RequestHead& head, Refusal& refusal) {
   for (const Field& field : head.fields) {
     if (field.known != KnownField::Expect) continue;
     if (!equals_lower(field.value, "100-continue")) {
-      return refuse(refusal, 417, fmt::format("Unable to comply with expectation: '{}'", field.value));
+      return refuse(refusal, 417,
+                    fmt::format("Unable to comply with expectation: '{}'", field.value));
     }
     head.expect_continue = true;
   }
@@ -128,7 +133,8 @@ void decide_keep_alive(RequestHead& head, const FieldsSeen& seen) {
 bool check_framing(RequestHead& head, const FieldsSeen& seen, HostMemo& memo, Refusal& refusal) {
   if (!check_host(head, seen, memo, refusal)) return false;
   if (seen.again.has(KnownField::ContentType)) return bad_field(refusal, "CONTENT-TYPE");
-  if (seen.once.has(KnownField::TransferEncoding) && !check_transfer_coding(head, refusal)) return false;
+  if (seen.once.has(KnownField::TransferEncoding) && !check_transfer_coding(head, refusal))
+    return false;
   if (seen.once.has(KnownField::ContentLength) && !check_length(head, seen, refusal)) return false;
   if (seen.once.has(KnownField::Expect) && !check_expect(head, refusal)) return false;
   decide_keep_alive(head, seen);

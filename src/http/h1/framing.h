@@ -15,12 +15,15 @@ class FieldSet {
   [[nodiscard]] bool has(KnownField field) const { return (bits_ & bit(field)) != 0; }
 
  private:
-  static std::uint64_t bit(KnownField field) { return std::uint64_t{1} << static_cast<unsigned>(field); }
+  static std::uint64_t bit(KnownField field) {
+    return std::uint64_t{1} << static_cast<unsigned>(field);
+  }
   static_assert(kKnownFields < 64);
   std::uint64_t bits_ = 0;
 };
 
-/// Which known fields a head has, collected while it was read, so that most questions need no search.
+/// Which known fields a head has, collected while it was read, so that most questions need no
+/// search.
 struct FieldsSeen {
   FieldSet once;
   FieldSet again;  ///< more than one of them
@@ -33,9 +36,11 @@ struct HostMemo {
   std::size_t size = 0;
 };
 
-/// Checks Host, Transfer-Encoding, Content-Length, Expect and Connection, and notes in `head` what they mean.
+/// Checks Host, Transfer-Encoding, Content-Length, Expect and Connection, and notes in `head` what
+/// they mean.
 /// @return false: `refusal` says why
 /// Source: RFC 9112 sections 3.2, 6.1, 6.3, 9.3; RFC 9110 sections 7.2, 8.6, 10.1.1.
-[[nodiscard]] bool check_framing(RequestHead& head, const FieldsSeen& seen, HostMemo& memo, Refusal& refusal);
+[[nodiscard]] bool check_framing(RequestHead& head, const FieldsSeen& seen, HostMemo& memo,
+                                 Refusal& refusal);
 
 }  // namespace tricorn::http::h1

@@ -12,7 +12,8 @@ constexpr std::size_t kNameMax = 24;
 
 constexpr std::uint8_t folded(char c) { return static_cast<std::uint8_t>(c) | 0x20; }
 
-// 1 and 7: the smallest factors without a collision among kKnownFields (the table's maker checks it).
+// 1 and 7: the smallest factors without a collision among kKnownFields (the table's maker checks
+// it).
 constexpr std::size_t bucket_of(std::string_view name) {
   return (name.size() + std::size_t{7} * folded(name.front()) + folded(name.back())) % kBuckets;
 }
@@ -32,7 +33,8 @@ constexpr std::array<Entry, kBuckets> make_table() {
     if (entry.size != 0 || name.size() > kNameMax) throw "two known fields in one bucket";
     entry.field = static_cast<KnownField>(i);
     entry.size = static_cast<std::uint8_t>(name.size());
-    for (std::size_t at = 0; at < name.size(); ++at) entry.lower[at] = static_cast<char>(folded(name[at]));
+    for (std::size_t at = 0; at < name.size(); ++at)
+      entry.lower[at] = static_cast<char>(folded(name[at]));
   }
   return table;
 }
@@ -48,16 +50,18 @@ Word difference_at(const char* name, const char* lower, std::size_t offset) {
   return (a | kFold) ^ b;
 }
 
-// Setting bit 5 folds letters, and takes no other token character to a letter or '-': no name is mistaken.
-// The last word overlaps the one before, so that nothing behind the name is read.
+// Setting bit 5 folds letters, and takes no other token character to a letter or '-': no name is
+// mistaken. The last word overlaps the one before, so that nothing behind the name is read.
 bool same_name(const char* name, const char* lower, std::size_t size) {
   if (size >= 8) {
     std::uint64_t difference = difference_at<std::uint64_t>(name, lower, size - 8);
-    for (std::size_t at = 0; at + 8 < size; at += 8) difference |= difference_at<std::uint64_t>(name, lower, at);
+    for (std::size_t at = 0; at + 8 < size; at += 8)
+      difference |= difference_at<std::uint64_t>(name, lower, at);
     return difference == 0;
   }
   if (size >= 4) {
-    return (difference_at<std::uint32_t>(name, lower, 0) | difference_at<std::uint32_t>(name, lower, size - 4)) == 0;
+    return (difference_at<std::uint32_t>(name, lower, 0) |
+            difference_at<std::uint32_t>(name, lower, size - 4)) == 0;
   }
   return size == 2 && difference_at<std::uint16_t>(name, lower, 0) == 0;
 }
@@ -66,7 +70,8 @@ bool same_name(const char* name, const char* lower, std::size_t size) {
 
 KnownField known_field(std::string_view name) {
   const Entry& entry = kTable[bucket_of(name)];
-  if (entry.size != name.size() || !same_name(name.data(), entry.lower.data(), name.size())) return KnownField::Other;
+  if (entry.size != name.size() || !same_name(name.data(), entry.lower.data(), name.size()))
+    return KnownField::Other;
   return entry.field;
 }
 

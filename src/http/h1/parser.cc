@@ -25,7 +25,9 @@ Method method_of(std::string_view text) {
     case 6:
       return text == "DELETE" ? Method::Delete : Method::Other;
     case 7:
-      return text == "OPTIONS" ? Method::Options : text == "CONNECT" ? Method::Connect : Method::Other;
+      return text == "OPTIONS"   ? Method::Options
+             : text == "CONNECT" ? Method::Connect
+                                 : Method::Other;
     default:
       return Method::Other;
   }
@@ -34,7 +36,8 @@ Method method_of(std::string_view text) {
 // Gunicorn's idea of a conventional method: 3 to 20 characters, no lower case, no '#'.
 bool conventional(std::string_view method) {
   return method.size() >= 3 && method.size() <= 20 &&
-         std::none_of(method.begin(), method.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '#'; });
+         std::none_of(method.begin(), method.end(),
+                      [](char c) { return (c >= 'a' && c <= 'z') || c == '#'; });
 }
 
 }  // namespace
@@ -67,11 +70,13 @@ HeadParser::Status HeadParser::feed(std::string_view bytes) {
     if (fault == Fault::None) return finish();
     const std::size_t before = line_at_;
     const Status status = stop(fault, end);
-    if (status != Status::NeedMore || line_at_ == before) return status;  // moved on: a folded line was taken
+    if (status != Status::NeedMore || line_at_ == before)
+      return status;  // moved on: a folded line was taken
   }
 }
 
-// True when the line that was incomplete still is, and may go on. Each byte is looked at once for this.
+// True when the line that was incomplete still is, and may go on. Each byte is looked at once for
+// this.
 bool HeadParser::no_new_line(std::string_view bytes) {
   if (scanned_ <= line_at_) return false;
   if (std::memchr(bytes.data() + scanned_, '\n', bytes.size() - scanned_) != nullptr) return false;
@@ -101,7 +106,8 @@ HeadParser::Status HeadParser::finish() {
   return Status::Done;
 }
 
-// ---- request line ----------------------------------------------------------------------------------
+// ---- request line
+// ----------------------------------------------------------------------------------
 
 HeadParser::Fault HeadParser::request_line(const char* at, const char* end) {
   const char* const start = at;
@@ -112,7 +118,9 @@ HeadParser::Fault HeadParser::request_line(const char* at, const char* end) {
   } else {
     at = skip_token(at, end);
     if (at == end || *at != ' ' || at == start) return Fault::RequestLine;
-    if (const Fault fault = method({start, static_cast<std::size_t>(at - start)}); fault != Fault::None) return fault;
+    if (const Fault fault = method({start, static_cast<std::size_t>(at - start)});
+        fault != Fault::None)
+      return fault;
   }
   const char* const target = ++at;
   const TargetScan scan = scan_target(at, end);
@@ -142,9 +150,10 @@ HeadParser::Fault HeadParser::method(std::string_view text) {
 HeadParser::Fault HeadParser::version(const char*& at, const char* end) {
   if (static_cast<std::size_t>(end - at) < kVersionLine.size()) return Fault::Version;
   if (std::memcmp(at, kVersionLine.data(), kVersionLine.size()) != 0) {
-    const bool shaped = std::memcmp(at, "HTTP/", 5) == 0 && is_digit(at[5]) && at[6] == '.' && is_digit(at[7]) &&
-                        at[8] == '\r' && at[9] == '\n';
-    if (!shaped || (at[5] != '1' && !limits_.permit_unconventional_http_version)) return Fault::Version;
+    const bool shaped = std::memcmp(at, "HTTP/", 5) == 0 && is_digit(at[5]) && at[6] == '.' &&
+                        is_digit(at[7]) && at[8] == '\r' && at[9] == '\n';
+    if (!shaped || (at[5] != '1' && !limits_.permit_unconventional_http_version))
+      return Fault::Version;
     // A higher minor version is spoken to as 1.1: RFC 9110 section 2.5.
     head_.version_minor = at[5] == '1' && at[7] == '0' ? 0 : 1;
   }
@@ -152,7 +161,8 @@ HeadParser::Fault HeadParser::version(const char*& at, const char* end) {
   return Fault::None;
 }
 
-// ---- fields ----------------------------------------------------------------------------------------
+// ---- fields
+// ----------------------------------------------------------------------------------------
 
 HeadParser::Fault HeadParser::fields(const char* end) {
   const char* at = base_ + line_at_;

@@ -14,8 +14,8 @@ namespace tricorn::http::h1 {
 /// Parses one head, fed with everything received so far. Strict by RFC 9112; where that is stricter
 /// than Gunicorn it is listed in docs/http-differences.md. No I/O, no Python; one thread.
 ///
-/// A line is judged when its LF is there or when it is longer than it may be, so the outcome does not
-/// depend on how the bytes were cut.
+/// A line is judged when its LF is there or when it is longer than it may be, so the outcome does
+/// not depend on how the bytes were cut.
 ///
 ///   RequestLine ──line──▶ Fields ──empty line──▶ Done        any breach ▶ Refused
 class HeadParser {
@@ -24,9 +24,12 @@ class HeadParser {
 
   explicit HeadParser(const Limits& limits);
 
-  /// @param bytes  all bytes since the start of this request, old ones included; may have moved in memory
-  ///   since the last call, must not have changed. Work is linear in the bytes, however they arrive.
-  /// @return Done: head() is valid while `bytes` stays; Error: refusal() says why. Both stay until reset().
+  /// @param bytes  all bytes since the start of this request, old ones included; may have moved in
+  /// memory
+  ///   since the last call, must not have changed. Work is linear in the bytes, however they
+  ///   arrive.
+  /// @return Done: head() is valid while `bytes` stays; Error: refusal() says why. Both stay until
+  /// reset().
   Status feed(std::string_view bytes);
 
   [[nodiscard]] const RequestHead& head() const { return head_; }
@@ -37,7 +40,17 @@ class HeadParser {
  private:
   enum class Stage : std::uint8_t { RequestLine, Fields, Done, Refused };
   // What stopped the reading of a line. Any of them may only mean that the line is not all here.
-  enum class Fault : std::uint8_t { None, RequestLine, Target, Method, Version, Name, Value, TooLong, TooMany };
+  enum class Fault : std::uint8_t {
+    None,
+    RequestLine,
+    Target,
+    Method,
+    Version,
+    Name,
+    Value,
+    TooLong,
+    TooMany
+  };
 
   [[nodiscard]] bool no_new_line(std::string_view bytes);
   Fault read_lines(const char* end);
@@ -59,7 +72,7 @@ class HeadParser {
   void rebase(const char* base);
 
   Limits limits_;
-  std::size_t line_bound_;   // with CRLF, as the next one
+  std::size_t line_bound_;  // with CRLF, as the next one
   std::size_t field_bound_;
   std::size_t fields_bound_;
   RequestHead head_;

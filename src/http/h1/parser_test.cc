@@ -18,7 +18,8 @@ const std::string kStart = "GET /a?b=c HTTP/1.1\r\nHost: example.org:80\r\n";
 /// A parser that has read one whole head.
 class Read {
  public:
-  explicit Read(std::string bytes, const Limits& limits = {}) : bytes_(std::move(bytes)), parser_(limits) {
+  explicit Read(std::string bytes, const Limits& limits = {})
+      : bytes_(std::move(bytes)), parser_(limits) {
     status_ = parser_.feed(bytes_);
   }
   Status status() const { return status_; }
@@ -56,9 +57,9 @@ TEST(HeadParser, GivesViewsIntoTheCallersBytes) {
 
 TEST(HeadParser, NamesEveryMethodItKnows) {
   const std::pair<const char*, Method> methods[] = {
-      {"GET", Method::Get},       {"HEAD", Method::Head},       {"POST", Method::Post},   {"PUT", Method::Put},
-      {"DELETE", Method::Delete}, {"OPTIONS", Method::Options}, {"PATCH", Method::Patch}, {"TRACE", Method::Trace},
-      {"BREW", Method::Other}};
+      {"GET", Method::Get},     {"HEAD", Method::Head},     {"POST", Method::Post},
+      {"PUT", Method::Put},     {"DELETE", Method::Delete}, {"OPTIONS", Method::Options},
+      {"PATCH", Method::Patch}, {"TRACE", Method::Trace},   {"BREW", Method::Other}};
   for (const auto& [text, method] : methods) {
     const Read read(std::string(text) + " / HTTP/1.1\r\nHost: a\r\n\r\n");
     ASSERT_EQ(read.status(), Status::Done) << text;
@@ -95,7 +96,9 @@ TEST(HeadParser, KeepsItsOutcomeUntilReset) {
 
 TEST(HeadParser, ResetForgetsTheRequestBefore) {
   HeadParser parser{Limits{}};
-  const std::string first = "POST http://b/x?y HTTP/1.0\r\nHost: a\r\nContent-Length: 7\r\nConnection: keep-alive\r\n\r\n";
+  const std::string first =
+      "POST http://b/x?y HTTP/1.0\r\nHost: a\r\nContent-Length: 7\r\nConnection: "
+      "keep-alive\r\n\r\n";
   ASSERT_EQ(parser.feed(first), Status::Done);
   parser.reset();
   const std::string second = "GET /z HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -154,8 +157,11 @@ TEST(HeadParser, BoundsWhatFoldingJoins) {
   Limits limits;
   limits.permit_obsolete_folding = true;
   limits.field_bytes_max = 16;
-  EXPECT_EQ(Read("GET / HTTP/1.1\r\nHost: a\r\nX: 1234567\r\n 12345678\r\n\r\n", limits).status(), Status::Done);
-  EXPECT_EQ(Read("GET / HTTP/1.1\r\nHost: a\r\nX: 1234567\r\n 1234567890\r\n\r\n", limits).refused(), 431);
+  EXPECT_EQ(Read("GET / HTTP/1.1\r\nHost: a\r\nX: 1234567\r\n 12345678\r\n\r\n", limits).status(),
+            Status::Done);
+  EXPECT_EQ(
+      Read("GET / HTTP/1.1\r\nHost: a\r\nX: 1234567\r\n 1234567890\r\n\r\n", limits).refused(),
+      431);
 }
 
 TEST(HeadParser, AppliesTheLimitsItIsGiven) {
@@ -199,12 +205,16 @@ TEST(HeadParser, RefusesInGunicornsWords) {
       {"GET / FOO/1.1\r\n", "Invalid HTTP Version 'FOO/1.1'"},
       {"GET / HTTP/1.1\r\nHost : a\r\n", "Invalid HTTP header name: 'Host '"},
       {"GET / HTTP/1.1\r\nFoo\r\n", "Invalid HTTP Header: 'Foo'"},
-      {"GET / HTTP/1.1\r\nHost: a\x01" "b\r\n", "Invalid HTTP Header: 'HOST'"},
+      {"GET / HTTP/1.1\r\nHost: a\x01"
+       "b\r\n",
+       "Invalid HTTP Header: 'HOST'"},
       {"GET / HTTP/1.1\r\nHost: a\r\n b\r\n", "Obsolete line folding is unacceptable: 'HOST'"},
-      {"GET / HTTP/1.1\r\nHost: a\r\nExpect: foo\r\n\r\n", "Unable to comply with expectation: 'foo'"},
+      {"GET / HTTP/1.1\r\nHost: a\r\nExpect: foo\r\n\r\n",
+       "Unable to comply with expectation: 'foo'"},
       {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: foo, chunked\r\n\r\n",
        "Unsupported transfer coding: 'foo, chunked'"},
-      {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", "Invalid HTTP Header: 'CONTENT-LENGTH'"},
+      {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+       "Invalid HTTP Header: 'CONTENT-LENGTH'"},
   };
   for (const Words& row : rows) {
     EXPECT_EQ(Read(row.bytes).message(), row.message) << row.bytes;
@@ -213,9 +223,11 @@ TEST(HeadParser, RefusesInGunicornsWords) {
 
 TEST(HeadParser, ShowsNoControlBytesInMessages) {
   const Read read("G\x1b[31m\t\xff / HTTP/1.1\r\n");
-  EXPECT_EQ(read.message(), "Invalid Request Line 'Invalid HTTP request line: 'G\\x1b[31m\\t\\xff / HTTP/1.1''");
+  EXPECT_EQ(read.message(),
+            "Invalid Request Line 'Invalid HTTP request line: 'G\\x1b[31m\\t\\xff / HTTP/1.1''");
   const Read lengthy("X" + std::string(100, '(') + "\r\n");
-  EXPECT_EQ(lengthy.message(), "Invalid Request Line 'Invalid HTTP request line: 'X" + std::string(63, '(') + "...''");
+  EXPECT_EQ(lengthy.message(),
+            "Invalid Request Line 'Invalid HTTP request line: 'X" + std::string(63, '(') + "...''");
 }
 
 TEST(HeadParser, RecognisesEveryKnownFieldInAnyCase) {

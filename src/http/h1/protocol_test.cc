@@ -54,7 +54,8 @@ std::vector<std::size_t> cuts(std::string_view bytes) {
   constexpr std::size_t kSampled = 509;  // prime: no rhythm with the lines
   std::vector<std::size_t> places;
   for (std::size_t cut = 1; cut < bytes.size(); ++cut) {
-    const bool at_line_end = bytes.substr(cut - 1, 2).find_first_of("\r\n") != std::string_view::npos;
+    const bool at_line_end =
+        bytes.substr(cut - 1, 2).find_first_of("\r\n") != std::string_view::npos;
     if (bytes.size() <= kShort || (at_line_end && cut > bytes.size() - 16) || cut % kSampled == 0) {
       places.push_back(cut);
     }
@@ -79,11 +80,12 @@ TEST_P(Recording, IsUnderstoodAlikeHoweverItIsCut) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Protocol, Recording, ::testing::ValuesIn(recordings()), [](const auto& row) {
-  std::string name = row.param.stem().string();
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Protocol, Recording, ::testing::ValuesIn(recordings()),
+                         [](const auto& row) {
+                           std::string name = row.param.stem().string();
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace tricorn::http

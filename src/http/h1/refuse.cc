@@ -51,10 +51,13 @@ std::string_view without_line_end(std::string_view line) {
 void HeadParser::rebase(const char* base) {
   // Addresses as numbers: the old buffer may be gone. Texts that lie elsewhere (unfolded_) stay.
   const auto shift = [this, base](std::string_view& view) {
-    const auto offset = reinterpret_cast<std::uintptr_t>(view.data()) - reinterpret_cast<std::uintptr_t>(base_);
-    if (view.data() != nullptr && offset <= std::max(scanned_, line_at_)) view = {base + offset, view.size()};
+    const auto offset =
+        reinterpret_cast<std::uintptr_t>(view.data()) - reinterpret_cast<std::uintptr_t>(base_);
+    if (view.data() != nullptr && offset <= std::max(scanned_, line_at_))
+      view = {base + offset, view.size()};
   };
-  for (std::string_view* view : {&head_.method_text, &head_.target, &head_.path, &head_.query, &head_.authority}) {
+  for (std::string_view* view :
+       {&head_.method_text, &head_.target, &head_.path, &head_.query, &head_.authority}) {
     shift(*view);
   }
   for (Field& field : head_.fields) {
@@ -87,13 +90,15 @@ HeadParser::Status HeadParser::stop(Fault fault, const char* end) {
     scanned_ = static_cast<std::size_t>(end - base_);
     return Status::NeedMore;
   }
-  if (stage_ == Stage::Fields && is_space(line.front()) && limits_.permit_obsolete_folding && unfold(line)) {
+  if (stage_ == Stage::Fields && is_space(line.front()) && limits_.permit_obsolete_folding &&
+      unfold(line)) {
     return Status::NeedMore;
   }
   return stage_ == Stage::Refused ? Status::Error : refuse_line(fault, line);
 }
 
-// Joins a continuation line to the value before it with one space, as Gunicorn does. RFC 9112 section 5.2.
+// Joins a continuation line to the value before it with one space, as Gunicorn does. RFC 9112
+// section 5.2.
 // @return false: the line is wrong, and refused already when it made the field too long
 bool HeadParser::unfold(std::string_view line) {
   if (head_.fields.empty() || !line.ends_with("\r\n")) return false;
@@ -119,7 +124,8 @@ HeadParser::Status HeadParser::refuse(int status, std::string message) {
 
 HeadParser::Status HeadParser::refuse_too_long(std::size_t bytes) {
   if (stage_ == Stage::RequestLine) {
-    return refuse(414, fmt::format("Request Line is too large ({} > {})", bytes, limits_.line_max()));
+    return refuse(414,
+                  fmt::format("Request Line is too large ({} > {})", bytes, limits_.line_max()));
   }
   return refuse(431, "Error parsing headers: 'limit request headers fields size'");
 }
@@ -127,13 +133,15 @@ HeadParser::Status HeadParser::refuse_too_long(std::size_t bytes) {
 HeadParser::Status HeadParser::refuse_line(Fault fault, std::string_view line) {
   switch (fault) {
     case Fault::Method:
-      return refuse(400, fmt::format("Invalid Method 'Invalid HTTP method: '{}''", shown(head_.method_text)));
+      return refuse(
+          400, fmt::format("Invalid Method 'Invalid HTTP method: '{}''", shown(head_.method_text)));
     case Fault::Version:
       return refuse_version(line);
     case Fault::Name:
       return refuse_name(line);
     case Fault::Value:
-      return refuse(400, fmt::format("Invalid HTTP Header: '{}'", upper(trim(line.substr(0, line.find(':'))))));
+      return refuse(400, fmt::format("Invalid HTTP Header: '{}'",
+                                     upper(trim(line.substr(0, line.find(':'))))));
     case Fault::TooMany:
       return refuse(431, "Error parsing headers: 'limit request headers fields'");
     case Fault::TooLong:
@@ -143,22 +151,26 @@ HeadParser::Status HeadParser::refuse_line(Fault fault, std::string_view line) {
     case Fault::Target:
       break;
   }
-  return refuse(400, fmt::format("Invalid Request Line 'Invalid HTTP request line: '{}''", shown(without_line_end(line))));
+  return refuse(400, fmt::format("Invalid Request Line 'Invalid HTTP request line: '{}''",
+                                 shown(without_line_end(line))));
 }
 
-// "HTTP/d.d" of another major version as a pair of numbers, anything else as it is: gunicorn.md section 6.3.
+// "HTTP/d.d" of another major version as a pair of numbers, anything else as it is: gunicorn.md
+// section 6.3.
 HeadParser::Status HeadParser::refuse_version(std::string_view line) {
   const std::string_view text = without_line_end(line);
   const std::string_view given = text.substr(text.rfind(' ') + 1);
-  const bool shaped = given.size() == 8 && given.starts_with("HTTP/") && is_digit(given[5]) && given[6] == '.' &&
-                      is_digit(given[7]) && line.ends_with("\r\n");
+  const bool shaped = given.size() == 8 && given.starts_with("HTTP/") && is_digit(given[5]) &&
+                      given[6] == '.' && is_digit(given[7]) && line.ends_with("\r\n");
   if (!shaped) return refuse(400, fmt::format("Invalid HTTP Version '{}'", shown(given)));
-  return refuse(400, fmt::format("Invalid HTTP Version 'Invalid HTTP Version: ({}, {})'", given[5], given[7]));
+  return refuse(400, fmt::format("Invalid HTTP Version 'Invalid HTTP Version: ({}, {})'", given[5],
+                                 given[7]));
 }
 
 HeadParser::Status HeadParser::refuse_name(std::string_view line) {
   if (is_space(line.front()) && !head_.fields.empty()) {
-    return refuse(400, fmt::format("Obsolete line folding is unacceptable: '{}'", upper(head_.fields.back().name)));
+    return refuse(400, fmt::format("Obsolete line folding is unacceptable: '{}'",
+                                   upper(head_.fields.back().name)));
   }
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0) {

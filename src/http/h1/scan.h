@@ -1,6 +1,6 @@
-// Byte scans of HTTP/1: the only loops over every byte. Sixteen bytes at a time where the machine can
-// (SSE2 is part of x86-64), one at a time elsewhere and near the end of the buffer: nothing is read
-// behind `end`.
+// Byte scans of HTTP/1: the only loops over every byte. Sixteen bytes at a time where the machine
+// can (SSE2 is part of x86-64), one at a time elsewhere and near the end of the buffer: nothing is
+// read behind `end`.
 #pragma once
 
 #include <array>
@@ -31,8 +31,12 @@ using ByteSet = std::array<std::uint8_t, 256>;
 /// Bytes of a token. Source: RFC 9110 section 5.6.2.
 inline constexpr ByteSet kToken = alphanumeric_and("!#$%&'*+-.^_`|~");
 
-[[nodiscard]] inline bool in(const ByteSet& set, char c) { return set[static_cast<std::uint8_t>(c)] != 0; }
-[[nodiscard]] inline bool is_space(char c) { return c == ' ' || c == '\t'; }  ///< OWS: RFC 9110 section 5.6.3
+[[nodiscard]] inline bool in(const ByteSet& set, char c) {
+  return set[static_cast<std::uint8_t>(c)] != 0;
+}
+[[nodiscard]] inline bool is_space(char c) {
+  return c == ' ' || c == '\t';
+}  ///< OWS: RFC 9110 section 5.6.3
 [[nodiscard]] inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /// First byte outside `set`, or `end`.
@@ -46,7 +50,8 @@ inline constexpr ByteSet kToken = alphanumeric_and("!#$%&'*+-.^_`|~");
 #if defined(__SSE2__)
   if (end - at >= 16) {  // letters and '-' at once; what else a token may have is left to the table
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    const __m128i letter = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    const __m128i letter =
+        _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
     const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
     const __m128i good = _mm_or_si128(is_letter, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
     const auto others = static_cast<unsigned>(_mm_movemask_epi8(good)) ^ 0xffffU;
@@ -65,7 +70,8 @@ inline constexpr ByteSet kToken = alphanumeric_and("!#$%&'*+-.^_`|~");
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     // unsigned bytes <= 0x1f: min(bytes, 0x1f) == bytes
     const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes);
-    const auto found = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(bytes, del))));
+    const auto found =
+        static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(bytes, del))));
     if (found != 0) return at + std::countr_zero(found);
     at += 16;
   }
@@ -74,8 +80,8 @@ inline constexpr ByteSet kToken = alphanumeric_and("!#$%&'*+-.^_`|~");
   return at;
 }
 
-/// First byte that may not stand in a field value, or `end`: CR of a good line, or a control other than HTAB.
-/// Source: RFC 9110 section 5.5.
+/// First byte that may not stand in a field value, or `end`: CR of a good line, or a control other
+/// than HTAB. Source: RFC 9110 section 5.5.
 [[nodiscard]] inline const char* find_value_end(const char* at, const char* end) {
   at = find_control(at, end);
   while (at != end && *at == '\t') at = find_control(at + 1, end);
@@ -104,12 +110,17 @@ struct TargetScan {
     const __m128i good = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)),
                                           _mm_cmpgt_epi8(bytes, _mm_set1_epi8(0x20)));
     const auto bad = static_cast<unsigned>(_mm_movemask_epi8(good)) ^ 0xffffU;
-    const unsigned before = bad == 0 ? 0xffffU : (bad & -bad) - 1;  // bytes before the first bad one
+    const unsigned before =
+        bad == 0 ? 0xffffU : (bad & -bad) - 1;  // bytes before the first bad one
     const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('?')),
                                        _mm_cmpeq_epi8(bytes, _mm_set1_epi8('#')));
-    if (const unsigned marked = static_cast<unsigned>(_mm_movemask_epi8(marks)) & before; marked != 0) {
-      const auto question = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('?')))) & before;
-      if (question != 0 && found.question == nullptr) found.question = at + std::countr_zero(question);
+    if (const unsigned marked = static_cast<unsigned>(_mm_movemask_epi8(marks)) & before;
+        marked != 0) {
+      const auto question =
+          static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('?')))) &
+          before;
+      if (question != 0 && found.question == nullptr)
+        found.question = at + std::countr_zero(question);
       found.fragment |= question != marked;
     }
     if (bad != 0) {
@@ -119,7 +130,9 @@ struct TargetScan {
     at += 16;
   }
 #endif
-  for (; at != end && static_cast<std::uint8_t>(*at) > 0x20 && static_cast<std::uint8_t>(*at) < 0x7f; ++at) {
+  for (;
+       at != end && static_cast<std::uint8_t>(*at) > 0x20 && static_cast<std::uint8_t>(*at) < 0x7f;
+       ++at) {
     if (*at == '?' && found.question == nullptr) found.question = at;
     found.fragment |= *at == '#';
   }
@@ -134,7 +147,8 @@ struct TargetScan {
   return text;
 }
 
-/// Calls `each` for the members of a comma-separated list, the empty ones too. RFC 9110 section 5.6.1.
+/// Calls `each` for the members of a comma-separated list, the empty ones too. RFC 9110
+/// section 5.6.1.
 template <class Each>
 void for_each_member(std::string_view list, Each each) {
   for (;;) {

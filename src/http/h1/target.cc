@@ -18,7 +18,8 @@ bool all_in(const ByteSet& set, std::string_view text) {
 
 bool valid_port(std::string_view port) { return std::all_of(port.begin(), port.end(), is_digit); }
 
-// "[...]" with an optional port. What is inside is checked by its letters only: nobody here connects to it.
+// "[...]" with an optional port. What is inside is checked by its letters only: nobody here
+// connects to it.
 bool valid_bracketed(std::string_view host) {
   const std::size_t close = host.find(']');
   if (close == std::string_view::npos || close < 3) return false;
@@ -41,11 +42,12 @@ bool authority_form(RequestHead& head) {
   const std::string_view target = head.target;
   const std::size_t colon = target.rfind(':');
   head.path = target;
-  return colon != std::string_view::npos && colon > 0 && colon + 1 < target.size() && target.back() != ']' &&
-         valid_host(target);
+  return colon != std::string_view::npos && colon > 0 && colon + 1 < target.size() &&
+         target.back() != ']' && valid_host(target);
 }
 
-// RFC 9112 section 3.2.2: the authority replaces Host; an empty one is refused (RFC 9110 section 4.2.1).
+// RFC 9112 section 3.2.2: the authority replaces Host; an empty one is refused (RFC 9110
+// section 4.2.1).
 bool absolute_form(RequestHead& head) {
   std::string_view rest = head.target;
   const std::size_t scheme_end = rest.find("://");
@@ -55,9 +57,11 @@ bool absolute_form(RequestHead& head) {
   rest.remove_prefix(scheme_end + 3);
   const std::size_t path_at = std::min(rest.find_first_of("/?"), rest.size());
   head.authority = rest.substr(0, path_at);
-  if (head.authority.empty() || head.authority.front() == ':' || !valid_host(head.authority)) return false;
+  if (head.authority.empty() || head.authority.front() == ':' || !valid_host(head.authority))
+    return false;
   split_query(head, rest.substr(path_at));
-  if (head.path.empty()) head.path = head.method == Method::Options && head.query.empty() ? "*" : "/";
+  if (head.path.empty())
+    head.path = head.method == Method::Options && head.query.empty() ? "*" : "/";
   return true;
 }
 
@@ -68,7 +72,8 @@ bool valid_host(std::string_view host) {
   const char* const end = host.data() + host.size();
   const char* const name_end = skip(kRegName, host.data(), end);
   if (name_end == end) return true;
-  return *name_end == ':' && valid_port({name_end + 1, static_cast<std::size_t>(end - name_end - 1)});
+  return *name_end == ':' &&
+         valid_port({name_end + 1, static_cast<std::size_t>(end - name_end - 1)});
 }
 
 bool split_any_target(RequestHead& head, const TargetScan& scan) {

@@ -21,7 +21,8 @@ namespace tricorn::http::h1 {
 /// @param scan  of that target
 /// @return false when the target has not the form its method asks for
 [[nodiscard]] inline bool split_target(RequestHead& head, const TargetScan& scan) {
-  const bool origin_form = head.target.front() == '/' && !scan.fragment && head.method != Method::Connect;
+  const bool origin_form =
+      head.target.front() == '/' && !scan.fragment && head.method != Method::Connect;
   if (!origin_form) return split_any_target(head, scan);
   head.path = head.target;
   if (scan.question != nullptr) {

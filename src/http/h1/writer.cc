@@ -16,13 +16,24 @@ constexpr std::size_t kDateBytes = 29;
 constexpr ByteSet kReferenceBytes = alphanumeric_and("-");
 
 // Source: RFC 9110 section 7.6.1, PEP 3333 "Other HTTP Features", gunicorn.md section 6.4.
-constexpr std::array<std::string_view, 12> kServerOwned{
-    "connection", "date",     "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
-    "server",     "te",       "trailer",    "trailers",           "transfer-encoding",   "upgrade"};
+constexpr std::array<std::string_view, 12> kServerOwned{"connection",
+                                                        "date",
+                                                        "keep-alive",
+                                                        "proxy-authenticate",
+                                                        "proxy-authorization",
+                                                        "proxy-connection",
+                                                        "server",
+                                                        "te",
+                                                        "trailer",
+                                                        "trailers",
+                                                        "transfer-encoding",
+                                                        "upgrade"};
 
-// Nothing follows the head of these, whatever the application gives. Source: RFC 9110 sections 15.2,
-// 15.3.5, 15.3.6, 15.4.5.
-bool status_has_content(int status) { return status >= 200 && status != 204 && status != 205 && status != 304; }
+// Nothing follows the head of these, whatever the application gives. Source: RFC 9110
+// sections 15.2, 15.3.5, 15.3.6, 15.4.5.
+bool status_has_content(int status) {
+  return status >= 200 && status != 204 && status != 205 && status != 304;
+}
 
 // A CONNECT that succeeds makes a tunnel of the connection: RFC 9110 section 9.3.6.
 bool makes_tunnel(const ResponseFacts& facts) {
@@ -38,12 +49,23 @@ std::string escape_html(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#x27;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#x27;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -55,8 +77,9 @@ void write_date(std::time_t now, char* into) {
                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   std::tm utc{};
   ::gmtime_r(&now, &utc);
-  fmt::format_to_n(into, kDateBytes, "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday], utc.tm_mday,
-                   kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+  fmt::format_to_n(into, kDateBytes, "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday],
+                   utc.tm_mday, kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min,
+                   utc.tm_sec);
 }
 
 }  // namespace
@@ -66,8 +89,10 @@ Framing frame(const ResponseFacts& facts) {
   const bool tunnel = makes_tunnel(facts);
   const bool may_have_length = facts.status >= 200 && facts.status != 204 && !tunnel;
   framing.send_body = status_has_content(facts.status) && facts.method != Method::Head && !tunnel;
-  // HEAD and 304 may say how long the content would be, 205 has none and says so, 1xx and 204 say nothing.
-  framing.send_length = may_have_length && (facts.content_length.has_value() || facts.status == 205);
+  // HEAD and 304 may say how long the content would be, 205 has none and says so, 1xx and 204 say
+  // nothing.
+  framing.send_length =
+      may_have_length && (facts.content_length.has_value() || facts.status == 205);
   framing.length = facts.status == 205 ? 0 : facts.content_length.value_or(0);
   framing.chunked = framing.send_body && !framing.send_length && facts.version_minor >= 1;
   const bool delimited = framing.send_length || framing.chunked || !framing.send_body;
@@ -75,8 +100,8 @@ Framing frame(const ResponseFacts& facts) {
   return framing;
 }
 
-void append_head(std::string& out, const ResponseFacts& facts, const Framing& framing, std::string_view status_text,
-                 std::string_view fields) {
+void append_head(std::string& out, const ResponseFacts& facts, const Framing& framing,
+                 std::string_view status_text, std::string_view fields) {
   out.append(facts.version_minor == 0 ? "HTTP/1.0 " : "HTTP/1.1 ").append(status_text);
   out.append("\r\nServer: tricorn\r\nDate: ").append(http_date(std::time(nullptr)));
   if (!framing.keep_alive) {
@@ -121,8 +146,16 @@ bool is_server_owned(std::string_view name) {
   if (name.empty()) return false;
   // Letters that begin one of the names: most fields stop here.
   switch (name[0] | 0x20) {
-    case 'c': case 'd': case 'k': case 'p': case 's': case 't': case 'u': break;
-    default: return false;
+    case 'c':
+    case 'd':
+    case 'k':
+    case 'p':
+    case 's':
+    case 't':
+    case 'u':
+      break;
+    default:
+      return false;
   }
   return std::any_of(kServerOwned.begin(), kServerOwned.end(),
                      [name](std::string_view owned) { return equals_lower(name, owned); });
@@ -130,21 +163,52 @@ bool is_server_owned(std::string_view name) {
 
 std::string_view reason_phrase(int status) {
   static constexpr std::pair<int, std::string_view> kReasons[] = {
-      {100, "Continue"}, {101, "Switching Protocols"}, {103, "Early Hints"},
-      {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {205, "Reset Content"},
+      {100, "Continue"},
+      {101, "Switching Protocols"},
+      {103, "Early Hints"},
+      {200, "OK"},
+      {201, "Created"},
+      {202, "Accepted"},
+      {204, "No Content"},
+      {205, "Reset Content"},
       {206, "Partial Content"},
-      {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
-      {307, "Temporary Redirect"}, {308, "Permanent Redirect"},
-      {400, "Bad Request"}, {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"},
-      {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"},
-      {407, "Proxy Authentication Required"}, {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"},
-      {411, "Length Required"}, {412, "Precondition Failed"}, {413, "Content Too Large"},
-      {414, "URI Too Long"}, {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
-      {417, "Expectation Failed"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
-      {426, "Upgrade Required"}, {428, "Precondition Required"}, {429, "Too Many Requests"},
-      {431, "Request Header Fields Too Large"}, {451, "Unavailable For Legal Reasons"},
-      {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-      {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+      {301, "Moved Permanently"},
+      {302, "Found"},
+      {303, "See Other"},
+      {304, "Not Modified"},
+      {307, "Temporary Redirect"},
+      {308, "Permanent Redirect"},
+      {400, "Bad Request"},
+      {401, "Unauthorized"},
+      {402, "Payment Required"},
+      {403, "Forbidden"},
+      {404, "Not Found"},
+      {405, "Method Not Allowed"},
+      {406, "Not Acceptable"},
+      {407, "Proxy Authentication Required"},
+      {408, "Request Timeout"},
+      {409, "Conflict"},
+      {410, "Gone"},
+      {411, "Length Required"},
+      {412, "Precondition Failed"},
+      {413, "Content Too Large"},
+      {414, "URI Too Long"},
+      {415, "Unsupported Media Type"},
+      {416, "Range Not Satisfiable"},
+      {417, "Expectation Failed"},
+      {421, "Misdirected Request"},
+      {422, "Unprocessable Content"},
+      {426, "Upgrade Required"},
+      {428, "Precondition Required"},
+      {429, "Too Many Requests"},
+      {431, "Request Header Fields Too Large"},
+      {451, "Unavailable For Legal Reasons"},
+      {500, "Internal Server Error"},
+      {501, "Not Implemented"},
+      {502, "Bad Gateway"},
+      {503, "Service Unavailable"},
+      {504, "Gateway Timeout"},
+      {505, "HTTP Version Not Supported"},
   };
   for (const auto& [known, reason] : kReasons) {
     if (known == status) return reason;
@@ -167,13 +231,17 @@ std::string error_page(int status, std::string_view message, std::string_view re
   if (skip(kReferenceBytes, reference.data(), reference_end) != reference_end) reference = {};
   const std::string_view reason = reason_phrase(status);
   std::string text = escape_html(message);
-  if (!reference.empty()) text += fmt::format("{}Reference: {}", text.empty() ? "" : " ", reference);
+  if (!reference.empty())
+    text += fmt::format("{}Reference: {}", text.empty() ? "" : " ", reference);
   const std::string body = fmt::format(
-      "<html>\n  <head>\n    <title>{0}</title>\n  </head>\n  <body>\n    <h1><p>{0}</p></h1>\n    {1}\n  </body>\n</html>\n",
+      "<html>\n  <head>\n    <title>{0}</title>\n  </head>\n  <body>\n    <h1><p>{0}</p></h1>\n    "
+      "{1}\n  </body>\n</html>\n",
       reason, text);
-  const std::string extra = reference.empty() ? std::string() : fmt::format("X-Reference-Id: {}\r\n", reference);
+  const std::string extra =
+      reference.empty() ? std::string() : fmt::format("X-Reference-Id: {}\r\n", reference);
   return fmt::format(
-      "HTTP/1.1 {} {}\r\nConnection: close\r\nDate: {}\r\nContent-Type: text/html\r\n{}Content-Length: {}\r\n\r\n{}",
+      "HTTP/1.1 {} {}\r\nConnection: close\r\nDate: {}\r\nContent-Type: "
+      "text/html\r\n{}Content-Length: {}\r\n\r\n{}",
       status, reason, http_date(std::time(nullptr)), extra, body.size(), body);
 }
 

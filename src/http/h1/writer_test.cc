@@ -7,7 +7,8 @@
 namespace tricorn::http::h1 {
 namespace {
 
-ResponseFacts facts(int status, std::optional<std::uint64_t> length = {}, Method method = Method::Get, int minor = 1) {
+ResponseFacts facts(int status, std::optional<std::uint64_t> length = {},
+                    Method method = Method::Get, int minor = 1) {
   return {method, minor, status, length, true};
 }
 
@@ -45,7 +46,8 @@ const Row kRows[] = {
     {"TunnelRefused", facts(405, 5, Method::Connect), true, false, true, true},
     {"Error", facts(500, 5), true, false, true, true},
 };
-INSTANTIATE_TEST_SUITE_P(OneRowEach, Frame, testing::ValuesIn(kRows), [](const auto& row) { return row.param.name; });
+INSTANTIATE_TEST_SUITE_P(OneRowEach, Frame, testing::ValuesIn(kRows),
+                         [](const auto& row) { return row.param.name; });
 
 TEST(Frame, ClosesWhenTheClientWishes) {
   ResponseFacts closing = facts(200, 5);
@@ -53,9 +55,12 @@ TEST(Frame, ClosesWhenTheClientWishes) {
   EXPECT_FALSE(frame(closing).keep_alive);
 }
 
-TEST(Frame, SaysZeroFor205WhateverTheApplicationSays) { EXPECT_EQ(frame(facts(205, 7)).length, 0U); }
+TEST(Frame, SaysZeroFor205WhateverTheApplicationSays) {
+  EXPECT_EQ(frame(facts(205, 7)).length, 0U);
+}
 
-std::string head_of(const ResponseFacts& response, std::string_view status, std::string_view fields) {
+std::string head_of(const ResponseFacts& response, std::string_view status,
+                    std::string_view fields) {
   std::string out;
   append_head(out, response, frame(response), status, fields);
   const std::size_t date = out.find("Date: ");
@@ -87,14 +92,17 @@ TEST(ChunkHead, IsTheSizeInHex) {
 }
 
 TEST(HttpDate, IsImfFixdate) {
-  EXPECT_EQ(http_date(784111777), "Sun, 06 Nov 1994 08:49:37 GMT");  // the example of RFC 9110 section 5.6.7
+  EXPECT_EQ(http_date(784111777),
+            "Sun, 06 Nov 1994 08:49:37 GMT");  // the example of RFC 9110 section 5.6.7
   EXPECT_EQ(http_date(784111777), "Sun, 06 Nov 1994 08:49:37 GMT");
   EXPECT_EQ(http_date(1709164800), "Thu, 29 Feb 2024 00:00:00 GMT");
 }
 
 TEST(ValidStatus, Rule14RefusesWhatWouldSplitTheResponse) {
-  for (const char* good : {"200 OK", "200", "404 ", "599 \xe4\x80 x"}) EXPECT_TRUE(valid_status(good)) << good;
-  for (const char* bad : {"", "20", "2000", "abc", "000 x", "600 x", "200OK", "200 a\r\nX: y", "200 a\nb", "-20 OK"}) {
+  for (const char* good : {"200 OK", "200", "404 ", "599 \xe4\x80 x"})
+    EXPECT_TRUE(valid_status(good)) << good;
+  for (const char* bad : {"", "20", "2000", "abc", "000 x", "600 x", "200OK", "200 a\r\nX: y",
+                          "200 a\nb", "-20 OK"}) {
     EXPECT_FALSE(valid_status(bad)) << bad;
   }
   EXPECT_FALSE(valid_status(std::string_view("200 a\0b", 7)));
@@ -104,8 +112,8 @@ TEST(FieldFromTheApplication, Rule14IsRefusedWithControls) {
   EXPECT_TRUE(valid_field_value("a\tb \xff"));
   EXPECT_TRUE(valid_field_value(""));
   const std::string lengthy(40, 'x');
-  for (const std::string& bad : {std::string("a\r\nb"), std::string("a\nb"), std::string("a\0b", 3), lengthy + "\x7f",
-                                 lengthy + "\r", "\x01" + lengthy}) {
+  for (const std::string& bad : {std::string("a\r\nb"), std::string("a\nb"), std::string("a\0b", 3),
+                                 lengthy + "\x7f", lengthy + "\r", "\x01" + lengthy}) {
     EXPECT_FALSE(valid_field_value(bad));
   }
   EXPECT_TRUE(valid_field_name("X-A_b.9"));
@@ -115,8 +123,9 @@ TEST(FieldFromTheApplication, Rule14IsRefusedWithControls) {
 }
 
 TEST(ServerOwned, AreHopByHopFieldsDateAndServer) {
-  for (const char* name : {"Connection", "DATE", "Keep-Alive", "Proxy-Authenticate", "proxy-authorization", "TE",
-                           "Server", "Trailer", "trailers", "Transfer-Encoding", "Upgrade", "Proxy-Connection"}) {
+  for (const char* name :
+       {"Connection", "DATE", "Keep-Alive", "Proxy-Authenticate", "proxy-authorization", "TE",
+        "Server", "Trailer", "trailers", "Transfer-Encoding", "Upgrade", "Proxy-Connection"}) {
     EXPECT_TRUE(is_server_owned(name)) << name;
   }
   for (const char* name : {"Content-Type", "Set-Cookie", "Dates", "Location", "ETag", "T"}) {
@@ -133,7 +142,8 @@ std::string without_date(std::string page) {
 // Source: gunicorn.md section 6.3; N=141 for a 500.
 TEST(ErrorPage, IsGunicornsByteForByteButForDate) {
   EXPECT_EQ(without_date(error_page(500, "", "")),
-            "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 141\r\n"
+            "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Type: "
+            "text/html\r\nContent-Length: 141\r\n"
             "\r\n<html>\n  <head>\n    <title>Internal Server Error</title>\n  </head>\n  <body>\n"
             "    <h1><p>Internal Server Error</p></h1>\n    \n  </body>\n</html>\n");
 }
@@ -148,7 +158,8 @@ TEST(ErrorPage, CarriesTheReferenceInBodyAndField) {
   EXPECT_NE(page.find("\r\nX-Reference-Id: 7f3a9c\r\n"), std::string::npos);
   EXPECT_NE(page.find("    Reference: 7f3a9c\n"), std::string::npos);
   const std::size_t body = page.find("\r\n\r\n") + 4;
-  EXPECT_NE(page.find("Content-Length: " + std::to_string(page.size() - body) + "\r\n"), std::string::npos);
+  EXPECT_NE(page.find("Content-Length: " + std::to_string(page.size() - body) + "\r\n"),
+            std::string::npos);
 }
 
 TEST(ErrorPage, DropsAReferenceThatIsNone) {

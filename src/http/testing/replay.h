@@ -11,8 +11,9 @@
 namespace tricorn::http::testing {
 
 /// Reads one connection's bytes as the worker does and writes down what it understood: one line per
-/// request, "GET /path query keep-alive [body]", "refused 400", "broken 400" for a body, and nothing
-/// after the last request the connection may carry. The same bytes give the same transcript however they are cut.
+/// request, "GET /path query keep-alive [body]", "refused 400", "broken 400" for a body, and
+/// nothing after the last request the connection may carry. The same bytes give the same transcript
+/// however they are cut.
 class Replay {
  public:
   explicit Replay(const Limits& limits) : parser_(limits), decoder_(limits) {}
@@ -35,7 +36,8 @@ class Replay {
     if (status == h1::HeadParser::Status::Error) return end("refused", parser_.refusal());
     const RequestHead& head = parser_.head();
     note_ = std::string(head.method_text) + " " + std::string(head.path) + " " +
-            (head.query.empty() ? "-" : std::string(head.query)) + (head.keep_alive ? " keep-alive [" : " close [");
+            (head.query.empty() ? "-" : std::string(head.query)) +
+            (head.keep_alive ? " keep-alive [" : " close [");
     keep_alive_ = head.keep_alive;
     chunked_ = head.chunked;
     left_ = head.content_length;
@@ -50,7 +52,8 @@ class Replay {
       const auto step = decoder_.feed(std::string_view(buffer_).substr(begin_));
       note_.append(step.data);
       begin_ += step.consumed;
-      if (step.status == h1::ChunkedDecoder::Status::Error) return end("broken", decoder_.refusal());
+      if (step.status == h1::ChunkedDecoder::Status::Error)
+        return end("broken", decoder_.refusal());
       complete = step.status == h1::ChunkedDecoder::Status::Done;
       if (!complete && step.consumed > 0) return true;
     } else {
