@@ -3,7 +3,7 @@
 
 Many clients ask a Flask application for some minutes. Now and then a random worker gets SIGKILL, and now and then a
 request sleeps or computes longer than --timeout. Prints one summary. Exit status 1 when a request was lost without an
-answer, when an answer was wrong, or when a 500 had no reference.
+answer, when an answer was wrong or was cut though its worker lived, or when a 500 had no reference.
 """
 
 import argparse
@@ -35,6 +35,10 @@ SAMPLES = 40  # lost requests that are described one by one
 
 class Lost(Exception):
     """No answer: str() says how it ended."""
+
+
+class Cut(Exception):
+    """The connection ended in the middle of an answer."""
 
 
 # ---- the server's processes ----------------------------------------------------------------------------------------
@@ -86,6 +90,7 @@ class Run:
     slowest: float = 0.0
     last_answer: float = 0.0
     longest_silence: float = 0.0
+    shares: list = field(default_factory=list)  # each second: the part of the connections that one worker has
     hangs_due: list = field(default_factory=list)  # paths the next clients are to ask for
 
 
@@ -115,6 +120,8 @@ class Client:
                 self.note_loss(path, f"no answer in {self.run.opts.patience:g} s", began)
             except Lost as e:
                 self.note_loss(path, str(e), began)
+            except Cut as e:
+                self.note_cut(path, str(e))
             except OSError as e:
                 self.note_loss(path, type(e).__name__, began)
             if self.writer and self.rng.random() < 1 / self.run.opts.per_connection:
@@ -185,6 +192,7 @@ class Client:
             raise Lost(f"{type(e).__name__} without an answer") from e
         first, *lines = head[:-4].decode("latin-1").split("\r\n")
         headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+        self.pid = headers.get("x-pid", self.pid)
         try:
             if headers.get("transfer-encoding") == "chunked":
                 body = b""
@@ -196,14 +204,13 @@ class Client:
             else:
                 body = await self.reader.read()
         except (asyncio.IncompleteReadError, ConnectionError, ValueError) as e:
-            raise Lost("cut in the body") from e
+            raise Cut(f"cut in the body: {type(e).__name__}") from e
         return int(first.split()[1]), headers, body
 
     def judge(self, path: str, token: str, status: int, headers: dict, body: bytes) -> None:
         run = self.run
         run.statuses[status] += 1
         if "x-pid" in headers:
-            self.pid = headers["x-pid"]
             run.serving[int(self.pid)] = time.monotonic()
         if status >= 500:  # noqa: PLR2004
             if reference := headers.get("x-reference-id"):
@@ -219,6 +226,15 @@ class Client:
             self.sample(path, f"wrong: {status}, for {headers.get('x-request')} instead of {token}, {body[:60]!r}")
             return
         run.counts["answers 200, right"] += 1
+
+    def note_cut(self, path: str, how: str) -> None:
+        """No server can repair an answer of which a part was sent; but only a kill may cut one."""
+        killed = self.pid in {str(pid) for _, pid in self.run.kills}
+        self.run.counts["answers cut, their worker was killed" if killed else "answers cut, their worker lived"] += 1
+        if not killed:
+            self.sample(path, how)
+        self.writer.transport.abort()
+        self.reader = self.writer = None
 
     def note_loss(self, path: str, how: str, began: float) -> None:
         self.run.lost[how, "reused connection" if self.used else "new connection"] += 1
@@ -258,12 +274,21 @@ async def hang_requests(run: Run) -> None:
         run.hangs_due.append(rng.choice(["/sleep/60.0", "/compute/60.0"]))
 
 
+async def watch_shares(run: Run, clients: list[Client]) -> None:
+    while True:
+        await asyncio.sleep(1)
+        owners = Counter(c.pid for c in clients if c.writer and c.used)
+        if owners:
+            run.shares.append(max(owners.values()) / owners.total())
+
+
 async def load(run: Run) -> None:
     run.last_answer = time.monotonic()
     run.end = run.last_answer + run.opts.minutes * 60
-    troubles = [asyncio.create_task(kill_workers(run)), asyncio.create_task(hang_requests(run))]
-    await asyncio.gather(*(Client(run, n).live() for n in range(run.opts.clients)))
-    for task in troubles:
+    clients = [Client(run, n) for n in range(run.opts.clients)]
+    tasks = [asyncio.create_task(job) for job in (kill_workers(run), hang_requests(run), watch_shares(run, clients))]
+    await asyncio.gather(*(client.live() for client in clients))
+    for task in tasks:
         task.cancel()
 
 
@@ -287,6 +312,9 @@ def summary(run: Run, before: tuple, after: tuple, found: list[dict], ending: st
     classes = Counter(incident["class"] for incident in found)
     lines += [f"incidents           {len(found)}: " + ", ".join(f"{k} {v}" for k, v in classes.most_common())]
     lines += [f"slowest answer      {run.slowest:.2f} s; longest time without any answer {run.longest_silence:.2f} s"]
+    if run.shares:
+        mean = sum(run.shares) / len(run.shares)
+        lines += [f"busiest worker      had {mean:.0%} of the connections (mean), {max(run.shares):.0%} at most"]
     lines += [f"main process        RSS {before[0]} -> {after[0]} KiB, descriptors {before[1]} -> {after[1]}"]
     lines += [f"end                 {ending}"]
     return "\n".join(lines + [f"  {sample}" for sample in run.samples])
@@ -369,8 +397,8 @@ def main() -> int:
         finally:
             ending = stop(server)
         print(summary(run, before, after, incidents(report), ending))
-    bad = run.counts["answers wrong"] + run.counts["answers 5xx without a reference"]
-    return 1 if run.lost or bad or not run.statuses else 0
+    bad = ("answers wrong", "answers 5xx without a reference", "answers cut, their worker lived")
+    return 1 if run.lost or any(run.counts[name] for name in bad) or not run.statuses else 0
 
 
 if __name__ == "__main__":
