@@ -1,0 +1,70 @@
+# The commands for people and for CI. `make run` and `make test` do all set-up themselves.
+PYTHON ?= $(firstword $(shell sh tools/pythons.sh))
+SECOND_PYTHON ?= $(word 2,$(shell sh tools/pythons.sh))
+PORT ?= 8000
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+
+.PHONY: setup run test unit asan tsan lint blackbox blackbox-second bench fuzz soak docs format clean
+
+setup:  ## build Tricorn into .venv (idempotent)
+	@test -n "$(PYTHON)" || { echo "No CPython 3.10 or later with headers and venv: apt-get install python3-dev python3-venv"; exit 1; }
+	@sh tools/setup.sh .venv $(PYTHON)
+
+run: setup  ## serve the example on 127.0.0.1:8000
+	@sh examples/orders/run.sh $(PORT)
+
+test: export WITH_TEST_PACKAGES = 1
+test: setup lint unit asan blackbox blackbox-second  ## every rung that fits in 20 minutes
+	@echo "make test: all passed"
+
+lint:  ## style, layers, size
+	.venv/bin/ruff check python tests examples tools
+	$(PYTHON) tools/check_layers.py
+	$(PYTHON) tools/tidy.py
+
+unit:  ## C++ unit and protocol tests
+	cmake --preset dev -DPython_EXECUTABLE=$(PYTHON) $(CCACHE) >/dev/null
+	cmake --build --preset dev -j $(JOBS)
+	ctest --preset dev -j $(JOBS) --output-on-failure | tail -n 5
+
+asan:  ## the same under address and undefined-behaviour sanitizers
+	cmake --preset asan $(CCACHE) >/dev/null
+	cmake --build --preset asan -j $(JOBS)
+	ctest --preset asan -j $(JOBS) --output-on-failure | tail -n 5
+
+tsan:  ## the same under the thread sanitizer
+	cmake --preset tsan $(CCACHE) >/dev/null
+	cmake --build --preset tsan -j $(JOBS)
+	ctest --preset tsan -j $(JOBS) --output-on-failure | tail -n 5
+
+blackbox:  ## real servers, clients, frameworks and hangs
+	.venv/bin/pytest -q tests
+
+blackbox-second:  ## the same on a second Python
+	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest -q tests; \
+	else echo "SKIPPED: no second CPython 3.10 or later on this machine"; fi
+
+bench: setup  ## beside gunicorn, granian, bjoern and the floor, into bench/results
+	sh bench/run.sh
+
+soak: setup  ## 30 minutes of load with random worker kills
+	.venv/bin/python bench/soak.py --minutes 30
+
+fuzz:  ## each fuzz target for FUZZ_SECONDS (needs clang-14)
+	cmake --preset fuzz >/dev/null
+	cmake --build --preset fuzz -j $(JOBS)
+	for target in h1_head h1_chunked; do build/fuzz/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) fuzz/corpus/$$target || exit 1; done
+
+docs:  ## write docs/settings.md from the table of settings
+	cmake --build --preset dev --target config_test
+	TRICORN_WRITE_DOCS=1 build/dev/src/config_test --gtest_filter='Documentation.*'
+
+format:
+	clang-format-14 -i $$(git ls-files 'src/*.cc' 'src/*.h' 'fuzz/*.cc')
+	.venv/bin/ruff format python tests examples tools
+
+clean:
+	rm -rf build .venv .venv-second
+
+CCACHE := $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache)
