@@ -13,9 +13,11 @@ if(TRICORN_PYTHON OR DEFINED SKBUILD)
   endforeach()
 endif()
 
-# The explicit roots come last, so that the distribution's headers win where both exist.
-find_path(TRICORN_FMT_INCLUDE fmt/format.h HINTS ${tricorn_header_roots})
-find_path(TRICORN_JSON_INCLUDE nlohmann/json.hpp HINTS ${tricorn_header_roots})
+# The distribution's headers win where both exist: their path is stable, so ccache works over builds.
+find_path(TRICORN_FMT_INCLUDE fmt/format.h)
+find_path(TRICORN_JSON_INCLUDE nlohmann/json.hpp)
+find_path(TRICORN_FMT_INCLUDE fmt/format.h PATHS ${tricorn_header_roots} NO_DEFAULT_PATH)
+find_path(TRICORN_JSON_INCLUDE nlohmann/json.hpp PATHS ${tricorn_header_roots} NO_DEFAULT_PATH)
 foreach(header IN ITEMS FMT JSON)
   if(NOT TRICORN_${header}_INCLUDE)
     message(FATAL_ERROR "${header} headers not found: apt-get install libfmt-dev nlohmann-json3-dev, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -62,8 +63,8 @@ class Spawner:
 
     def do_settle(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Take the resolved settings and the listening sockets."""
-        self.settings = message["settings"]
         self.settings_json = message["settings_json"]
+        self.settings = json.loads(self.settings_json)
         self.listeners = list(zip(fds, message["names"], strict=True))
         os.environ.update(item.partition("=")[::2] for item in self.settings["raw_env"])
         os.environ["SERVER_SOFTWARE"] = "tricorn"

@@ -50,14 +50,13 @@ class Arbiter {
   int run();
 
  private:
-  using Json = SpawnerClient::Json;
   enum class State { Starting, Running, Stopping, Stopped };
 
   // ---- start (start.cc) ----
   bool prepare_process();
   bool start_spawner();
   void load_conf();
-  void on_conf(const Json& answer);
+  void on_conf(const Answer& answer);
   void open_for_business();
   bool open_outputs();
   bool bind_all();
@@ -78,7 +77,7 @@ class Arbiter {
   // ---- workers (workers.cc) ----
   void manage_workers();
   void fork_worker();
-  void on_forked(std::unique_ptr<WorkerProcess> worker, const Json& answer);
+  void on_forked(std::unique_ptr<WorkerProcess> worker, const Answer& answer);
   void on_control(WorkerProcess& worker);
   void on_keeper(int fd);
   void on_worker_ready(WorkerProcess& worker);
@@ -87,8 +86,7 @@ class Arbiter {
   void signal_worker(const WorkerProcess& worker, int signal);
   void kill_worker(WorkerProcess& worker, std::string reason, std::string ref);
   void adopt(base::UniqueFd connection);
-  void hook(const char* name);
-  void hook(const char* name, const Json& extra);
+  void hook(const char* name, const HookArguments& arguments = {});
   WorkerProcess* worker_by_pid(pid_t pid);
 
   // ---- supervision (supervise.cc) ----
@@ -122,7 +120,7 @@ class Arbiter {
 
   // ---- reload (reload.cc) ----
   void reload();
-  void on_new_conf(const Json& answer);
+  void on_new_conf(const Answer& answer);
   void commit_reload();
   void abandon_reload(const std::string& why);
   void after_reload_ready();

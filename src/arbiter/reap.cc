@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <csignal>
 #include <ctime>
-#include <nlohmann/json.hpp>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/farewell.h"
@@ -69,7 +68,7 @@ void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
   explain_death(worker, wait_status, ref);
   ::waitpid(worker.pid, nullptr, 0);
   answer_clients_of(worker, ref, 500);
-  hook("child_exit", {{"pid", worker.pid}, {"age", worker.age}});
+  hook("child_exit", {worker.pid, worker.age, std::nullopt, std::nullopt});
   poller_.remove(worker.control.get());
   const int exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
   const bool failed_to_boot = !worker.was_ready && worker.kill.reason.empty() && state_ != State::Stopping;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <nlohmann/json.hpp>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
@@ -19,14 +18,13 @@ void Arbiter::reload() {
   if (!started) return log_.error("Reload failed, the old workers go on serving: " + started.error().text);
   next_spawner_.emplace(std::move(*started));
   watch(next_spawner_->fd(), EPOLLIN, token(Source::Spawner, next_spawner_->fd()));
-  next_spawner_->ask({{"do", "load"}, {"config", conf_.location}, {"explicit", conf_.explicitly_named}}, {},
-                     [this](const Json& answer) { on_new_conf(answer); });
+  next_spawner_->load(conf_.location, conf_.explicitly_named, [this](const Answer& answer) { on_new_conf(answer); });
 }
 
 // Runs inside next_spawner_'s own callback: the old spawner changes place with it in commit_reload().
-void Arbiter::on_new_conf(const Json& answer) {
-  if (!answer.value("ok", false)) return abandon_reload(answer.value("text", "no reason given"));
-  auto options = resolve_(answer.at("values").dump());
+void Arbiter::on_new_conf(const Answer& answer) {
+  if (!answer.ok) return abandon_reload(answer.text);
+  auto options = resolve_(answer.values_json);
   if (!options) return abandon_reload(options.error().text);
   reload_ = std::make_unique<Reload>();
   reload_->old_options = std::exchange(options_, std::move(*options));
@@ -51,7 +49,9 @@ void Arbiter::commit_reload() {
   ++generation_;
   hook("on_reload");
   settle([this] {
-    preload([this] { hook("nworkers_changed", {{"args", {target_workers_, reload_ ? reload_->old_target : 0}}}); });
+    preload([this] {
+      hook("nworkers_changed", {0, 0, target_workers_, reload_ ? reload_->old_target : target_workers_});
+    });
   });
 }
 

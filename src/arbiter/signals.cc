@@ -9,7 +9,6 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
-#include <nlohmann/json.hpp>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/farewell.h"
@@ -68,7 +67,7 @@ void Arbiter::change_workers(int by) {
   if (state_ != State::Running || (by < 0 && target_workers_ <= 1)) return;
   const unsigned before = target_workers_;
   target_workers_ = by > 0 ? before + 1 : before - 1;
-  hook("nworkers_changed", {{"args", {target_workers_, before}}});
+  hook("nworkers_changed", {0, 0, target_workers_, before});
 }
 
 void Arbiter::reopen_logs() {
@@ -134,7 +133,7 @@ void Arbiter::finish_hooks() {
     done_ = true;
     return;
   }
-  spawner_->ask({{"do", "hook"}, {"name", "on_exit"}}, {}, [this](const Json&) { done_ = true; });
+  spawner_->hook("on_exit", {}, [this](const Answer&) { done_ = true; });
   stop_by_ns_ = base::monotonic_ns() + kQuickNs;
 }
 

@@ -17,6 +17,19 @@ namespace {
 
 constexpr std::size_t kAnswerBytesMax = 256 * 1024;
 constexpr std::size_t kFdsMax = 64;
+using Json = nlohmann::json;
+
+Answer parse_answer(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return Answer{false, "the spawner's answer is no JSON", 1, {}, -1};
+  Answer answer;
+  answer.ok = json.value("ok", false);
+  answer.text = json.value("text", answer.ok ? "" : "the spawner gave no reason");
+  answer.exit_status = json.value("exit", 1);
+  answer.pid = json.value("pid", -1);
+  if (json.contains("values")) answer.values_json = json.at("values").dump();
+  return answer;
+}
 
 // posix_spawn: the child must get default signals and an empty mask, not the arbiter's blocked ones.
 base::Result<pid_t> spawn(const std::string& python, int channel) {
@@ -77,8 +90,36 @@ base::Result<SpawnerClient> SpawnerClient::start(const std::string& python) {
   return client;
 }
 
-void SpawnerClient::ask(const Json& request, const std::vector<int>& fds, OnAnswer on_answer) {
-  Request queued{request.dump(), {}, std::move(on_answer)};
+void SpawnerClient::load(const std::string& location, bool explicitly_named, OnAnswer on_answer) {
+  ask(Json{{"do", "load"}, {"config", location}, {"explicit", explicitly_named}}.dump(), {}, std::move(on_answer));
+}
+
+void SpawnerClient::settle(const std::string& settings_json, const std::vector<std::string>& names,
+                           const std::vector<int>& fds, OnAnswer on_answer) {
+  const Json request{{"do", "settle"}, {"settings_json", settings_json}, {"names", names}};
+  ask(request.dump(), fds, std::move(on_answer));
+}
+
+void SpawnerClient::preload(const std::string& app, OnAnswer on_answer) {
+  ask(Json{{"do", "preload"}, {"app", app}}.dump(), {}, std::move(on_answer));
+}
+
+void SpawnerClient::fork(int age, const std::string& app, const std::vector<int>& fds, OnAnswer on_answer) {
+  ask(Json{{"do", "fork"}, {"age", age}, {"app", app}}.dump(), fds, std::move(on_answer));
+}
+
+void SpawnerClient::hook(const std::string& name, const HookArguments& arguments, OnAnswer on_answer) {
+  Json request{{"do", "hook"}, {"name", name}};
+  if (arguments.pid != 0) request.update({{"pid", arguments.pid}, {"age", arguments.age}});
+  if (arguments.workers_now) {
+    Json before = arguments.workers_before ? Json(*arguments.workers_before) : Json(nullptr);
+    request["args"] = Json::array({*arguments.workers_now, std::move(before)});
+  }
+  ask(request.dump(), {}, std::move(on_answer));
+}
+
+void SpawnerClient::ask(std::string request, const std::vector<int>& fds, OnAnswer on_answer) {
+  Request queued{std::move(request), {}, std::move(on_answer)};
   for (const int fd : fds) queued.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   requests_.push_back(std::move(queued));
   if (requests_.size() == 1) send_next();
@@ -102,16 +143,14 @@ bool SpawnerClient::on_readable() {
   const Request answered = std::move(requests_.front());
   requests_.pop_front();
   send_next();
-  Json answer = Json::parse(text, nullptr, false);
-  if (answer.is_discarded()) answer = {{"ok", false}, {"exit", 1}, {"text", "the spawner's answer is no JSON"}};
-  answered.on_answer(answer);
+  answered.on_answer(parse_answer(text));
   return true;
 }
 
 void SpawnerClient::fail_all(const std::string& why) {
   std::deque<Request> lost;
   lost.swap(requests_);
-  for (const Request& request : lost) request.on_answer({{"ok", false}, {"exit", 1}, {"text", why}});
+  for (const Request& request : lost) request.on_answer(Answer{false, why, 1, {}, -1});
 }
 
 }  // namespace tricorn::arbiter

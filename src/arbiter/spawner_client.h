@@ -3,9 +3,10 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <deque>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,20 +15,44 @@
 
 namespace tricorn::arbiter {
 
+/// What the spawner said; also made up by us when it died over the request.
+struct Answer {
+  bool ok = false;
+  std::string text;         ///< why not, for the operator
+  int exit_status = 1;      ///< what the server should end with, if this ends it
+  std::string values_json;  ///< of load(): the configuration file's plain values, a JSON object
+  pid_t pid = -1;           ///< of fork()
+};
+
+/// What a hook is about besides the server.
+struct HookArguments {
+  pid_t pid = 0;  ///< of the worker, 0: none
+  int age = 0;
+  std::optional<std::uint32_t> workers_now;  ///< of nworkers_changed
+  std::optional<std::uint32_t> workers_before;
+};
+
 /// One spawner process. Requests are queued; each answer calls its own callback from on_readable().
 class SpawnerClient {
  public:
-  using Json = nlohmann::json;
-  /// @param answer  the spawner's object; {"ok": false, "text": ...} also when it died over the request
-  using OnAnswer = std::function<void(const Json& answer)>;
+  using OnAnswer = std::function<void(const Answer& answer)>;
 
   /// Starts `python -m tricorn.spawner`. @param python  path of the interpreter
   static base::Result<SpawnerClient> start(const std::string& python);
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int fd() const { return channel_.get(); }
-  /// @param fds  sent along, kept by the caller until the call returns
-  void ask(const Json& request, const std::vector<int>& fds, OnAnswer on_answer);
+
+  /// Execute the configuration file. @param explicitly_named  it must exist
+  void load(const std::string& location, bool explicitly_named, OnAnswer on_answer);
+  /// Take the settings and the listening sockets, which are duplicated here.
+  void settle(const std::string& settings_json, const std::vector<std::string>& names, const std::vector<int>& fds,
+              OnAnswer on_answer);
+  void preload(const std::string& app, OnAnswer on_answer);
+  /// Fork a worker. @param fds  page, control and keeper ends, duplicated here
+  void fork(int age, const std::string& app, const std::vector<int>& fds, OnAnswer on_answer);
+  void hook(const std::string& name, const HookArguments& arguments, OnAnswer on_answer);
+
   /// An answer is there. @return false: the spawner is gone
   [[nodiscard]] bool on_readable();
   /// It is dead: every open request is answered with a failure.
@@ -39,6 +64,7 @@ class SpawnerClient {
     std::vector<base::UniqueFd> fds;
     OnAnswer on_answer;
   };
+  void ask(std::string request, const std::vector<int>& fds, OnAnswer on_answer);
   void send_next();
 
   pid_t pid_ = -1;

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
@@ -17,8 +16,6 @@ namespace {
 
 constexpr int kBindAttempts = 5;       // Gunicorn's: five times, a second apart
 constexpr int kBindPauseMs = 1000;
-
-std::string text_of(const SpawnerClient::Json& answer) { return answer.value("text", "the spawner gave no reason"); }
 
 }  // namespace
 
@@ -43,22 +40,21 @@ bool Arbiter::start_spawner() {
 }
 
 void Arbiter::load_conf() {
-  spawner_->ask({{"do", "load"}, {"config", conf_.location}, {"explicit", conf_.explicitly_named}}, {},
-                [this](const Json& answer) { on_conf(answer); });
+  spawner_->load(conf_.location, conf_.explicitly_named, [this](const Answer& answer) { on_conf(answer); });
 }
 
-void Arbiter::on_conf(const Json& answer) {
-  if (!answer.value("ok", false)) return fail_start(answer.value("exit", 1), text_of(answer));
-  auto options = resolve_(answer.at("values").dump());
+void Arbiter::on_conf(const Answer& answer) {
+  if (!answer.ok) return fail_start(answer.exit_status, answer.text);
+  auto options = resolve_(answer.values_json);
   if (!options) return fail_start(1, options.error().text);
   options_ = std::move(*options);
   target_workers_ = options_.workers;
   if (options_.check_only) {
     std::fputs(options_.print.c_str(), stdout);
     settle([this] {
-      spawner_->ask({{"do", "preload"}, {"app", options_.app}}, {}, [this](const Json& loaded) {
-        if (!loaded.value("ok", false)) {
-          std::fprintf(stderr, "\nError while loading the application:\n\n%s\n", text_of(loaded).c_str());
+      spawner_->preload(options_.app, [this](const Answer& loaded) {
+        if (!loaded.ok) {
+          std::fprintf(stderr, "\nError while loading the application:\n\n%s\n", loaded.text.c_str());
           exit_status_ = 1;
         }
         done_ = true;
@@ -82,7 +78,7 @@ bool Arbiter::open_outputs() {
 void Arbiter::open_for_business() {
   if (!bind_all()) return;
   settle([this] {
-    hook("nworkers_changed", {{"args", {target_workers_, nullptr}}});
+    hook("nworkers_changed", {0, 0, target_workers_, std::nullopt});
     hook("on_starting");
     std::string names;
     for (const BoundListener& listener : listeners_) names += (names.empty() ? "" : ",") + listener.name;
@@ -122,18 +118,14 @@ bool Arbiter::bind_all() {
 }
 
 void Arbiter::settle(std::function<void()> then) {
-  Json names = Json::array();
+  std::vector<std::string> names;
   std::vector<int> fds;
   for (const BoundListener& listener : listeners_) {
     names.push_back(listener.name);
     fds.push_back(listener.fd.get());
   }
-  const Json request{{"do", "settle"},
-                     {"settings", Json::parse(options_.settings_json)},
-                     {"settings_json", options_.settings_json},
-                     {"names", names}};
-  spawner_->ask(request, fds, [this, then = std::move(then)](const Json& answer) {
-    if (!answer.value("ok", false)) return fail_start(1, text_of(answer));
+  spawner_->settle(options_.settings_json, names, fds, [this, then = std::move(then)](const Answer& answer) {
+    if (!answer.ok) return fail_start(1, answer.text);
     spawner_settled_ = true;
     then();
   });
@@ -141,8 +133,8 @@ void Arbiter::settle(std::function<void()> then) {
 
 void Arbiter::preload(std::function<void()> then) {
   if (!options_.preload) return then();
-  spawner_->ask({{"do", "preload"}, {"app", options_.app}}, {}, [this, then = std::move(then)](const Json& answer) {
-    if (!answer.value("ok", false)) return fail_start(1, text_of(answer));
+  spawner_->preload(options_.app, [this, then = std::move(then)](const Answer& answer) {
+    if (!answer.ok) return fail_start(1, answer.text);
     then();
   });
 }
@@ -169,10 +161,9 @@ void Arbiter::recover_spawner() {
   }
   spawner_.emplace(std::move(*started));
   watch(spawner_->fd(), EPOLLIN, token(Source::Spawner, spawner_->fd()));
-  spawner_->ask({{"do", "load"}, {"config", conf_.location}, {"explicit", conf_.explicitly_named}}, {},
-                [this](const Json& answer) {
-                  if (!answer.value("ok", false)) log_.error("The new spawner: " + text_of(answer));
-                });
+  spawner_->load(conf_.location, conf_.explicitly_named, [this](const Answer& answer) {
+    if (!answer.ok) log_.error("The new spawner: " + answer.text);
+  });
   settle([this] { preload([] {}); });
 }
 

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
@@ -25,14 +24,10 @@ constexpr std::size_t kOrphansMax = 4096;
 
 }  // namespace
 
-void Arbiter::hook(const char* name) { hook(name, Json::object()); }
-
-void Arbiter::hook(const char* name, const Json& extra) {
+void Arbiter::hook(const char* name, const HookArguments& arguments) {
   if (!spawner_) return;
-  Json request{{"do", "hook"}, {"name", name}};
-  request.update(extra);
-  spawner_->ask(request, {}, [this, hook_name = std::string(name)](const Json& answer) {
-    if (!answer.value("ok", false)) log_.error(fmt::format("Hook {}: {}", hook_name, answer.value("text", "")));
+  spawner_->hook(name, arguments, [this, hook_name = std::string(name)](const Answer& answer) {
+    if (!answer.ok) log_.error(fmt::format("Hook {}: {}", hook_name, answer.text));
   });
 }
 
@@ -75,19 +70,18 @@ void Arbiter::fork_worker() {
   (*worker)->generation = generation_;
   (*worker)->slots.resize(options_.threads);
   ++forks_pending_;
-  spawner_->ask({{"do", "fork"}, {"age", next_age_}, {"app", options_.app}},
-                {page_fd.get(), control_end.get(), keeper_end.get()},
-                [this, worker](const Json& answer) { on_forked(std::move(*worker), answer); });
+  spawner_->fork(next_age_, options_.app, {page_fd.get(), control_end.get(), keeper_end.get()},
+                 [this, worker](const Answer& answer) { on_forked(std::move(*worker), answer); });
 }
 
-void Arbiter::on_forked(std::unique_ptr<WorkerProcess> worker, const Json& answer) {
+void Arbiter::on_forked(std::unique_ptr<WorkerProcess> worker, const Answer& answer) {
   --forks_pending_;
-  if (!answer.value("ok", false)) {
-    log_.error(fmt::format("No worker could be forked: {}", answer.value("text", "")));
+  if (!answer.ok) {
+    log_.error(fmt::format("No worker could be forked: {}", answer.text));
     fork_not_before_ns_ = base::monotonic_ns() + 1'000'000'000;
     return;
   }
-  worker->pid = answer.at("pid").get<pid_t>();
+  worker->pid = answer.pid;
   worker->pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, worker->pid, 0)));
   worker->inspector = std::make_unique<diagnose::Inspector>(worker->pid, worker->page);
   watch(worker->control.get(), EPOLLIN, token(Source::Control, worker->control.get()));
