@@ -41,7 +41,9 @@ def _resolve(module: Any, module_name: str, name: str) -> Any:
     try:
         tree = ast.parse(name, mode="eval").body
     except SyntaxError:
-        raise AppImportError(f"Failed to parse {name!r} as an attribute name or function call.") from None
+        raise AppImportError(
+            f"Failed to parse {name!r} as an attribute name or function call."
+        ) from None
     if isinstance(tree, ast.Name):
         return _attribute(module, module_name, tree.id)
     if not isinstance(tree, ast.Call):
@@ -57,7 +59,7 @@ def _resolve(module: Any, module_name: str, name: str) -> Any:
     try:
         return factory(*args, **kwargs)
     except TypeError as problem:
-        # A wrong call is the spec's fault; a TypeError from inside the factory is the application's.
+        # A wrong call is the spec's fault; a TypeError from inside is the application's.
         if problem.__traceback__ is not None and problem.__traceback__.tb_next is None:
             raise AppImportError(str(problem)) from None
         raise

@@ -118,7 +118,7 @@ def _drop_privileges(settings: dict[str, Any]) -> None:
         if settings["initgroups"]:
             os.initgroups(pwd.getpwuid(uid).pw_name, grp.getgrgid(os.getegid()).gr_gid)
         os.setuid(uid)
-        # Changing the uid makes a process unreadable to its parent; the arbiter must be able to look.
+        # A changed uid makes a process unreadable to its parent; the arbiter must be able to look.
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)
 
 

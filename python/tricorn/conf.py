@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Hooks and the number of positional arguments each takes. Source: Gunicorn 27, section "Server Hooks".
+# Hooks and how many positional arguments each takes. Source: Gunicorn 27, "Server Hooks".
 HOOKS = {
     "on_starting": 1,
     "on_reload": 1,
@@ -62,7 +62,9 @@ def _from_module(name: str) -> dict[str, Any]:
 
 def _from_file(path: str) -> dict[str, Any]:
     if not path.endswith(".py"):
-        print("!!! WARNING: configuration file should have a valid Python extension.", file=sys.stderr)
+        print(
+            "!!! WARNING: configuration file should have a valid Python extension.", file=sys.stderr
+        )
     loader = importlib.machinery.SourceFileLoader("__config__", path)
     spec = importlib.util.spec_from_file_location("__config__", path, loader=loader)
     if spec is None:
@@ -78,20 +80,26 @@ def _from_file(path: str) -> dict[str, Any]:
 
 def hooks_of(names: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
     """Pick the hooks out of a configuration file's names, checked as Gunicorn checks them."""
-    return {name: _hook(name, names[name], arity) for name, arity in HOOKS.items() if names.get(name)}
+    return {
+        name: _hook(name, names[name], arity) for name, arity in HOOKS.items() if names.get(name)
+    }
 
 
 def _hook(name: str, value: Any, arity: int) -> Callable[..., Any]:
     if isinstance(value, str):
         value = _imported(name, value)
     if not callable(value):
-        raise ConfError(f"Invalid value for {name}: {value}\n\nError: Value is not callable: {value}")
+        raise ConfError(
+            f"Invalid value for {name}: {value}\n\nError: Value is not callable: {value}"
+        )
     given = _arity_of(value)
     if name == "post_request" and given in (2, 3):
         hook = value
         return lambda *args: hook(*args[:given])
     if given is not None and given != arity:
-        raise ConfError(f"Invalid value for {name}: {value}\n\nError: Value must have an arity of: {arity}")
+        raise ConfError(
+            f"Invalid value for {name}: {value}\n\nError: Value must have an arity of: {arity}"
+        )
     return value
 
 
@@ -118,7 +126,12 @@ def plain_values(names: Mapping[str, Any]) -> dict[str, Any]:
     """Give what JSON can carry to the arbiter, which knows the settings and ignores other names."""
     plain = {}
     for name, value in names.items():
-        if name.startswith("__") or name in HOOKS or inspect.ismodule(value) or inspect.isroutine(value):
+        if (
+            name.startswith("__")
+            or name in HOOKS
+            or inspect.ismodule(value)
+            or inspect.isroutine(value)
+        ):
             continue
         if inspect.isclass(value):
             plain[name] = f"{value.__module__}.{value.__qualname__}"

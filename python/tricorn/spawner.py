@@ -1,7 +1,7 @@
 """The spawner: loads the configuration, runs the server's hooks, preloads, forks workers.
 
 It does what the arbiter asks, one request at a time, and starts no thread: fork must stay safe.
-Requests and answers: docs/spawner-protocol.md.
+Requests and answers are the do_* methods below and src/arbiter/spawner_client.h.
 """
 
 from __future__ import annotations
@@ -48,12 +48,16 @@ class Spawner:
             except conf.ConfError as problem:
                 answer = {"ok": False, "exit": 1, "text": str(problem)}
             except SystemExit as leaving:
-                answer = {"ok": False, "exit": 1, "text": f"{message['do']} called exit({leaving.code})"}
+                answer = {
+                    "ok": False,
+                    "exit": 1,
+                    "text": f"{message['do']} called exit({leaving.code})",
+                }
             except BaseException:
                 answer = {"ok": False, "exit": 1, "text": traceback.format_exc().rstrip()}
             wire.reply(self.channel, answer)
 
-    # ---- requests; each takes the message and the descriptors that came with it --------------------
+    # ---- requests; each takes the message and the descriptors that came with it ----
 
     def do_load(self, message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
         """Execute the configuration file."""
@@ -114,7 +118,7 @@ class Spawner:
             self.server.WORKERS[pid] = worker
         return {"ok": True, "pid": pid}
 
-    # ---- helpers -----------------------------------------------------------------------------------
+    # ---- helpers ----
 
     def _worker(self, pid: int, age: int) -> hooks.Worker:
         if self.server is not None and pid in self.server.WORKERS:
@@ -134,7 +138,7 @@ def _refuse_threads() -> None:
     others = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     if others:
         print(
-            f"Warning: threads started before the fork do not exist in workers: {', '.join(others)}",
+            f"Warning: threads started before the fork are lost in workers: {', '.join(others)}",
             file=sys.stderr,
         )
 
@@ -153,7 +157,14 @@ def main() -> None:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != options.arbiter:
         return  # the arbiter died before PDEATHSIG was set
-    for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
+    for ignored in (
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGTERM,
+    ):
         signal.signal(ignored, signal.SIG_IGN)  # a signal to the group is the arbiter's to handle
     sys.path.insert(0, os.getcwd())
     try:

@@ -67,7 +67,8 @@ bool Arbiter::prepare_process() {
   }
   sigset_t all;
   sigemptyset(&all);
-  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD}) {
+  for (const int signal :
+       {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD}) {
     sigaddset(&all, signal);
   }
   ::sigprocmask(SIG_BLOCK, &all, nullptr);
@@ -78,7 +79,9 @@ bool Arbiter::prepare_process() {
   return true;
 }
 
-void Arbiter::watch(int fd, std::uint32_t events, std::uint64_t token) { poller_.add(fd, events, token); }
+void Arbiter::watch(int fd, std::uint32_t events, std::uint64_t token) {
+  poller_.add(fd, events, token);
+}
 
 void Arbiter::wake_at(std::int64_t at_ns) { wake_ns_ = std::min(wake_ns_, at_ns); }
 
@@ -98,8 +101,9 @@ void Arbiter::note_own_delay(std::int64_t expected_ns) {
   const std::int64_t now = base::monotonic_ns();
   if (expected_ns == INT64_MAX || now - expected_ns < kOwnDelayMaxNs || expected_ns == 0) return;
   judge_not_before_ns_ = now + std::min(options_.timeout_ns, 5 * kSecond);
-  log_.warning(fmt::format("The arbiter itself was not running for {:.1f} s: no worker is judged by that time",
-                           expected_ns == 1 ? 1.0 : static_cast<double>(now - expected_ns) / 1e9));
+  log_.warning(fmt::format(
+      "The arbiter itself was not running for {:.1f} s: no worker is judged by that time",
+      expected_ns == 1 ? 1.0 : static_cast<double>(now - expected_ns) / 1e9));
 }
 
 void Arbiter::on_event(const epoll_event& event) {

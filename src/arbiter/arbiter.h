@@ -1,7 +1,8 @@
-// The arbiter: keeps workers alive, watches them, says why one timed out or died, answers its clients.
-// One thread, one epoll; it runs no user code and never waits for anybody.
+// The arbiter: keeps workers alive, watches them, says why one timed out or died, answers its
+// clients. One thread, one epoll; it runs no user code and never waits for anybody.
 //
-//   Starting ──load, settle, preload──> Running ──TERM, INT, QUIT──> Stopping ──no workers──> Stopped (on_exit)
+//   Starting ──load, settle, preload──> Running ──TERM, INT, QUIT──> Stopping ──no workers──>
+//   Stopped (on_exit)
 //      +───────────failure──────────────────────────────────────────────^
 #pragma once
 
@@ -94,11 +95,13 @@ class Arbiter {
   void supervise_worker(WorkerProcess& worker);
   void supervise_slot(WorkerProcess& worker, std::uint32_t index);
   void supervise_boot(WorkerProcess& worker);
-  void take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target, std::int64_t deadline_ns);
+  void take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
+                 std::int64_t deadline_ns);
   void judge(WorkerProcess& worker, std::uint32_t index);
   void end_timed_out(WorkerProcess& worker, const std::string& ref);
   diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
-  bool say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status, const std::string& ref);
+  bool say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status,
+                    const std::string& ref);
   [[nodiscard]] bool others_running(const WorkerProcess& worker) const;
 
   // ---- death (reap.cc) ----
@@ -143,16 +146,17 @@ class Arbiter {
   bool spawner_settled_ = false;
   std::vector<BoundListener> listeners_;
   std::map<pid_t, std::unique_ptr<WorkerProcess>> workers_;
-  std::map<int, std::unique_ptr<WorkerProcess>> buried_;  // dead, their keeper still answers; by keeper fd
-  std::vector<base::UniqueFd> orphans_;                   // connections that wait for a ready worker
+  std::map<int, std::unique_ptr<WorkerProcess>>
+      buried_;                           // dead, their keeper still answers; by keeper fd
+  std::vector<base::UniqueFd> orphans_;  // connections that wait for a ready worker
   unsigned target_workers_ = 0;
   unsigned forks_pending_ = 0;
   int next_age_ = 0;
   unsigned generation_ = 0;
   bool ever_ready_ = false;
-  unsigned boot_failures_ = 0;         // in a row
+  unsigned boot_failures_ = 0;  // in a row
   std::int64_t fork_not_before_ns_ = 0;
-  std::int64_t wake_ns_ = 0;           // when something must be done without an event
+  std::int64_t wake_ns_ = 0;  // when something must be done without an event
   std::int64_t judge_not_before_ns_ = 0;
   bool graceful_ = true;
   std::int64_t stop_by_ns_ = 0;

@@ -7,14 +7,19 @@ namespace {
 
 std::string_view reason_of(int status) {
   switch (status) {
-    case 408: return "Request Timeout";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Internal Server Error";
+    case 408:
+      return "Request Timeout";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "Internal Server Error";
   }
 }
 
-// IMF-fixdate; the arbiter never sets a locale, so strftime speaks English. Source: RFC 9110 section 5.6.7.
+// IMF-fixdate; the arbiter never sets a locale, so strftime speaks English. Source: RFC 9110
+// section 5.6.7.
 std::string date_of(std::time_t wall) {
   std::tm utc{};
   ::gmtime_r(&wall, &utc);
@@ -32,9 +37,11 @@ std::string farewell(int status, std::string_view reference, std::time_t wall) {
       "    Reference: {1}\n  </body>\n</html>\n",
       reason, reference);
   return fmt::format(
-      "HTTP/1.1 {} {}\r\nConnection: close\r\nDate: {}\r\nContent-Type: text/html\r\nX-Reference-Id: {}\r\n"
+      "HTTP/1.1 {} {}\r\nConnection: close\r\nDate: {}\r\nContent-Type: "
+      "text/html\r\nX-Reference-Id: {}\r\n"
       "{}Content-Length: {}\r\n\r\n{}",
-      status, reason, date_of(wall), reference, status == 503 ? "Retry-After: 1\r\n" : "", body.size(), body);
+      status, reason, date_of(wall), reference, status == 503 ? "Retry-After: 1\r\n" : "",
+      body.size(), body);
 }
 
 }  // namespace tricorn::arbiter

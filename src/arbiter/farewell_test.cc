@@ -12,7 +12,8 @@ TEST(Farewell, IsOneWholeAnswerWithItsReferenceTwice) {
   EXPECT_NE(answer.find("\r\nX-Reference-Id: 7f3a9c\r\n"), std::string::npos);
   const std::size_t body_at = answer.find("\r\n\r\n") + 4;
   EXPECT_NE(answer.find("Reference: 7f3a9c", body_at), std::string::npos);
-  EXPECT_NE(answer.find("Content-Length: " + std::to_string(answer.size() - body_at) + "\r\n"), std::string::npos);
+  EXPECT_NE(answer.find("Content-Length: " + std::to_string(answer.size() - body_at) + "\r\n"),
+            std::string::npos);
 }
 
 TEST(Farewell, TellsWhenToTryAgainOnlyWithA503) {

@@ -29,7 +29,8 @@ base::Result<void> Incidents::open(const std::string& path) {
   return {};
 }
 
-void Incidents::report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref) {
+void Incidents::report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                       std::string_view ref) {
   if (!file_.valid()) return;
   const std::string line = diagnose::report_json(verdict, evidence, ref, std::time(nullptr));
   if (::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
@@ -37,24 +38,27 @@ void Incidents::report(const diagnose::Verdict& verdict, const diagnose::Evidenc
   }
 }
 
-void Incidents::timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref) {
+void Incidents::timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                          std::string_view ref) {
   log_.critical(diagnose::timeout_line(verdict, evidence, ref));
   log_.write_as(evidence.pid, base::Level::Error, diagnose::request_line(evidence));
   log_.write_raw(diagnose::traceback_text(diagnose::last_stack(evidence)));
   report(verdict, evidence, ref);
 }
 
-void Incidents::slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref,
-                          bool ended) {
+void Incidents::slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                          std::string_view ref, bool ended) {
   if (ended) {
     log_.critical(diagnose::timeout_line(verdict, evidence, ref));
   } else {
-    log_.warning(fmt::format("Worker (pid:{}) boots slowly: {}", evidence.pid, diagnose::log_tail(verdict, evidence, ref)));
+    log_.warning(fmt::format("Worker (pid:{}) boots slowly: {}", evidence.pid,
+                             diagnose::log_tail(verdict, evidence, ref)));
   }
   report(verdict, evidence, ref);
 }
 
-void Incidents::died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref) {
+void Incidents::died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                     std::string_view ref) {
   log_.write(level_of(evidence.death->wait_status), diagnose::death_line(verdict, evidence, ref));
   report(verdict, evidence, ref);
 }

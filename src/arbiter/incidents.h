@@ -18,15 +18,20 @@ class Incidents {
   /// @param path  --report; empty: no file
   base::Result<void> open(const std::string& path);
 
-  /// A request ran into its time-out: the CRITICAL line, then the worker's `Error handling request` with the stack.
-  void timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref);
+  /// A request ran into its time-out: the CRITICAL line, then the worker's `Error handling request`
+  /// with the stack.
+  void timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                 std::string_view ref);
   /// A boot takes longer than --timeout, or is ended by --boot-timeout (`ended`).
-  void slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref, bool ended);
+  void slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                 std::string_view ref, bool ended);
   /// A worker died without a plan.
-  void died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref);
+  void died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+            std::string_view ref);
 
  private:
-  void report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence, std::string_view ref);
+  void report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+              std::string_view ref);
 
   const base::Log& log_;
   base::UniqueFd file_;

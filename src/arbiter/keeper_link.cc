@@ -15,8 +15,9 @@ void KeeperLink::order(heartbeat::Verb verb, int number, std::string payload) {
 bool KeeperLink::pump() {
   while (!orders_.empty()) {
     const Order& next = orders_.front();
-    const bool sent = heartbeat::send_message(socket_.get(), next.verb, next.number, next.payload.data(),
-                                              next.payload.size(), -1, MSG_DONTWAIT);
+    const bool sent =
+        heartbeat::send_message(socket_.get(), next.verb, next.number, next.payload.data(),
+                                next.payload.size(), -1, MSG_DONTWAIT);
     if (!sent && (errno == EAGAIN || errno == ENOBUFS)) return true;
     if (!sent) orders_.clear();  // the keeper is gone, and with it the connections
     if (sent) orders_.pop_front();

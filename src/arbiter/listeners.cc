@@ -34,7 +34,8 @@ HostPort split(std::string_view address) {
   if (!address.empty() && address.front() == '[') {
     const std::size_t close = address.find(']');
     host = address.substr(1, close - 1);
-    if (close != std::string_view::npos && close + 1 < address.size()) port = address.substr(close + 2);
+    if (close != std::string_view::npos && close + 1 < address.size())
+      port = address.substr(close + 2);
   } else if (const std::size_t colon = address.rfind(':'); colon != std::string_view::npos) {
     host = address.substr(0, colon);
     port = address.substr(colon + 1);
@@ -54,14 +55,17 @@ base::Result<void> listen_on(int fd, int backlog) {
   return {};
 }
 
-base::Result<BoundListener> bind_unix(const std::string& address, std::string_view path, int backlog, unsigned mask) {
+base::Result<BoundListener> bind_unix(const std::string& address, std::string_view path,
+                                      int backlog, unsigned mask) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof name.sun_path) return base::fail("bind: unix path empty or too long", EINVAL);
+  if (path.empty() || path.size() >= sizeof name.sun_path)
+    return base::fail("bind: unix path empty or too long", EINVAL);
   std::memcpy(name.sun_path, path.data(), path.size());
   struct stat status {};
   if (::stat(name.sun_path, &status) == 0) {
-    if (!S_ISSOCK(status.st_mode)) return base::fail(fmt::format("{} is not a socket", path), EINVAL);
+    if (!S_ISSOCK(status.st_mode))
+      return base::fail(fmt::format("{} is not a socket", path), EINVAL);
     ::unlink(name.sun_path);
   }
   BoundListener listener;
@@ -72,7 +76,8 @@ base::Result<BoundListener> bind_unix(const std::string& address, std::string_vi
   const int refused = errno;
   ::umask(before);
   if (bound != 0) return base::fail_errno(std::string(path), refused);
-  if (auto listening = listen_on(listener.fd.get(), backlog); !listening) return base::Unexpected{listening.error()};
+  if (auto listening = listen_on(listener.fd.get(), backlog); !listening)
+    return base::Unexpected{listening.error()};
   listener.address = address;
   listener.unix_path = path;
   listener.name = fmt::format("unix:{}", path);
@@ -82,7 +87,8 @@ base::Result<BoundListener> bind_unix(const std::string& address, std::string_vi
 std::string display_name(int fd) {
   const net::Endpoint endpoint = net::local_endpoint(fd);
   if (endpoint.family == AF_UNIX) return "unix:" + endpoint.host;
-  if (endpoint.family == AF_INET6) return fmt::format("http://[{}]:{}", endpoint.host, endpoint.port);
+  if (endpoint.family == AF_INET6)
+    return fmt::format("http://[{}]:{}", endpoint.host, endpoint.port);
   return fmt::format("http://{}:{}", endpoint.host, endpoint.port);
 }
 
@@ -107,7 +113,8 @@ base::Result<BoundListener> bind_tcp(const std::string& address, int backlog) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  if (const int failed = ::getaddrinfo(where.host.c_str(), where.port.c_str(), &hints, &found); failed != 0) {
+  if (const int failed = ::getaddrinfo(where.host.c_str(), where.port.c_str(), &hints, &found);
+      failed != 0) {
     return base::fail(fmt::format("{}: {}", address, ::gai_strerror(failed)), EADDRNOTAVAIL);
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owned(found, &::freeaddrinfo);
@@ -116,8 +123,10 @@ base::Result<BoundListener> bind_tcp(const std::string& address, int backlog) {
   if (!listener.fd.valid()) return base::fail_errno("socket", errno);
   const int on = 1;
   ::setsockopt(listener.fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (::bind(listener.fd.get(), found->ai_addr, found->ai_addrlen) != 0) return base::fail_errno(address, errno);
-  if (auto listening = listen_on(listener.fd.get(), backlog); !listening) return base::Unexpected{listening.error()};
+  if (::bind(listener.fd.get(), found->ai_addr, found->ai_addrlen) != 0)
+    return base::fail_errno(address, errno);
+  if (auto listening = listen_on(listener.fd.get(), backlog); !listening)
+    return base::Unexpected{listening.error()};
   listener.address = address;
   listener.name = display_name(listener.fd.get());
   return listener;
@@ -126,7 +135,8 @@ base::Result<BoundListener> bind_tcp(const std::string& address, int backlog) {
 }  // namespace
 
 base::Result<BoundListener> bind_listener(const std::string& address, int backlog, unsigned umask) {
-  if (address.rfind("unix:", 0) == 0) return bind_unix(address, unix_path_of(address), backlog, umask);
+  if (address.rfind("unix:", 0) == 0)
+    return bind_unix(address, unix_path_of(address), backlog, umask);
   if (address.rfind("fd://", 0) == 0) return adopt(address, std::string_view(address).substr(5));
   return bind_tcp(address, backlog);
 }

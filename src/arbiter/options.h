@@ -10,9 +10,9 @@
 namespace tricorn::arbiter {
 
 struct Options {
-  std::string app;                 ///< "module:name"
-  std::string settings_json;       ///< all settings, for spawner and workers
-  std::vector<std::string> bind;   ///< "127.0.0.1:8000", "unix:/run/x.sock", "fd://3"
+  std::string app;                ///< "module:name"
+  std::string settings_json;      ///< all settings, for spawner and workers
+  std::vector<std::string> bind;  ///< "127.0.0.1:8000", "unix:/run/x.sock", "fd://3"
   int backlog = 2048;
   unsigned umask = 0;
   std::uint32_t workers = 1;
@@ -21,16 +21,16 @@ struct Options {
   std::int64_t timeout_ns = 30'000'000'000;  ///< 0: never
   std::int64_t boot_timeout_ns = 0;          ///< 0: a slow boot is reported, not ended
   std::int64_t graceful_timeout_ns = 30'000'000'000;
-  bool status_by_cause = false;    ///< false: 500 for everything, as Gunicorn's clients expect
+  bool status_by_cause = false;  ///< false: 500 for everything, as Gunicorn's clients expect
   bool preload = false;
-  std::string pidfile;             ///< empty: none
-  std::string report;              ///< empty: none
+  std::string pidfile;  ///< empty: none
+  std::string report;   ///< empty: none
   std::string error_log = "-";
   base::Level level = base::Level::Info;
-  std::string app_directory;       ///< absolute: --chdir
+  std::string app_directory;          ///< absolute: --chdir
   std::vector<std::string> warnings;  ///< settings that were given and do not act
-  bool check_only = false;         ///< --check-config or --print-config
-  std::string print;               ///< --print-config's text
+  bool check_only = false;            ///< --check-config or --print-config
+  std::string print;                  ///< --print-config's text
 };
 
 }  // namespace tricorn::arbiter

@@ -31,14 +31,16 @@ Pidfile::~Pidfile() { remove(); }
 base::Result<void> Pidfile::create(const std::string& path) {
   const pid_t other = pid_in(path);
   if (other != 0 && other != ::getpid() && alive(other)) {
-    return base::fail(fmt::format("Already running on PID {} (or pid file '{}' is stale)", other, path));
+    return base::fail(
+        fmt::format("Already running on PID {} (or pid file '{}' is stale)", other, path));
   }
   std::string temporary = path + ".XXXXXX";
   const base::UniqueFd file(::mkstemp(temporary.data()));
   if (!file.valid()) return base::fail_errno(fmt::format("pidfile '{}'", path), errno);
   const std::string text = std::to_string(::getpid()) + "\n";
-  const bool written = ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                       ::fchmod(file.get(), 0644) == 0 && ::rename(temporary.c_str(), path.c_str()) == 0;
+  const bool written =
+      ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+      ::fchmod(file.get(), 0644) == 0 && ::rename(temporary.c_str(), path.c_str()) == 0;
   if (!written) {
     const int refused = errno;
     ::unlink(temporary.c_str());

@@ -16,7 +16,8 @@ class Pidfile {
   Pidfile& operator=(const Pidfile&) = delete;
 
   /// Writes our pid, by rename so that nobody reads half of it; mode 0644.
-  /// @return Error in Gunicorn's words when a living process's pid is in it, or it cannot be written
+  /// @return Error in Gunicorn's words when a living process's pid is in it, or it cannot be
+  /// written
   base::Result<void> create(const std::string& path);
   void remove();
 

@@ -19,7 +19,7 @@ namespace {
 using heartbeat::Claim;
 using heartbeat::Hold;
 
-constexpr int kBootError = 3;     // Gunicorn's exit statuses of a worker that could not boot
+constexpr int kBootError = 3;  // Gunicorn's exit statuses of a worker that could not boot
 constexpr int kAppLoadError = 4;
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr unsigned kBackOffDoublings = 5;  // 1 s to 32 s between boots that fail
@@ -45,7 +45,8 @@ const heartbeat::Slot* story_of(const WorkerProcess& worker) {
 
 }  // namespace
 
-// Statuses of pids we do not know yet stay where they are until the fork that makes them known is answered.
+// Statuses of pids we do not know yet stay where they are until the fork that makes them known is
+// answered.
 void Arbiter::reap() {
   for (;;) {
     siginfo_t info{};
@@ -59,7 +60,8 @@ void Arbiter::reap() {
     const bool is_spawner = spawner_ && spawner_->pid() == pid;
     if (!is_spawner && forks_pending_ > 0) return;
     ::waitpid(pid, nullptr, WNOHANG);
-    log_.debug(fmt::format("Reaped {} (pid:{})", is_spawner ? "the spawner" : "a process that is no worker", pid));
+    log_.debug(fmt::format("Reaped {} (pid:{})",
+                           is_spawner ? "the spawner" : "a process that is no worker", pid));
   }
 }
 
@@ -71,13 +73,15 @@ void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
   hook("child_exit", {worker.pid, worker.age, std::nullopt, std::nullopt});
   poller_.remove(worker.control.get());
   const int exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
-  const bool failed_to_boot = !worker.was_ready && worker.kill.reason.empty() && state_ != State::Stopping;
+  const bool failed_to_boot =
+      !worker.was_ready && worker.kill.reason.empty() && state_ != State::Stopping;
   const unsigned generation = worker.generation;
   auto node = workers_.extract(worker.pid);
   const int keeper = node.mapped()->keeper.fd();
   buried_.emplace(keeper, std::move(node.mapped()));
   if (failed_to_boot && reload_ != nullptr && generation == generation_) {
-    abandon_reload(fmt::format("a worker of the new generation could not boot (status {})", exit_code));
+    abandon_reload(
+        fmt::format("a worker of the new generation could not boot (status {})", exit_code));
   } else if (failed_to_boot) {
     on_boot_failure(exit_code);
   }
@@ -91,7 +95,8 @@ void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::s
   death.our_reason = worker.kill.reason;
   death.was_ready = worker.was_ready;
   const bool clean = WIFEXITED(wait_status) && (WEXITSTATUS(wait_status) == 0 || death.ours);
-  const bool asked_to_stop = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGTERM && worker.leaving;
+  const bool asked_to_stop =
+      WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGTERM && worker.leaving;
   death.planned = (clean && (worker.leaving || worker.was_ready)) || asked_to_stop;
   for (const auto& [pid, other] : workers_) {
     if (pid != worker.pid) other->inspector->refresh();
@@ -110,8 +115,8 @@ void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::s
   incidents_.died(verdict, evidence, ref);
 }
 
-// Requests in the application get the reference; those it has not seen may be sent again; connections
-// between requests do not notice.
+// Requests in the application get the reference; those it has not seen may be sent again;
+// connections between requests do not notice.
 void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, int status) {
   const std::time_t wall = std::time(nullptr);
   std::vector<int> answered;
@@ -124,7 +129,8 @@ void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, i
   }
   for (int fd = 0; fd < static_cast<int>(worker.page.hold_count()); ++fd) {
     const Hold hold = worker.page.hold(fd).load(std::memory_order_relaxed);
-    if (hold == Hold::None || std::find(answered.begin(), answered.end(), fd) != answered.end()) continue;
+    if (hold == Hold::None || std::find(answered.begin(), answered.end(), fd) != answered.end())
+      continue;
     if (hold == Hold::Idle) worker.keeper.hand_over(fd);
     if (hold == Hold::Reading || hold == Hold::Queued || hold == Hold::InApp) {
       worker.keeper.answer(fd, farewell(503, ref, wall));
@@ -142,7 +148,8 @@ void Arbiter::on_boot_failure(int exit_code) {
   }
   const unsigned doublings = std::min(boot_failures_++, kBackOffDoublings);
   fork_not_before_ns_ = base::monotonic_ns() + (kSecond << doublings);
-  log_.warning(fmt::format("The next worker is started in {} s: {} in a row could not boot", 1U << doublings, boot_failures_));
+  log_.warning(fmt::format("The next worker is started in {} s: {} in a row could not boot",
+                           1U << doublings, boot_failures_));
 }
 
 }  // namespace tricorn::arbiter

@@ -17,7 +17,8 @@ std::string References::next() {
   if (given_.size() >= kRememberedMax) given_.clear();
   for (;;) {
     std::uint32_t bits = 0;
-    if (::getrandom(&bits, sizeof bits, 0) != sizeof bits) continue;  // interrupted before the pool was ready
+    if (::getrandom(&bits, sizeof bits, 0) != sizeof bits)
+      continue;  // interrupted before the pool was ready
     std::string id = fmt::format("{:06x}", bits & 0xffffff);
     if (given_.insert(id).second) return id;
   }

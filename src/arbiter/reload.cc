@@ -15,13 +15,16 @@ void Arbiter::reload() {
   log_.info("Hang up: Master");
   if (next_spawner_ || reload_ != nullptr) return log_.warning("A reload is under way already");
   auto started = SpawnerClient::start(python_);
-  if (!started) return log_.error("Reload failed, the old workers go on serving: " + started.error().text);
+  if (!started)
+    return log_.error("Reload failed, the old workers go on serving: " + started.error().text);
   next_spawner_.emplace(std::move(*started));
   watch(next_spawner_->fd(), EPOLLIN, token(Source::Spawner, next_spawner_->fd()));
-  next_spawner_->load(conf_.location, conf_.explicitly_named, [this](const Answer& answer) { on_new_conf(answer); });
+  next_spawner_->load(conf_.location, conf_.explicitly_named,
+                      [this](const Answer& answer) { on_new_conf(answer); });
 }
 
-// Runs inside next_spawner_'s own callback: the old spawner changes place with it in commit_reload().
+// Runs inside next_spawner_'s own callback: the old spawner changes place with it in
+// commit_reload().
 void Arbiter::on_new_conf(const Answer& answer) {
   if (!answer.ok) return abandon_reload(answer.text);
   auto options = resolve_(answer.values_json);
@@ -50,7 +53,8 @@ void Arbiter::commit_reload() {
   hook("on_reload");
   settle([this] {
     preload([this] {
-      hook("nworkers_changed", {0, 0, target_workers_, reload_ ? reload_->old_target : target_workers_});
+      hook("nworkers_changed",
+           {0, 0, target_workers_, reload_ ? reload_->old_target : target_workers_});
     });
   });
 }
@@ -83,8 +87,10 @@ void Arbiter::abandon_reload(const std::string& why) {
       forks_pending_ = 0;
       ++generation_;
       for (const auto& [pid, worker] : workers_) {
-        if (worker->generation + 2 == generation_) worker->generation = generation_;
-        else drain(*worker);
+        if (worker->generation + 2 == generation_)
+          worker->generation = generation_;
+        else
+          drain(*worker);
       }
     }
     reload_.reset();

@@ -18,10 +18,12 @@
 namespace tricorn::arbiter {
 namespace {
 
-constexpr std::int64_t kQuickNs = 2'000'000'000;  // a second INT during a graceful stop leaves this long
+constexpr std::int64_t kQuickNs =
+    2'000'000'000;  // a second INT during a graceful stop leaves this long
 
 std::string name_of_signal(int signal) {
-  std::string name = ::sigabbrev_np(signal) != nullptr ? ::sigabbrev_np(signal) : std::to_string(signal);
+  std::string name =
+      ::sigabbrev_np(signal) != nullptr ? ::sigabbrev_np(signal) : std::to_string(signal);
   for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return name;
 }
@@ -55,7 +57,8 @@ void Arbiter::on_signal(int signal) {
     case SIGUSR1:
       return reopen_logs();
     case SIGUSR2:
-      return log_.warning("USR2 is not acted on: upgrading the running server is not available yet");
+      return log_.warning(
+          "USR2 is not acted on: upgrading the running server is not available yet");
     case SIGWINCH:
       return log_.debug("SIGWINCH ignored. Not daemonized");
     default:
@@ -71,14 +74,16 @@ void Arbiter::change_workers(int by) {
 }
 
 void Arbiter::reopen_logs() {
-  if (auto reopened = log_.reopen(); !reopened) log_.error("Cannot reopen the error log: " + reopened.error().text);
+  if (auto reopened = log_.reopen(); !reopened)
+    log_.error("Cannot reopen the error log: " + reopened.error().text);
   for (const auto& [pid, worker] : workers_) {
-    static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::ReopenLogs, 0, nullptr, 0, -1,
-                                              MSG_DONTWAIT));
+    static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::ReopenLogs, 0,
+                                              nullptr, 0, -1, MSG_DONTWAIT));
   }
 }
 
-// ---- stopping --------------------------------------------------------------------------------------
+// ---- stopping
+// --------------------------------------------------------------------------------------
 
 void Arbiter::stop(bool graceful) {
   const std::int64_t now = base::monotonic_ns();
@@ -111,14 +116,16 @@ void Arbiter::stop(bool graceful) {
 void Arbiter::finish_stop() {
   const std::int64_t now = base::monotonic_ns();
   for (const auto& [pid, worker] : workers_) {
-    if (worker->kill_at_ns != 0 && now >= worker->kill_at_ns) kill_worker(*worker, "the time-out above", worker->ref);
+    if (worker->kill_at_ns != 0 && now >= worker->kill_at_ns)
+      kill_worker(*worker, "the time-out above", worker->ref);
   }
   if (!workers_.empty() || forks_pending_ > 0) {
     if (now >= stop_by_ns_) cut_remaining();
     wake_at(now + 50'000'000);
     return;
   }
-  if (!buried_.empty() && now < stop_by_ns_ + kQuickNs) return wake_at(now + 50'000'000);  // keepers still answer
+  if (!buried_.empty() && now < stop_by_ns_ + kQuickNs)
+    return wake_at(now + 50'000'000);  // keepers still answer
   const base::Level level = exit_status_ == 0 ? base::Level::Info : base::Level::Error;
   log_.write(level, "Shutting down: Master");
   if (!stop_reason_.empty()) log_.write(level, "Reason: " + stop_reason_);
@@ -149,9 +156,12 @@ void Arbiter::cut_remaining() {
       const std::string ref = references_.next();
       if (!say_farewell(*worker, slot, 503, ref)) continue;
       log_.error(fmt::format("Worker (pid:{}) cut at shutdown: {} had run {:.1f} s; ref {}", pid,
-                             diagnose::printable(evidence.request), static_cast<double>(evidence.running_ns) / 1e9, ref));
+                             diagnose::printable(evidence.request),
+                             static_cast<double>(evidence.running_ns) / 1e9, ref));
     }
-    kill_worker(*worker, graceful_ ? "at the end of --graceful-timeout" : "at the end of the quick shutdown", {});
+    kill_worker(*worker,
+                graceful_ ? "at the end of --graceful-timeout" : "at the end of the quick shutdown",
+                {});
   }
 }
 

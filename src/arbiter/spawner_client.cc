@@ -31,7 +31,8 @@ Answer parse_answer(const std::string& text) {
   return answer;
 }
 
-// posix_spawn: the child must get default signals and an empty mask, not the arbiter's blocked ones.
+// posix_spawn: the child must get default signals and an empty mask, not the arbiter's blocked
+// ones.
 base::Result<pid_t> spawn(const std::string& python, int channel) {
   const std::string fd = std::to_string(channel);
   const std::string arbiter = std::to_string(::getpid());
@@ -47,13 +48,15 @@ base::Result<pid_t> spawn(const std::string& python, int channel) {
   ::posix_spawnattr_setsigdefault(&attributes, &all);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   pid_t pid = -1;
-  const int failed = ::posix_spawnp(&pid, python.c_str(), nullptr, &attributes, const_cast<char**>(argv.data()), environ);
+  const int failed = ::posix_spawnp(&pid, python.c_str(), nullptr, &attributes,
+                                    const_cast<char**>(argv.data()), environ);
   ::posix_spawnattr_destroy(&attributes);
   if (failed != 0) return base::fail_errno("start of " + python, failed);
   return pid;
 }
 
-ssize_t send_with_fds(int channel, const std::string& text, const std::vector<base::UniqueFd>& fds) {
+ssize_t send_with_fds(int channel, const std::string& text,
+                      const std::vector<base::UniqueFd>& fds) {
   iovec part{const_cast<char*>(text.data()), text.size()};
   msghdr message{};
   message.msg_iov = &part;
@@ -79,7 +82,8 @@ ssize_t send_with_fds(int channel, const std::string& text, const std::vector<ba
 
 base::Result<SpawnerClient> SpawnerClient::start(const std::string& python) {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return base::fail_errno("socketpair", errno);
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return base::fail_errno("socketpair", errno);
   SpawnerClient client;
   client.channel_.reset(ends[0]);
   const base::UniqueFd theirs(ends[1]);
@@ -91,7 +95,8 @@ base::Result<SpawnerClient> SpawnerClient::start(const std::string& python) {
 }
 
 void SpawnerClient::load(const std::string& location, bool explicitly_named, OnAnswer on_answer) {
-  ask(Json{{"do", "load"}, {"config", location}, {"explicit", explicitly_named}}.dump(), {}, std::move(on_answer));
+  ask(Json{{"do", "load"}, {"config", location}, {"explicit", explicitly_named}}.dump(), {},
+      std::move(on_answer));
 }
 
 void SpawnerClient::settle(const std::string& settings_json, const std::vector<std::string>& names,
@@ -104,11 +109,13 @@ void SpawnerClient::preload(const std::string& app, OnAnswer on_answer) {
   ask(Json{{"do", "preload"}, {"app", app}}.dump(), {}, std::move(on_answer));
 }
 
-void SpawnerClient::fork(int age, const std::string& app, const std::vector<int>& fds, OnAnswer on_answer) {
+void SpawnerClient::fork(int age, const std::string& app, const std::vector<int>& fds,
+                         OnAnswer on_answer) {
   ask(Json{{"do", "fork"}, {"age", age}, {"app", app}}.dump(), fds, std::move(on_answer));
 }
 
-void SpawnerClient::hook(const std::string& name, const HookArguments& arguments, OnAnswer on_answer) {
+void SpawnerClient::hook(const std::string& name, const HookArguments& arguments,
+                         OnAnswer on_answer) {
   Json request{{"do", "hook"}, {"name", name}};
   if (arguments.pid != 0) request.update({{"pid", arguments.pid}, {"age", arguments.age}});
   if (arguments.workers_now) {
@@ -128,8 +135,8 @@ void SpawnerClient::ask(std::string request, const std::vector<int>& fds, OnAnsw
 void SpawnerClient::send_next() {
   if (requests_.empty()) return;
   Request& request = requests_.front();
-  // One request at a time fits the socket's buffer; if it does not go, the spawner is gone or never reads,
-  // and its end of the channel will tell.
+  // One request at a time fits the socket's buffer; if it does not go, the spawner is gone or never
+  // reads, and its end of the channel will tell.
   static_cast<void>(send_with_fds(channel_.get(), request.text, request.fds));
   request.fds.clear();
 }

@@ -46,8 +46,8 @@ class SpawnerClient {
   /// Execute the configuration file. @param explicitly_named  it must exist
   void load(const std::string& location, bool explicitly_named, OnAnswer on_answer);
   /// Take the settings and the listening sockets, which are duplicated here.
-  void settle(const std::string& settings_json, const std::vector<std::string>& names, const std::vector<int>& fds,
-              OnAnswer on_answer);
+  void settle(const std::string& settings_json, const std::vector<std::string>& names,
+              const std::vector<int>& fds, OnAnswer on_answer);
   void preload(const std::string& app, OnAnswer on_answer);
   /// Fork a worker. @param fds  page, control and keeper ends, duplicated here
   void fork(int age, const std::string& app, const std::vector<int>& fds, OnAnswer on_answer);

@@ -14,13 +14,13 @@
 namespace tricorn::arbiter {
 namespace {
 
-constexpr int kBindAttempts = 5;       // Gunicorn's: five times, a second apart
+constexpr int kBindAttempts = 5;  // Gunicorn's: five times, a second apart
 constexpr int kBindPauseMs = 1000;
 
 }  // namespace
 
-// Before the log is open there is only stderr, and Gunicorn's form for it. A server that serves already
-// goes on doing so.
+// Before the log is open there is only stderr, and Gunicorn's form for it. A server that serves
+// already goes on doing so.
 void Arbiter::fail_start(int status, const std::string& text) {
   if (state_ != State::Starting) return log_.error(text);
   std::fprintf(stderr, "\nError: %s\n", text.c_str());
@@ -40,7 +40,8 @@ bool Arbiter::start_spawner() {
 }
 
 void Arbiter::load_conf() {
-  spawner_->load(conf_.location, conf_.explicitly_named, [this](const Answer& answer) { on_conf(answer); });
+  spawner_->load(conf_.location, conf_.explicitly_named,
+                 [this](const Answer& answer) { on_conf(answer); });
 }
 
 void Arbiter::on_conf(const Answer& answer) {
@@ -54,7 +55,8 @@ void Arbiter::on_conf(const Answer& answer) {
     settle([this] {
       spawner_->preload(options_.app, [this](const Answer& loaded) {
         if (!loaded.ok) {
-          std::fprintf(stderr, "\nError while loading the application:\n\n%s\n", loaded.text.c_str());
+          std::fprintf(stderr, "\nError while loading the application:\n\n%s\n",
+                       loaded.text.c_str());
           exit_status_ = 1;
         }
         done_ = true;
@@ -66,12 +68,15 @@ void Arbiter::on_conf(const Answer& answer) {
 }
 
 bool Arbiter::open_outputs() {
-  if (auto opened = log_.open(options_.error_log, options_.level); !opened) return fail_start(1, opened.error().text), false;
-  if (auto opened = incidents_.open(options_.report); !opened) return fail_start(1, opened.error().text), false;
+  if (auto opened = log_.open(options_.error_log, options_.level); !opened)
+    return fail_start(1, opened.error().text), false;
+  if (auto opened = incidents_.open(options_.report); !opened)
+    return fail_start(1, opened.error().text), false;
   log_.info("Starting tricorn " TRICORN_VERSION);
   for (const std::string& warning : options_.warnings) log_.warning(warning);
   if (options_.pidfile.empty()) return true;
-  if (auto created = pidfile_.create(options_.pidfile); !created) return fail_start(1, created.error().text), false;
+  if (auto created = pidfile_.create(options_.pidfile); !created)
+    return fail_start(1, created.error().text), false;
   return true;
 }
 
@@ -81,7 +86,8 @@ void Arbiter::open_for_business() {
     hook("nworkers_changed", {0, 0, target_workers_, std::nullopt});
     hook("on_starting");
     std::string names;
-    for (const BoundListener& listener : listeners_) names += (names.empty() ? "" : ",") + listener.name;
+    for (const BoundListener& listener : listeners_)
+      names += (names.empty() ? "" : ",") + listener.name;
     log_.info(fmt::format("Listening at: {} ({})", names, ::getpid()));
     log_.info(fmt::format("Using worker: {}", options_.worker_class));
     preload([this] {
@@ -101,7 +107,8 @@ bool Arbiter::bind_all() {
       }
       const std::string shown = python_style(address);
       if (bound.error().code == EADDRINUSE) log_.error(fmt::format("Connection in use: {}", shown));
-      if (bound.error().code == EADDRNOTAVAIL) log_.error(fmt::format("Invalid address: {}", shown));
+      if (bound.error().code == EADDRNOTAVAIL)
+        log_.error(fmt::format("Invalid address: {}", shown));
       log_.error(fmt::format("connection to {} failed: {}", shown, bound.error().text));
       if (bound.error().code != EADDRINUSE || attempt == kBindAttempts) {
         log_.error(fmt::format("Can't connect to {}", shown));
@@ -124,11 +131,12 @@ void Arbiter::settle(std::function<void()> then) {
     names.push_back(listener.name);
     fds.push_back(listener.fd.get());
   }
-  spawner_->settle(options_.settings_json, names, fds, [this, then = std::move(then)](const Answer& answer) {
-    if (!answer.ok) return fail_start(1, answer.text);
-    spawner_settled_ = true;
-    then();
-  });
+  spawner_->settle(options_.settings_json, names, fds,
+                   [this, then = std::move(then)](const Answer& answer) {
+                     if (!answer.ok) return fail_start(1, answer.text);
+                     spawner_settled_ = true;
+                     then();
+                   });
 }
 
 void Arbiter::preload(std::function<void()> then) {
@@ -139,16 +147,19 @@ void Arbiter::preload(std::function<void()> then) {
   });
 }
 
-// ---- a spawner that dies while we serve: workers go on, a new one takes over -----------------------
+// ---- a spawner that dies while we serve: workers go on, a new one takes over
+// -----------------------
 
 void Arbiter::on_spawner_lost() {
   poller_.remove(spawner_->fd());
   SpawnerClient lost = std::move(*spawner_);
   spawner_.reset();
   spawner_settled_ = false;
-  if (state_ == State::Starting) return fail_start(1, "the spawner died while it loaded the configuration");
+  if (state_ == State::Starting)
+    return fail_start(1, "the spawner died while it loaded the configuration");
   if (state_ == State::Stopping) return;
-  log_.error(fmt::format("Spawner (pid:{}) died; the workers go on serving, a new spawner is started", lost.pid()));
+  log_.error(fmt::format(
+      "Spawner (pid:{}) died; the workers go on serving, a new spawner is started", lost.pid()));
   lost.fail_all("the spawner died");
   recover_spawner();
 }
@@ -156,7 +167,8 @@ void Arbiter::on_spawner_lost() {
 void Arbiter::recover_spawner() {
   auto started = SpawnerClient::start(python_);
   if (!started) {
-    log_.critical(fmt::format("No new spawner: {}; workers that die are not replaced", started.error().text));
+    log_.critical(
+        fmt::format("No new spawner: {}; workers that die are not replaced", started.error().text));
     return;
   }
   spawner_.emplace(std::move(*started));

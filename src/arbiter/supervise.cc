@@ -1,4 +1,5 @@
-// The life of a time-out: samples, looks, verdict, words, the client's answer, the kill. In this order.
+// The life of a time-out: samples, looks, verdict, words, the client's answer, the kill. In this
+// order.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -27,7 +28,8 @@ constexpr std::int64_t kFirstLookBeforeNs = 500 * kMs;
 // ... and these close to it, so that a loop is told from a single long instruction.
 constexpr std::size_t kLooks = 6;
 constexpr std::int64_t kLookPauseNs = 10 * kMs;
-// From SIGABRT to SIGKILL: for worker_abort hooks and core files. Source: gunicorn.md section 0, surprise 2.
+// From SIGABRT to SIGKILL: for worker_abort hooks and core files. Source: gunicorn.md section 0,
+// surprise 2.
 constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
 
 }  // namespace
@@ -41,13 +43,15 @@ void Arbiter::supervise_worker(WorkerProcess& worker) {
   const std::int64_t now = base::monotonic_ns();
   if (worker.kill_at_ns != 0) {
     if (now < worker.kill_at_ns) return wake_at(worker.kill_at_ns);
-    return kill_worker(worker, "1.0 s after the time-out above: it did not react to SIGABRT", worker.ref);
+    return kill_worker(worker, "1.0 s after the time-out above: it did not react to SIGABRT",
+                       worker.ref);
   }
   if (!worker.kill.reason.empty()) return;
   if (!worker.was_ready) return supervise_boot(worker);
   for (std::uint32_t i = 0; i < worker.slots.size(); ++i) supervise_slot(worker, i);
   if (worker.has_lost_threads && !others_running(worker)) {
-    kill_worker(worker, "its other requests are done, and the timed-out one above will not return", worker.ref);
+    kill_worker(worker, "its other requests are done, and the timed-out one above will not return",
+                worker.ref);
   }
 }
 
@@ -80,7 +84,8 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
 }
 
 // Driven by the loop's time-out: one look a call, when it is due.
-void Arbiter::take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target, std::int64_t deadline_ns) {
+void Arbiter::take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
+                        std::int64_t deadline_ns) {
   if (watch.looks.empty()) {
     watch.next_look_ns = deadline_ns - std::min(kFirstLookBeforeNs, options_.timeout_ns / 4);
   }
@@ -104,7 +109,8 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   heartbeat::Slot& slot = worker.page.slot(index);
   SlotWatch& watch = worker.slots[index];
   const std::int64_t now = base::monotonic_ns();
-  if (slot.request_id.load() != watch.request_id || slot.started_ns.load() == 0) return;  // it ended just now
+  if (slot.request_id.load() != watch.request_id || slot.started_ns.load() == 0)
+    return;  // it ended just now
   diagnose::Evidence evidence = evidence_of(worker);
   diagnose::describe_request(worker.page, slot, now, evidence);
   evidence.looks = std::move(watch.looks);
@@ -123,7 +129,8 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
 
 // Takes the right to answer; what the worker began is cut, what it did not begin is answered.
 // @return false: the request ended by itself meanwhile
-bool Arbiter::say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status, const std::string& ref) {
+bool Arbiter::say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status,
+                           const std::string& ref) {
   const int fd = slot.connection_fd.load();
   const std::uint32_t id = slot.request_id.load();
   Claim before = slot.claim.load();
@@ -135,7 +142,8 @@ bool Arbiter::say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int sta
     return false;
   }
   slot.abandoned.store(1);
-  worker.keeper.answer(fd, before == Claim::Pending ? farewell(status, ref, std::time(nullptr)) : std::string());
+  worker.keeper.answer(
+      fd, before == Claim::Pending ? farewell(status, ref, std::time(nullptr)) : std::string());
   return true;
 }
 
@@ -153,12 +161,14 @@ void Arbiter::end_timed_out(WorkerProcess& worker, const std::string& ref) {
   wake_at(worker.kill_at_ns);
 }
 
-// ---- boot ------------------------------------------------------------------------------------------
+// ---- boot
+// ------------------------------------------------------------------------------------------
 
-// A slow boot is reported at --timeout and ended only by --boot-timeout: an application that loads for
-// a minute works under Gunicorn, so it must work here.
+// A slow boot is reported at --timeout and ended only by --boot-timeout: an application that loads
+// for a minute works under Gunicorn, so it must work here.
 void Arbiter::supervise_boot(WorkerProcess& worker) {
-  const std::int64_t limit = options_.boot_timeout_ns != 0 ? options_.boot_timeout_ns : options_.timeout_ns;
+  const std::int64_t limit =
+      options_.boot_timeout_ns != 0 ? options_.boot_timeout_ns : options_.timeout_ns;
   if (limit == 0 || worker.boot_reported || worker.leaving) return;
   SlotWatch& watch = worker.slots[0];
   const std::int64_t began = worker.page.header().forked_ns.load();

@@ -32,7 +32,9 @@ struct SlotWatch {
 
 struct WorkerProcess {
   WorkerProcess(heartbeat::Page worker_page, base::UniqueFd control_end, base::UniqueFd keeper_end)
-      : page(std::move(worker_page)), control(std::move(control_end)), keeper(std::move(keeper_end)) {}
+      : page(std::move(worker_page)),
+        control(std::move(control_end)),
+        keeper(std::move(keeper_end)) {}
 
   [[nodiscard]] heartbeat::Life life() const { return page.header().life.load(); }
   [[nodiscard]] bool ready() const { return life() == heartbeat::Life::Ready; }
@@ -49,12 +51,12 @@ struct WorkerProcess {
   std::unique_ptr<diagnose::Inspector> inspector;
   std::vector<SlotWatch> slots;
   bool was_ready = false;
-  bool leaving = false;            ///< drains or is being killed: a replacement may be started
+  bool leaving = false;  ///< drains or is being killed: a replacement may be started
   bool boot_reported = false;
-  bool has_lost_threads = false;   ///< a request timed out, the others still run
-  std::int64_t kill_at_ns = 0;     ///< SIGKILL is due, 0: none
+  bool has_lost_threads = false;  ///< a request timed out, the others still run
+  std::int64_t kill_at_ns = 0;    ///< SIGKILL is due, 0: none
   Kill kill;
-  std::string ref;                 ///< of the incident of this worker that came last
+  std::string ref;  ///< of the incident of this worker that came last
   std::vector<diagnose::ProcessLook> crash_looks;
 };
 

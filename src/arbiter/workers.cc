@@ -17,7 +17,8 @@
 namespace tricorn::arbiter {
 namespace {
 
-// Descriptors whose state a page keeps; connections beyond are served, but not handed over after a SIGKILL.
+// Descriptors whose state a page keeps; connections beyond are served, but not handed over after a
+// SIGKILL.
 constexpr std::uint32_t kHolds = 65536;
 // Connections that may wait for a ready worker.
 constexpr std::size_t kOrphansMax = 4096;
@@ -44,21 +45,26 @@ void Arbiter::manage_workers() {
   for (const auto& [pid, worker] : workers_) {
     if (worker->counts() && worker->generation == generation_) current.push_back(worker.get());
   }
-  for (std::size_t have = current.size() + forks_pending_; have < target_workers_; ++have) fork_worker();
+  for (std::size_t have = current.size() + forks_pending_; have < target_workers_; ++have)
+    fork_worker();
   if (current.size() <= target_workers_) return;
-  std::sort(current.begin(), current.end(), [](const auto* a, const auto* b) { return a->age < b->age; });
-  for (std::size_t i = 0; i < current.size() - target_workers_; ++i) drain(*current[i]);  // the oldest go first
+  std::sort(current.begin(), current.end(),
+            [](const auto* a, const auto* b) { return a->age < b->age; });
+  for (std::size_t i = 0; i < current.size() - target_workers_; ++i)
+    drain(*current[i]);  // the oldest go first
 }
 
 void Arbiter::fork_worker() {
   const base::UniqueFd page_fd(heartbeat::create_page_fd());
-  heartbeat::Page page = page_fd.valid() ? heartbeat::Page::create(page_fd.get(), options_.threads, kHolds)
-                                         : heartbeat::Page();
+  heartbeat::Page page = page_fd.valid()
+                             ? heartbeat::Page::create(page_fd.get(), options_.threads, kHolds)
+                             : heartbeat::Page();
   base::UniqueFd control;
   base::UniqueFd control_end;
   base::UniqueFd keeper;
   base::UniqueFd keeper_end;
-  if (!page.valid() || !heartbeat::socket_pair(control, control_end) || !heartbeat::socket_pair(keeper, keeper_end)) {
+  if (!page.valid() || !heartbeat::socket_pair(control, control_end) ||
+      !heartbeat::socket_pair(keeper, keeper_end)) {
     log_.error(fmt::format("Cannot prepare a worker: {}", std::strerror(errno)));
     fork_not_before_ns_ = base::monotonic_ns() + 1'000'000'000;
     return;
@@ -94,21 +100,26 @@ void Arbiter::on_control(WorkerProcess& worker) {
   for (;;) {
     heartbeat::Message message;
     base::UniqueFd passed;
-    const auto received = heartbeat::receive_message(worker.control.get(), message, passed, MSG_DONTWAIT);
+    const auto received =
+        heartbeat::receive_message(worker.control.get(), message, passed, MSG_DONTWAIT);
     if (received == heartbeat::Received::Closed) poller_.remove(worker.control.get());
     if (received != heartbeat::Received::Message) return;
     switch (message.verb) {
       case heartbeat::Verb::Hello:
-        static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Go, 0, nullptr, 0, -1, MSG_DONTWAIT));
+        static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Go, 0,
+                                                  nullptr, 0, -1, MSG_DONTWAIT));
         break;
       case heartbeat::Verb::Ready:
         on_worker_ready(worker);
         break;
       case heartbeat::Verb::Crashed: {
         const heartbeat::Header& header = worker.page.header();
-        worker.inspector->note_crash();
-        worker.crash_looks.push_back(worker.inspector->full_look({header.crash.tid, 0, nullptr}));
-        static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Go, 0, nullptr, 0, -1, MSG_DONTWAIT));
+        const bool by_signal = header.crash.signal.load() != 0;
+        if (by_signal) worker.inspector->note_crash();
+        const pid_t tid = by_signal ? header.crash.tid : header.exit_tid.load();
+        worker.crash_looks.push_back(worker.inspector->full_look({tid, 0, nullptr}));
+        static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Go, 0,
+                                                  nullptr, 0, -1, MSG_DONTWAIT));
         break;
       }
       case heartbeat::Verb::Leaving:
@@ -125,8 +136,8 @@ void Arbiter::on_worker_ready(WorkerProcess& worker) {
   ever_ready_ = true;
   boot_failures_ = 0;
   for (base::UniqueFd& connection : orphans_) {
-    static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Adopt, 0, nullptr, 0,
-                                              connection.get(), MSG_DONTWAIT));
+    static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Adopt, 0,
+                                              nullptr, 0, connection.get(), MSG_DONTWAIT));
   }
   orphans_.clear();
   if (state_ == State::Stopping) drain(worker);
@@ -149,7 +160,8 @@ void Arbiter::signal_worker(const WorkerProcess& worker, int signal) {
 void Arbiter::drain(WorkerProcess& worker) {
   if (worker.leaving) return;
   worker.leaving = true;
-  static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Drain, 0, nullptr, 0, -1, MSG_DONTWAIT));
+  static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Drain, 0,
+                                            nullptr, 0, -1, MSG_DONTWAIT));
   signal_worker(worker, SIGTERM);
 }
 
@@ -160,16 +172,18 @@ void Arbiter::kill_worker(WorkerProcess& worker, std::string reason, std::string
   signal_worker(worker, SIGKILL);
 }
 
-// ---- connections that outlive their worker ---------------------------------------------------------
+// ---- connections that outlive their worker
+// ---------------------------------------------------------
 
 void Arbiter::adopt(base::UniqueFd connection) {
   for (const auto& [pid, worker] : workers_) {
     if (!worker->ready() || worker->leaving) continue;
-    const bool sent = heartbeat::send_message(worker->control.get(), heartbeat::Verb::Adopt, 0, nullptr, 0,
-                                              connection.get(), MSG_DONTWAIT);
+    const bool sent = heartbeat::send_message(worker->control.get(), heartbeat::Verb::Adopt, 0,
+                                              nullptr, 0, connection.get(), MSG_DONTWAIT);
     if (sent) return;
   }
-  if (state_ == State::Running && orphans_.size() < kOrphansMax) orphans_.push_back(std::move(connection));
+  if (state_ == State::Running && orphans_.size() < kOrphansMax)
+    orphans_.push_back(std::move(connection));
 }
 
 void Arbiter::on_keeper(int fd) {

@@ -9,5 +9,6 @@ namespace tricorn::base {
 }  // namespace tricorn::base
 
 /// Aborts when `condition` is false: a fault in this program, not in its input.
-#define TRICORN_CHECK(condition) \
-  ((condition) ? static_cast<void>(0) : ::tricorn::base::check_failed(__FILE__, __LINE__, #condition))
+#define TRICORN_CHECK(condition)      \
+  ((condition) ? static_cast<void>(0) \
+               : ::tricorn::base::check_failed(__FILE__, __LINE__, #condition))

@@ -8,8 +8,8 @@
 
 namespace tricorn::base {
 
-/// CLOCK_MONOTONIC in nanoseconds. It does not advance while the machine is suspended and is the same
-/// in every process, so a worker's stamps can be compared by the arbiter. ~20 ns (vDSO).
+/// CLOCK_MONOTONIC in nanoseconds. It does not advance while the machine is suspended and is the
+/// same in every process, so a worker's stamps can be compared by the arbiter. ~20 ns (vDSO).
 /// Source: clock_gettime(2).
 [[nodiscard]] inline std::int64_t monotonic_ns() {
   timespec now;

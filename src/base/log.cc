@@ -46,7 +46,8 @@ bool write_all(int fd, std::string_view bytes) {
 Level level_from(std::string_view name) {
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     const std::string_view candidate = kNames[i];
-    if (candidate.size() == name.size() && ::strncasecmp(candidate.data(), name.data(), name.size()) == 0) {
+    if (candidate.size() == name.size() &&
+        ::strncasecmp(candidate.data(), name.data(), name.size()) == 0) {
       return static_cast<Level>(i);
     }
   }
@@ -59,7 +60,8 @@ std::string format_line(std::time_t wall, pid_t pid, Level level, std::string_vi
   char stamp[40];
   std::strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S %z", &local);
   char prefix[96];
-  std::snprintf(prefix, sizeof prefix, "[%s] [%d] [%s] ", stamp, pid, kNames[static_cast<std::size_t>(level)]);
+  std::snprintf(prefix, sizeof prefix, "[%s] [%d] [%s] ", stamp, pid,
+                kNames[static_cast<std::size_t>(level)]);
   std::string line(prefix);
   line.append(message).push_back('\n');
   return line;
@@ -81,17 +83,21 @@ Result<void> Log::reopen() {
   auto file = open_append(path_);
   if (!file) return Unexpected{file.error()};
   // dup3 keeps the number, so that children which share it by number follow.
-  if (::dup3(file->get(), file_.get(), O_CLOEXEC) < 0) return fail_errno("dup3 of '" + path_ + "'", errno);
+  if (::dup3(file->get(), file_.get(), O_CLOEXEC) < 0)
+    return fail_errno("dup3 of '" + path_ + "'", errno);
   return {};
 }
 
-void Log::write(Level level, std::string_view message) const { write_as(::getpid(), level, message); }
+void Log::write(Level level, std::string_view message) const {
+  write_as(::getpid(), level, message);
+}
 
 void Log::write_as(pid_t pid, Level level, std::string_view message) const {
   if (!enabled(level)) return;
   if (const std::uint64_t lost = dropped_.exchange(0); lost != 0) {
     const std::string note = "Log reader too slow: " + std::to_string(lost) + " lines dropped";
-    if (!write_all(fd(), format_line(std::time(nullptr), ::getpid(), Level::Warning, note))) dropped_ += lost;
+    if (!write_all(fd(), format_line(std::time(nullptr), ::getpid(), Level::Warning, note)))
+      dropped_ += lost;
   }
   if (!write_all(fd(), format_line(std::time(nullptr), pid, level, message))) ++dropped_;
 }

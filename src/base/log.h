@@ -21,7 +21,8 @@ enum class Level { Debug, Info, Warning, Error, Critical };
 
 /// "[2026-11-23 10:00:00 +0000] [pid] [LEVEL] message\n". Pure: the same input gives the same line.
 /// @param wall  seconds since the epoch; printed in local time
-[[nodiscard]] std::string format_line(std::time_t wall, pid_t pid, Level level, std::string_view message);
+[[nodiscard]] std::string format_line(std::time_t wall, pid_t pid, Level level,
+                                      std::string_view message);
 
 /// Writes lines to one descriptor. A reader that does not read costs lines, never time: what the
 /// descriptor does not take at once is dropped and counted, and the count is logged when it takes
@@ -33,7 +34,8 @@ class Log {
 
   /// @param path  "-" for stderr, else a file that is created and appended to
   Result<void> open(const std::string& path, Level threshold);
-  /// Opens the same path again (USR1, after logrotate moved the file). Keeps the old one on failure.
+  /// Opens the same path again (USR1, after logrotate moved the file). Keeps the old one on
+  /// failure.
   Result<void> reopen();
 
   [[nodiscard]] bool enabled(Level level) const { return level >= threshold_; }

@@ -1,5 +1,6 @@
 // The outcome of a function that can fail, with the interface of std::expected.
-// g++ 12 has that header only for C++23 and clang 14 rejects it, so this is ours (docs/decisions/0005).
+// g++ 12 has that header only for C++23 and clang 14 rejects it, so this is ours
+// (docs/decisions/0005).
 #pragma once
 
 #include <cstdlib>
@@ -37,8 +38,8 @@ struct Unexpected {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}                          // NOLINT: implicit like std::expected
-  Result(Unexpected failure) : state_(std::move(failure.error)) {}       // NOLINT
+  Result(T value) : state_(std::move(value)) {}  // NOLINT: implicit like std::expected
+  Result(Unexpected failure) : state_(std::move(failure.error)) {}  // NOLINT
 
   [[nodiscard]] bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }

@@ -2,7 +2,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-
 #include <cerrno>
 #include <memory>
 #include <string>
@@ -23,8 +22,7 @@ using tricorn::pyapi::Ref;
 using tricorn::worker::Worker;
 
 struct WorkerObject {
-  PyObject_HEAD
-  Worker* worker;
+  PyObject_HEAD Worker* worker;
 };
 
 Worker* worker_of(PyObject* object) { return reinterpret_cast<WorkerObject*>(object)->worker; }
@@ -46,7 +44,8 @@ bool read_listeners(PyObject* list, std::vector<tricorn::worker::Listener>& into
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast.get()); ++i) {
     int fd = -1;
     const char* name = nullptr;
-    if (PyArg_ParseTuple(PySequence_Fast_GET_ITEM(fast.get(), i), "is", &fd, &name) == 0) return false;
+    if (PyArg_ParseTuple(PySequence_Fast_GET_ITEM(fast.get(), i), "is", &fd, &name) == 0)
+      return false;
     into.push_back({fd, tricorn::net::local_endpoint(fd), name});
   }
   return true;
@@ -59,7 +58,9 @@ int worker_init(PyObject* object, PyObject* args, PyObject* /*kwargs*/) {
   int control_fd = -1;
   int keeper_fd = -1;
   int age = 0;
-  if (PyArg_ParseTuple(args, "sOiiii", &settings, &listeners, &page_fd, &control_fd, &keeper_fd, &age) == 0) return -1;
+  if (PyArg_ParseTuple(args, "sOiiii", &settings, &listeners, &page_fd, &control_fd, &keeper_fd,
+                       &age) == 0)
+    return -1;
   const tricorn::base::UniqueFd owned_page(page_fd);
   tricorn::base::UniqueFd control(control_fd);
   tricorn::base::UniqueFd keeper(keeper_fd);
@@ -69,10 +70,11 @@ int worker_init(PyObject* object, PyObject* args, PyObject* /*kwargs*/) {
   if (!options) return fail(options.error().text), -1;
   auto page = tricorn::heartbeat::Page::attach(page_fd);
   if (!page.valid()) return PyErr_SetFromErrno(PyExc_OSError), -1;
-  auto worker = std::make_unique<Worker>(std::move(*options), std::move(sockets), std::move(page), std::move(control),
-                                         std::move(keeper));
+  auto worker = std::make_unique<Worker>(std::move(*options), std::move(sockets), std::move(page),
+                                         std::move(control), std::move(keeper));
   if (auto opened = worker->open_logs(); !opened) return fail(opened.error().text), -1;
-  reinterpret_cast<WorkerObject*>(object)->worker = worker.release();  // lives as long as the process
+  reinterpret_cast<WorkerObject*>(object)->worker =
+      worker.release();  // lives as long as the process
   return 0;
 }
 
@@ -87,8 +89,10 @@ PyObject* worker_log(PyObject* object, PyObject* args) {
   Py_ssize_t size = 0;
   Worker* worker = made(object);
   if (worker == nullptr || PyArg_ParseTuple(args, "is#", &level, &text, &size) == 0) return nullptr;
-  if (level < 0 || level > 4) return PyErr_Format(PyExc_ValueError, "level %d is not one of 0 to 4", level);
-  worker->log().write(static_cast<tricorn::base::Level>(level), {text, static_cast<std::size_t>(size)});
+  if (level < 0 || level > 4)
+    return PyErr_Format(PyExc_ValueError, "level %d is not one of 0 to 4", level);
+  worker->log().write(static_cast<tricorn::base::Level>(level),
+                      {text, static_cast<std::size_t>(size)});
   Py_RETURN_NONE;
 }
 
@@ -106,8 +110,7 @@ PyObject* worker_note_exit(PyObject* object, PyObject* args) {
   int tid = 0;
   Worker* worker = made(object);
   if (worker == nullptr || PyArg_ParseTuple(args, "ii", &status, &tid) == 0) return nullptr;
-  worker->header().exit_status.store(status);
-  worker->header().exit_tid.store(tid);
+  worker->announce_exit(status, tid);
   Py_RETURN_NONE;
 }
 
@@ -135,7 +138,8 @@ PyObject* worker_serve(PyObject* object, PyObject* args) {
   PyObject* callable = nullptr;
   PyObject* hooks = nullptr;
   Worker* worker = made(object);
-  if (worker == nullptr || PyArg_ParseTuple(args, "OO!", &callable, &PyDict_Type, &hooks) == 0) return nullptr;
+  if (worker == nullptr || PyArg_ParseTuple(args, "OO!", &callable, &PyDict_Type, &hooks) == 0)
+    return nullptr;
   tricorn::gateway::wsgi::RequestHooks request_hooks;
   request_hooks.worker = hook_of(hooks, "worker");
   request_hooks.pre_request = hook_of(hooks, "pre_request");
@@ -145,11 +149,15 @@ PyObject* worker_serve(PyObject* object, PyObject* args) {
 }
 
 PyMethodDef kWorkerMethods[] = {
-    {"introduce", worker_introduce, METH_NOARGS, "introduce() -> bool: meet the arbiter; False when it is gone"},
-    {"log", worker_log, METH_VARARGS, "log(level, text): a line of the error log; 0 debug to 4 critical"},
+    {"introduce", worker_introduce, METH_NOARGS,
+     "introduce() -> bool: meet the arbiter; False when it is gone"},
+    {"log", worker_log, METH_VARARGS,
+     "log(level, text): a line of the error log; 0 debug to 4 critical"},
     {"note", worker_note, METH_VARARGS, "note(text): why the boot failed, for the arbiter"},
-    {"note_exit", worker_note_exit, METH_VARARGS, "note_exit(status, tid): os._exit is being called"},
-    {"install_handlers", worker_install_handlers, METH_NOARGS, "install_handlers(): after signal.signal changed them"},
+    {"note_exit", worker_note_exit, METH_VARARGS,
+     "note_exit(status, tid): os._exit is being called"},
+    {"install_handlers", worker_install_handlers, METH_NOARGS,
+     "install_handlers(): after signal.signal changed them"},
     {"reopen_logs", worker_reopen_logs, METH_NOARGS, "reopen_logs(): after logrotate"},
     {"serve", worker_serve, METH_VARARGS, "serve(app, hooks) -> 0: serve until drained"},
     {nullptr, nullptr, 0, nullptr},
@@ -177,12 +185,20 @@ PyObject* core_fork_worker(PyObject* /*module*/, PyObject* /*none*/) {
 }
 
 PyMethodDef kFunctions[] = {
-    {"fork_worker", core_fork_worker, METH_NOARGS, "fork_worker() -> pid: 0 in the worker, which is the arbiter's child"},
+    {"fork_worker", core_fork_worker, METH_NOARGS,
+     "fork_worker() -> pid: 0 in the worker, which is the arbiter's child"},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef g_module = {PyModuleDef_HEAD_INIT, "tricorn._core", "The C++ side of a Tricorn worker.", -1,
-                        kFunctions, nullptr, nullptr, nullptr, nullptr};
+PyModuleDef g_module = {PyModuleDef_HEAD_INIT,
+                        "tricorn._core",
+                        "The C++ side of a Tricorn worker.",
+                        -1,
+                        kFunctions,
+                        nullptr,
+                        nullptr,
+                        nullptr,
+                        nullptr};
 
 }  // namespace
 
@@ -190,7 +206,8 @@ PyMODINIT_FUNC PyInit__core() {
   if (PyType_Ready(&g_worker_type) != 0) return nullptr;
   Ref module = Ref::steal(PyModule_Create(&g_module));
   Py_INCREF(&g_worker_type);
-  if (!module || PyModule_AddObject(module.get(), "Worker", reinterpret_cast<PyObject*>(&g_worker_type)) != 0) {
+  if (!module || PyModule_AddObject(module.get(), "Worker",
+                                    reinterpret_cast<PyObject*>(&g_worker_type)) != 0) {
     return nullptr;
   }
   return module.release();

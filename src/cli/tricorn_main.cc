@@ -1,4 +1,5 @@
-// The arbiter's executable: reads what the command line and the environment say, then runs the arbiter.
+// The arbiter's executable: reads what the command line and the environment say, then runs the
+// arbiter.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -39,8 +40,8 @@ struct Sources {
 };
 
 Result<Options> options_of(const Sources& sources, const std::string& conf_json) {
-  const std::vector<Layer> layers{sources.environment, Layer::parse(conf_json), sources.arguments_variable,
-                                  sources.command_line};
+  const std::vector<Layer> layers{sources.environment, Layer::parse(conf_json),
+                                  sources.arguments_variable, sources.command_line};
   auto resolved = tricorn::config::resolve(layers);
   if (!resolved) return tricorn::base::Unexpected{resolved.error()};
   const Layer& settings = *resolved;
@@ -55,8 +56,9 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   options.worker_class = text(settings, "worker_class");
   options.threads = settings.at("threads").get<std::uint32_t>();
   if (options.threads > tricorn::heartbeat::kSlotsMax) {
-    return tricorn::base::fail(fmt::format("Invalid value for threads: {}\n\nError: at most {} threads are possible",
-                                           options.threads, tricorn::heartbeat::kSlotsMax));
+    return tricorn::base::fail(
+        fmt::format("Invalid value for threads: {}\n\nError: at most {} threads are possible",
+                    options.threads, tricorn::heartbeat::kSlotsMax));
   }
   options.timeout_ns = settings.at("timeout").get<std::int64_t>() * kSecond;
   options.boot_timeout_ns = settings.at("boot_timeout").get<std::int64_t>() * kSecond;
@@ -85,7 +87,8 @@ tricorn::arbiter::ConfLocation conf_location(const Sources& sources) {
 
 Result<Sources> read_sources(const Invocation& invocation) {
   Sources sources;
-  sources.environment = tricorn::config::environment_layer([](const char* name) { return std::getenv(name); });
+  sources.environment =
+      tricorn::config::environment_layer([](const char* name) { return std::getenv(name); });
   sources.command_line = Layer::parse(invocation.values_json);
   sources.app = invocation.app;
   if (const char* variable = std::getenv("GUNICORN_CMD_ARGS")) {
@@ -104,12 +107,15 @@ int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   auto invocation = tricorn::config::parse_arguments(arguments);
   if (!invocation) return usage_error(invocation.error());
-  if (invocation->action == Invocation::Action::Help) return std::fputs(tricorn::config::help_text().c_str(), stdout) < 0;
-  if (invocation->action == Invocation::Action::Version) return std::puts("tricorn (version " TRICORN_VERSION ")") < 0;
+  if (invocation->action == Invocation::Action::Help)
+    return std::fputs(tricorn::config::help_text().c_str(), stdout) < 0;
+  if (invocation->action == Invocation::Action::Version)
+    return std::puts("tricorn (version " TRICORN_VERSION ")") < 0;
   auto sources = read_sources(*invocation);
   if (!sources) return usage_error(sources.error());
   const char* python = std::getenv("TRICORN_PYTHON");
-  tricorn::arbiter::Arbiter arbiter(python != nullptr ? python : "python3", conf_location(*sources),
-                                    [&sources](const std::string& conf) { return options_of(*sources, conf); });
+  tricorn::arbiter::Arbiter arbiter(
+      python != nullptr ? python : "python3", conf_location(*sources),
+      [&sources](const std::string& conf) { return options_of(*sources, conf); });
   return arbiter.run();
 }

@@ -20,9 +20,11 @@ int fail(const std::string& text) {
 int print_all(const std::string& file, const std::string& ref) {
   const auto lines = tricorn::control::find_incidents(file, ref);
   if (!lines) return fail(lines.error().text);
-  if (lines->empty() && !ref.empty()) return fail("no incident with reference '" + ref + "' in " + file);
+  if (lines->empty() && !ref.empty())
+    return fail("no incident with reference '" + ref + "' in " + file);
   for (const std::string& line : *lines) {
-    const auto words = ref.empty() ? tricorn::control::summarise(line) : tricorn::control::explain(line);
+    const auto words =
+        ref.empty() ? tricorn::control::summarise(line) : tricorn::control::explain(line);
     if (words) std::fputs(words->c_str(), stdout);
   }
   return 0;
@@ -32,9 +34,12 @@ int print_all(const std::string& file, const std::string& ref) {
 
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
-  if (words.size() == 1 && (words[0] == "-h" || words[0] == "--help")) return std::fputs(kUsage, stdout) < 0;
-  if (words.size() == 4 && words[0] == "explain" && words[2] == "--report") return print_all(words[3], words[1]);
-  if (words.size() == 3 && words[0] == "incidents" && words[1] == "--report") return print_all(words[2], "");
+  if (words.size() == 1 && (words[0] == "-h" || words[0] == "--help"))
+    return std::fputs(kUsage, stdout) < 0;
+  if (words.size() == 4 && words[0] == "explain" && words[2] == "--report")
+    return print_all(words[3], words[1]);
+  if (words.size() == 3 && words[0] == "incidents" && words[1] == "--report")
+    return print_all(words[2], "");
   std::fputs(kUsage, stderr);
   return 2;
 }

@@ -19,7 +19,8 @@ std::string text(const Json& incident, const char* name) {
 
 base::Result<Json> parse(std::string_view line) {
   Json incident = Json::parse(line, nullptr, false);
-  if (!incident.is_object() || !incident.contains("class")) return base::fail("not an incident of a Tricorn report");
+  if (!incident.is_object() || !incident.contains("class"))
+    return base::fail("not an incident of a Tricorn report");
   return incident;
 }
 
@@ -45,12 +46,14 @@ base::Result<std::string> explain(std::string_view line) {
   add(out, "place", text(incident, "place") + (function.empty() ? "" : " in " + function));
   add(out, "peer", text(incident, "peer"));
   if (incident.contains("not") && incident["not"].is_array()) {
-    for (const Json& no : incident["not"]) add(out, "not", no.is_string() ? no.get<std::string>() : no.dump());
+    for (const Json& no : incident["not"])
+      add(out, "not", no.is_string() ? no.get<std::string>() : no.dump());
   }
   if (incident.contains("stack") && incident["stack"].is_array() && !incident["stack"].empty()) {
     out += "stack, innermost first\n";
     for (const Json& frame : incident["stack"]) {
-      out += fmt::format("  {}:{} in {}\n", text(frame, "file"), text(frame, "line"), text(frame, "function"));
+      out += fmt::format("  {}:{} in {}\n", text(frame, "file"), text(frame, "line"),
+                         text(frame, "function"));
     }
   }
   return out;
@@ -63,7 +66,8 @@ base::Result<std::string> summarise(std::string_view line) {
                      text(*parsed, "request"), text(*parsed, "place"), text(*parsed, "ref"));
 }
 
-base::Result<std::vector<std::string>> find_incidents(const std::string& path, std::string_view ref) {
+base::Result<std::vector<std::string>> find_incidents(const std::string& path,
+                                                      std::string_view ref) {
   std::ifstream file(path);
   if (!file) return base::fail_errno("open '" + path + "'", errno);
   std::vector<std::string> found;

@@ -18,6 +18,7 @@ namespace tricorn::control {
 
 /// Lines of the report whose reference is `ref`, all of them when it is empty; oldest first.
 /// @return Error naming the file when it cannot be read
-[[nodiscard]] base::Result<std::vector<std::string>> find_incidents(const std::string& path, std::string_view ref);
+[[nodiscard]] base::Result<std::vector<std::string>> find_incidents(const std::string& path,
+                                                                    std::string_view ref);
 
 }  // namespace tricorn::control

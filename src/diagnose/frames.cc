@@ -40,6 +40,15 @@ bool has_application_code(const Stack& stack) {
   return !std::all_of(stack.begin(), stack.end(), is_library);
 }
 
+Stack without_server(Stack stack) {
+  const auto boot = std::find_if(stack.begin(), stack.end(), [](const PythonFrame& frame) {
+    return frame.file.ends_with("/tricorn/boot.py") && frame.function == "_boot_and_serve";
+  });
+  // A stack that is the server's alone stays whole: it is all there is to see.
+  if (boot != stack.begin()) stack.erase(boot, stack.end());
+  return stack;
+}
+
 std::string place_text(const PythonFrame& frame, std::string_view app_directory) {
   std::string_view file = frame.file;
   const bool below = !app_directory.empty() && file.size() > app_directory.size() &&

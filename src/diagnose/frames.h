@@ -19,6 +19,9 @@ using Stack = std::vector<PythonFrame>;
 /// Whether any frame is the application's (not the library's, a package's or the server's).
 [[nodiscard]] bool has_application_code(const Stack& stack);
 
+/// The stack without its outermost frames that are this server's own: no fault is looked for there.
+[[nodiscard]] Stack without_server(Stack stack);
+
 /// "app.py:203"; relative to the application's directory when it lies below it.
 [[nodiscard]] std::string place_text(const PythonFrame& frame, std::string_view app_directory);
 

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "diagnose/cgroup.h"
+#include "diagnose/frames.h"
 #include "diagnose/peer.h"
 #include "diagnose/procfs.h"
 #include "diagnose/python_stack.h"
@@ -59,7 +60,7 @@ std::string task_text(int process, pid_t tid, const char* name) {
 
 void add_python(ThreadLook& look, PythonThread&& thread) {
   look.tstate = thread.tstate;
-  look.stack = std::move(thread.stack);
+  look.stack = without_server(std::move(thread.stack));
   look.instruction = thread.instruction;
 }
 

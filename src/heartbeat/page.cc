@@ -18,7 +18,8 @@ namespace {
 constexpr std::size_t kSlotsAt = (sizeof(Header) + 63) / 64 * 64;
 
 std::size_t page_bytes(std::uint32_t slots, std::uint32_t holds) {
-  return kSlotsAt + std::size_t{slots} * sizeof(Slot) + holds + 1;  // + 1: the scratch byte of hold()
+  return kSlotsAt + std::size_t{slots} * sizeof(Slot) + holds +
+         1;  // + 1: the scratch byte of hold()
 }
 
 void* map(int fd, std::size_t size) {
@@ -70,7 +71,8 @@ Page Page::attach(int fd) {
   if (base == nullptr) return {};
   Page page(base, size);
   const Header& header = page.header();
-  if (header.magic != kMagic || header.version != kVersion || size != page_bytes(header.slot_count, header.hold_count)) {
+  if (header.magic != kMagic || header.version != kVersion ||
+      size != page_bytes(header.slot_count, header.hold_count)) {
     errno = EINVAL;
     return {};
   }
@@ -79,7 +81,8 @@ Page Page::attach(int fd) {
 
 Slot& Page::slot(std::uint32_t index) const {
   TRICORN_CHECK(index < slot_count());
-  return *reinterpret_cast<Slot*>(static_cast<char*>(base_) + kSlotsAt + std::size_t{index} * sizeof(Slot));
+  return *reinterpret_cast<Slot*>(static_cast<char*>(base_) + kSlotsAt +
+                                  std::size_t{index} * sizeof(Slot));
 }
 
 std::atomic<Hold>& Page::hold(int fd) const {

@@ -1,5 +1,6 @@
-// The shared page of one worker: what it is doing right now, written by the worker with plain stores,
-// read by the arbiter at any time. It is a memfd that both map, so it outlives the worker's SIGKILL.
+// The shared page of one worker: what it is doing right now, written by the worker with plain
+// stores, read by the arbiter at any time. It is a memfd that both map, so it outlives the worker's
+// SIGKILL.
 //
 // Nobody locks. The worker writes, the arbiter reads; the one word both write is Slot::claim, which
 // decides who answers the client. Every reader must expect a slot to change under its eyes: read
@@ -43,7 +44,8 @@ enum class Phase : std::uint32_t {
   Writing = 3,      ///< the application's bytes wait for the client to take them
 };
 
-/// Who may send the first byte of the answer. Both sides change it by compare-and-swap from Pending.
+/// Who may send the first byte of the answer. Both sides change it by compare-and-swap from
+/// Pending.
 enum class Claim : std::uint32_t {
   None = 0,      ///< no request
   Pending = 1,   ///< nothing was sent yet
@@ -64,7 +66,7 @@ enum class Hold : std::uint8_t {
 
 /// One app thread. 512 bytes, so that slots never share a cache line.
 struct alignas(64) Slot {
-  std::atomic<std::uint32_t> sequence;   ///< even: stable, odd: fields below are being written
+  std::atomic<std::uint32_t> sequence;  ///< even: stable, odd: fields below are being written
   std::atomic<Claim> claim;
   std::atomic<std::uint32_t> request_id;  ///< counts this slot's requests, from 1
   std::atomic<Phase> phase;
@@ -74,24 +76,25 @@ struct alignas(64) Slot {
   std::atomic<std::uint64_t> bytes_out;   ///< of the response, this request
   std::atomic<std::int32_t> tid;          ///< kernel thread id, 0 before the thread runs
   std::atomic<std::int32_t> connection_fd;
-  std::atomic<std::uint64_t> tstate;      ///< address of the thread's PyThreadState in the worker
-  std::atomic<std::uint32_t> abandoned;   ///< arbiter sets 1: answered by the arbiter, thread is lost
+  std::atomic<std::uint64_t> tstate;  ///< address of the thread's PyThreadState in the worker
+  std::atomic<std::uint32_t>
+      abandoned;  ///< arbiter sets 1: answered by the arbiter, thread is lost
   std::uint16_t client_port;
-  std::uint16_t client_family;            ///< AF_INET, AF_INET6, AF_UNIX
-  std::uint8_t client_address[16];        ///< network order
-  std::uint16_t method_bytes;             ///< length of the method at the start of `request`
-  std::uint16_t request_bytes;            ///< length used in `request`
-  char request[kRequestBytesMax];         ///< "METHOD /path", no query string, raw bytes, not terminated
+  std::uint16_t client_family;      ///< AF_INET, AF_INET6, AF_UNIX
+  std::uint8_t client_address[16];  ///< network order
+  std::uint16_t method_bytes;       ///< length of the method at the start of `request`
+  std::uint16_t request_bytes;      ///< length used in `request`
+  char request[kRequestBytesMax];   ///< "METHOD /path", no query string, raw bytes, not terminated
 };
 static_assert(sizeof(Slot) == 512);
 
 /// The worker's last words about its own end.
 struct Crash {
-  std::atomic<std::uint32_t> signal;     ///< fatal signal being handled, 0 none; stored last
+  std::atomic<std::uint32_t> signal;  ///< fatal signal being handled, 0 none; stored last
   std::int32_t tid;
-  std::int32_t code;                     ///< siginfo si_code
-  std::int32_t sender_pid;               ///< si_pid when the signal was sent by kill, else 0
-  std::uint64_t address;                 ///< si_addr
+  std::int32_t code;        ///< siginfo si_code
+  std::int32_t sender_pid;  ///< si_pid when the signal was sent by kill, else 0
+  std::uint64_t address;    ///< si_addr
   std::uint64_t pc;
   std::uint64_t sp;
 };
@@ -100,21 +103,23 @@ struct Header {
   std::uint32_t magic;
   std::uint32_t version;
   std::uint32_t slot_count;
-  std::uint32_t hold_count;              ///< length of the Hold array behind the slots
+  std::uint32_t hold_count;  ///< length of the Hold array behind the slots
   std::atomic<std::int32_t> pid;
   std::atomic<Life> life;
-  std::atomic<std::int64_t> forked_ns;   ///< written by the arbiter when it asked for the fork
-  std::atomic<std::int64_t> ready_ns;    ///< when Life became Ready, 0 before
-  std::atomic<std::uint64_t> requests;   ///< answered since boot
+  std::atomic<std::int64_t> forked_ns;  ///< written by the arbiter when it asked for the fork
+  std::atomic<std::int64_t> ready_ns;   ///< when Life became Ready, 0 before
+  std::atomic<std::uint64_t> requests;  ///< answered since boot
   std::atomic<std::uint32_t> connections;
-  std::atomic<std::uint32_t> queued;     ///< whole requests that wait for an app thread
+  std::atomic<std::uint32_t> queued;       ///< whole requests that wait for an app thread
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
   std::atomic<std::uint32_t> exit_asked;   ///< worker sets 1 when it exits by its own decision
-  std::atomic<std::int32_t> exit_status;   ///< what os._exit was called with, valid while exit_tid != 0
-  std::atomic<std::int32_t> exit_tid;      ///< thread that is inside os._exit; 0 none
-  std::atomic<std::uint32_t> layout_state; ///< 0 not filled, 1 `python` is valid, 2 self-check failed
+  std::atomic<std::int32_t>
+      exit_status;                     ///< what os._exit was called with, valid while exit_tid != 0
+  std::atomic<std::int32_t> exit_tid;  ///< thread that is inside os._exit; 0 none
+  std::atomic<std::uint32_t>
+      layout_state;  ///< 0 not filled, 1 `python` is valid, 2 self-check failed
   std::atomic<std::uint32_t> note_bytes;
-  char note[kNoteBytesMax];              ///< UTF-8
+  char note[kNoteBytesMax];  ///< UTF-8
   Crash crash;
   alignas(64) TricornPythonLayout python;  ///< how to read this interpreter from outside
 };
@@ -129,9 +134,11 @@ class Page {
   Page(const Page&) = delete;
   Page& operator=(const Page&) = delete;
 
-  /// Maps and initialises a fresh page. @param fd a memfd, not owned. @return invalid on failure (errno is set).
+  /// Maps and initialises a fresh page. @param fd a memfd, not owned. @return invalid on failure
+  /// (errno is set).
   [[nodiscard]] static Page create(int fd, std::uint32_t slot_count, std::uint32_t hold_count);
-  /// Maps a page that create() made, in another process. @return invalid when it is not one (errno is set).
+  /// Maps a page that create() made, in another process. @return invalid when it is not one (errno
+  /// is set).
   [[nodiscard]] static Page attach(int fd);
 
   [[nodiscard]] bool valid() const { return base_ != nullptr; }
@@ -148,7 +155,8 @@ class Page {
   std::size_t size_ = 0;
 };
 
-/// Creates the memfd for a page, CLOEXEC. @return -1 with errno on failure. Source: memfd_create(2).
+/// Creates the memfd for a page, CLOEXEC. @return -1 with errno on failure. Source:
+/// memfd_create(2).
 [[nodiscard]] int create_page_fd();
 
 /// Sets header.note (cut to kNoteBytesMax). Worker only.

@@ -13,8 +13,8 @@ typedef struct TricornPythonLayout {
   uint32_t filled;         /* 1 when every field below is valid */
 
   /* absolute addresses of the main interpreter's words */
-  uint64_t threads_head; /* PyThreadState*: first of the list */
-  uint64_t gil_locked;   /* int: 1 while somebody holds the GIL */
+  uint64_t threads_head;    /* PyThreadState*: first of the list */
+  uint64_t gil_locked;      /* int: 1 while somebody holds the GIL */
   uint64_t gil_last_holder; /* PyThreadState* */
   uint64_t gc_collecting;   /* int */
   uint64_t code_type;       /* &PyCode_Type, to recognise code objects */

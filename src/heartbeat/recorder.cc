@@ -22,7 +22,8 @@ void write_text(Slot& slot, std::string_view method, std::string_view path) {
 
 void begin_request(Slot& slot, std::string_view method, std::string_view path, int connection_fd,
                    const Client& client, std::int64_t now_ns) {
-  // Odd sequence first, fields next, even last: on x86 plain stores in this order; the fence is for others.
+  // Odd sequence first, fields next, even last: on x86 plain stores in this order; the fence is for
+  // others.
   const std::uint32_t sequence = slot.sequence.load(kRelaxed);
   slot.sequence.store(sequence + 1, kRelaxed);
   std::atomic_thread_fence(std::memory_order_release);

@@ -1,4 +1,5 @@
-// What the worker writes into its slot around each request: a few relaxed stores, no lock, no system call.
+// What the worker writes into its slot around each request: a few relaxed stores, no lock, no
+// system call.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +28,16 @@ inline void note_phase(Slot& slot, Phase phase, std::int64_t now_ns) {
   slot.progress_ns.store(now_ns, std::memory_order_relaxed);
 }
 
-/// Takes the right to answer. @return false: the arbiter has answered, write nothing to this client.
+/// Takes the right to answer. @return false: the arbiter has answered, write nothing to this
+/// client.
 [[nodiscard]] inline bool claim_answer(Slot& slot) {
   Claim pending = Claim::Pending;
   return slot.claim.compare_exchange_strong(pending, Claim::Started, std::memory_order_acq_rel) ||
          pending == Claim::Started;
 }
 
-/// Closes the request. @return false: the arbiter answered in our place meanwhile (the claim was Farewell).
+/// Closes the request. @return false: the arbiter answered in our place meanwhile (the claim was
+/// Farewell).
 bool end_request(Slot& slot);
 
 }  // namespace tricorn::heartbeat

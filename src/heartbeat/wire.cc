@@ -18,8 +18,8 @@ union ControlBuffer {
 
 }  // namespace
 
-bool send_message(int socket, Verb verb, std::int32_t number, const char* payload, std::size_t bytes,
-                  int fd_to_pass, int flags) {
+bool send_message(int socket, Verb verb, std::int32_t number, const char* payload,
+                  std::size_t bytes, int fd_to_pass, int flags) {
   if (bytes > kPayloadMax) {
     errno = EMSGSIZE;
     return false;
@@ -71,7 +71,8 @@ Received receive_message(int socket, Message& message, base::UniqueFd& passed, i
     std::memcpy(&fd, CMSG_DATA(part_header), sizeof fd);
     passed.reset(fd);
   }
-  if (static_cast<std::size_t>(got) < kHeadBytes || message.bytes > kPayloadMax) return Received::Closed;
+  if (static_cast<std::size_t>(got) < kHeadBytes || message.bytes > kPayloadMax)
+    return Received::Closed;
   return Received::Message;
 }
 

@@ -1,10 +1,10 @@
 // Messages between the arbiter and one worker, and between the arbiter and that worker's keeper.
-// Both are unix SOCK_SEQPACKET pairs: one message is one datagram, descriptors ride along (SCM_RIGHTS).
+// Both are unix SOCK_SEQPACKET pairs: one message is one datagram, descriptors ride along
+// (SCM_RIGHTS).
 //
-//   arbiter ──control──▶ worker   Go, Drain, Adopt+fd, ReopenLogs      (read by the sentinel: no GIL)
-//   worker  ──control──▶ arbiter  Hello, Ready, Crashed, Leaving
-//   arbiter ──keeper───▶ keeper   Answer, HandOver, Close, Leave
-//   keeper  ──keeper───▶ arbiter  Done [+fd]
+//   arbiter ──control──▶ worker   Go, Drain, Adopt+fd, ReopenLogs      (read by the sentinel: no
+//   GIL) worker  ──control──▶ arbiter  Hello, Ready, Crashed, Leaving arbiter ──keeper───▶ keeper
+//   Answer, HandOver, Close, Leave keeper  ──keeper───▶ arbiter  Done [+fd]
 //
 // The keeper is a tiny process that shares the worker's descriptor table (clone CLONE_FILES) and
 // nothing else. Whatever happens to the worker (SIGKILL, OOM, SIGSTOP, SEGV, GIL held), its client
@@ -22,21 +22,24 @@ namespace tricorn::heartbeat {
 
 enum class Verb : std::uint32_t {
   // worker -> arbiter
-  Hello = 1,     ///< number = pid (the kernel's credentials are what counts); sent before anything else
-  Ready = 2,     ///< the application is loaded, connections are accepted
-  Crashed = 3,   ///< a fatal signal arrived, Page::header().crash is filled; the worker waits for Go
-  Leaving = 4,   ///< drains by its own decision; text = "max_requests"
+  Hello =
+      1,  ///< number = pid (the kernel's credentials are what counts); sent before anything else
+  Ready = 2,  ///< the application is loaded, connections are accepted
+  Crashed =
+      3,  ///< it dies: Header::crash is filled, or exit_tid is inside os._exit; it waits for Go
+  Leaving = 4,  ///< drains by its own decision; text = "max_requests"
   // arbiter -> worker
-  Go = 16,       ///< introduced: boot; after Crashed: looked at, die
-  Drain = 17,    ///< stop accepting, finish what is held, exit
-  Adopt = 18,    ///< take this client connection (fd rides along) as freshly accepted
+  Go = 16,     ///< introduced: boot; after Crashed: looked at, die
+  Drain = 17,  ///< stop accepting, finish what is held, exit
+  Adopt = 18,  ///< take this client connection (fd rides along) as freshly accepted
   ReopenLogs = 19,
   // arbiter -> keeper
-  Answer = 32,   ///< number = fd; write the payload to it if not empty, then end the connection properly
-  HandOver = 33, ///< number = fd; send it back with Done
-  Leave = 34,    ///< exit: closes everything the worker had
+  Answer =
+      32,  ///< number = fd; write the payload to it if not empty, then end the connection properly
+  HandOver = 33,  ///< number = fd; send it back with Done
+  Leave = 34,     ///< exit: closes everything the worker had
   // keeper -> arbiter
-  Done = 48,     ///< number = fd; for HandOver the descriptor rides along
+  Done = 48,  ///< number = fd; for HandOver the descriptor rides along
 };
 
 /// Longest payload of a message: a whole HTTP answer.
@@ -62,7 +65,8 @@ enum class Received { Message, Nothing, Closed };
 /// Receives one message. Async-signal-safe; no allocation.
 /// @param passed  takes the descriptor that rode along, if any
 /// @param flags  of recvmsg, e.g. MSG_DONTWAIT
-[[nodiscard]] Received receive_message(int socket, Message& message, base::UniqueFd& passed, int flags);
+[[nodiscard]] Received receive_message(int socket, Message& message, base::UniqueFd& passed,
+                                       int flags);
 
 /// A connected SEQPACKET pair, both ends CLOEXEC. @return false with errno.
 [[nodiscard]] bool socket_pair(base::UniqueFd& ours, base::UniqueFd& theirs);

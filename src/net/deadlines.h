@@ -1,9 +1,8 @@
-// Time-outs of many connections that share a few durations: one queue a duration, so arming, moving and
-// dropping one costs a few pointer writes and nobody ever sorts.
+// Time-outs of many connections that share a few durations: one queue a duration, so arming, moving
+// and dropping one costs a few pointer writes and nobody ever sorts.
 #pragma once
 
 #include <cstdint>
-
 
 namespace tricorn::net {
 

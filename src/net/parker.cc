@@ -8,7 +8,8 @@ namespace tricorn::net {
 namespace {
 
 void futex(std::atomic<std::uint32_t>* word, int operation, std::uint32_t value) {
-  ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(word), operation, value, nullptr, nullptr, 0);
+  ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(word), operation, value, nullptr, nullptr,
+            0);
 }
 
 }  // namespace
@@ -24,7 +25,8 @@ void Parker::park() {
 }
 
 void Parker::unpark() {
-  if (word_.exchange(kToken, std::memory_order_release) == kParked) futex(&word_, FUTEX_WAKE_PRIVATE, 1);
+  if (word_.exchange(kToken, std::memory_order_release) == kParked)
+    futex(&word_, FUTEX_WAKE_PRIVATE, 1);
 }
 
 }  // namespace tricorn::net

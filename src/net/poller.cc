@@ -19,11 +19,14 @@ bool Poller::add(int fd, std::uint32_t events, std::uint64_t token) const {
 void Poller::remove(int fd) const { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
 int Poller::wait(std::span<epoll_event> into, int timeout_ms) const {
-  const int count = ::epoll_wait(epoll_.get(), into.data(), static_cast<int>(into.size()), timeout_ms);
+  const int count =
+      ::epoll_wait(epoll_.get(), into.data(), static_cast<int>(into.size()), timeout_ms);
   return count < 0 ? 0 : count;
 }
 
-Wakeup::Wakeup() : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { TRICORN_CHECK(event_.valid()); }
+Wakeup::Wakeup() : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  TRICORN_CHECK(event_.valid());
+}
 
 void Wakeup::raise() const {
   const std::uint64_t one = 1;

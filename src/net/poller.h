@@ -10,15 +10,18 @@
 
 namespace tricorn::net {
 
-/// One epoll instance. Aborts when the kernel refuses one at construction: a worker without it is none.
+/// One epoll instance. Aborts when the kernel refuses one at construction: a worker without it is
+/// none.
 class Poller {
  public:
   Poller();
   [[nodiscard]] int fd() const { return epoll_.get(); }
-  /// @param events  EPOLLIN, EPOLLET ...; @param token  given back by wait(). @return false with errno.
+  /// @param events  EPOLLIN, EPOLLET ...; @param token  given back by wait(). @return false with
+  /// errno.
   bool add(int fd, std::uint32_t events, std::uint64_t token) const;
   void remove(int fd) const;
-  /// @param timeout_ms  -1 waits for ever. @return how many of `into` are filled; 0 on time-out or a signal.
+  /// @param timeout_ms  -1 waits for ever. @return how many of `into` are filled; 0 on time-out or
+  /// a signal.
   [[nodiscard]] int wait(std::span<epoll_event> into, int timeout_ms) const;
 
  private:

@@ -20,7 +20,8 @@ class Ref {
   Ref(const Ref&) = delete;
   Ref& operator=(const Ref&) = delete;
 
-  /// Takes over a reference the caller owns, as most API calls return it. Null means an exception is set.
+  /// Takes over a reference the caller owns, as most API calls return it. Null means an exception
+  /// is set.
   [[nodiscard]] static Ref steal(PyObject* object) { return Ref(object); }
   /// Adds a reference of its own.
   [[nodiscard]] static Ref borrow(PyObject* object) {

@@ -14,7 +14,8 @@
 namespace tricorn::spawner {
 namespace {
 
-// What the middle process does: forks the worker, tells its pid, leaves. Returns 0 in the worker only.
+// What the middle process does: forks the worker, tells its pid, leaves. Returns 0 in the worker
+// only.
 pid_t fork_and_leave(int pid_pipe) {
   const pid_t worker = ::fork();
   if (worker == 0) return 0;
@@ -29,7 +30,8 @@ base::Result<pid_t> read_pid(int pid_pipe) {
   do {
     got = ::read(pid_pipe, &answer, sizeof answer);
   } while (got < 0 && errno == EINTR);
-  if (got != sizeof answer) return base::fail("the middle process of the fork died before it could fork");
+  if (got != sizeof answer)
+    return base::fail("the middle process of the fork died before it could fork");
   if (answer < 0) return base::fail_errno("fork", -answer);
   return pid_t{answer};
 }

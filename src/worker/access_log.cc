@@ -73,7 +73,8 @@ int base64_value(char c) {
 
 // User of "Basic base64(user:password)": RFC 7617 section 2.
 std::string basic_user(std::string_view authorization) {
-  if (authorization.size() < 6 || !http::equals_lower(authorization.substr(0, 6), "basic ")) return {};
+  if (authorization.size() < 6 || !http::equals_lower(authorization.substr(0, 6), "basic "))
+    return {};
   std::string user;
   unsigned bits = 0;
   int have = 0;
@@ -108,8 +109,9 @@ std::string_view log_time() {
 }
 
 base::Result<base::UniqueFd> open_append(const std::string& path) {
-  base::UniqueFd file(path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
-                                  : ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  base::UniqueFd file(path == "-"
+                          ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+                          : ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (!file.valid()) return base::fail_errno("accesslog '" + path + "'", errno);
   return file;
 }
@@ -118,11 +120,13 @@ base::Result<base::UniqueFd> open_append(const std::string& path) {
 
 AccessLog::Atom AccessLog::atom_of(std::string_view name, std::string& argument) {
   static constexpr std::pair<std::string_view, Atom> kAtoms[] = {
-      {"h", Atom::RemoteAddress}, {"l", Atom::Dash},        {"u", Atom::User},         {"t", Atom::Time},
-      {"r", Atom::RequestLine},   {"m", Atom::Method},      {"U", Atom::Path},         {"q", Atom::Query},
-      {"H", Atom::Protocol},      {"s", Atom::Status},      {"B", Atom::BodyBytes},    {"b", Atom::BodyBytesOrDash},
-      {"f", Atom::Referer},       {"a", Atom::UserAgent},   {"T", Atom::Seconds},      {"M", Atom::Milliseconds},
-      {"D", Atom::Microseconds},  {"L", Atom::DecimalSeconds}, {"p", Atom::Pid},
+      {"h", Atom::RemoteAddress}, {"l", Atom::Dash},         {"u", Atom::User},
+      {"t", Atom::Time},          {"r", Atom::RequestLine},  {"m", Atom::Method},
+      {"U", Atom::Path},          {"q", Atom::Query},        {"H", Atom::Protocol},
+      {"s", Atom::Status},        {"B", Atom::BodyBytes},    {"b", Atom::BodyBytesOrDash},
+      {"f", Atom::Referer},       {"a", Atom::UserAgent},    {"T", Atom::Seconds},
+      {"M", Atom::Milliseconds},  {"D", Atom::Microseconds}, {"L", Atom::DecimalSeconds},
+      {"p", Atom::Pid},
   };
   for (const auto& [known, atom] : kAtoms) {
     if (known == name) return atom;
@@ -159,7 +163,8 @@ base::Result<void> AccessLog::open(const std::string& path, std::string_view for
       pieces_.push_back({atom, std::move(argument)});
       format.remove_prefix(close + 2);
     } else {
-      return base::fail(fmt::format("access_log_format: '{}' is no %(name)s", format.substr(0, 16)));
+      return base::fail(
+          fmt::format("access_log_format: '{}' is no %(name)s", format.substr(0, 16)));
     }
   }
   return reopen();
@@ -178,33 +183,73 @@ void AccessLog::append(std::string& line, const Piece& piece, const AccessFacts&
   const http::RequestHead& head = *facts.head;
   const std::int64_t micros = facts.duration_ns / 1000;
   switch (piece.atom) {
-    case Atom::Text: line += piece.text; break;
-    case Atom::RemoteAddress: append_or_dash(line, facts.remote_address); break;
-    case Atom::Dash: line += '-'; break;
-    case Atom::User: append_or_dash(line, basic_user(field_value(head, "authorization"))); break;
-    case Atom::Time: line += log_time(); break;
+    case Atom::Text:
+      line += piece.text;
+      break;
+    case Atom::RemoteAddress:
+      append_or_dash(line, facts.remote_address);
+      break;
+    case Atom::Dash:
+      line += '-';
+      break;
+    case Atom::User:
+      append_or_dash(line, basic_user(field_value(head, "authorization")));
+      break;
+    case Atom::Time:
+      line += log_time();
+      break;
     case Atom::RequestLine:
       append_escaped(line, head.method_text);
       line += ' ';
       append_escaped(line, head.target);
       line += head.version_minor == 0 ? " HTTP/1.0" : " HTTP/1.1";
       break;
-    case Atom::Method: append_escaped(line, head.method_text); break;
-    case Atom::Path: append_escaped(line, facts.path_info); break;
-    case Atom::Query: append_escaped(line, head.query); break;
-    case Atom::Protocol: line += head.version_minor == 0 ? "HTTP/1.0" : "HTTP/1.1"; break;
-    case Atom::Status: line += facts.status; break;
+    case Atom::Method:
+      append_escaped(line, head.method_text);
+      break;
+    case Atom::Path:
+      append_escaped(line, facts.path_info);
+      break;
+    case Atom::Query:
+      append_escaped(line, head.query);
+      break;
+    case Atom::Protocol:
+      line += head.version_minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
+      break;
+    case Atom::Status:
+      line += facts.status;
+      break;
     case Atom::BodyBytes:
-    case Atom::BodyBytesOrDash: line += std::to_string(facts.body_bytes); break;
-    case Atom::Referer: append_or_dash(line, field_value(head, "referer")); break;
-    case Atom::UserAgent: append_or_dash(line, field_value(head, "user-agent")); break;
-    case Atom::Seconds: line += std::to_string(micros / 1'000'000); break;
-    case Atom::Milliseconds: line += std::to_string(micros / 1000); break;
-    case Atom::Microseconds: line += std::to_string(micros); break;
-    case Atom::DecimalSeconds: line += fmt::format("{}.{:06}", micros / 1'000'000, micros % 1'000'000); break;
-    case Atom::Pid: line += fmt::format("<{}>", ::getpid()); break;
-    case Atom::RequestField: append_or_dash(line, field_value(head, piece.text)); break;
-    case Atom::ResponseField: append_or_dash(line, response_value(facts.response_fields, piece.text)); break;
+    case Atom::BodyBytesOrDash:
+      line += std::to_string(facts.body_bytes);
+      break;
+    case Atom::Referer:
+      append_or_dash(line, field_value(head, "referer"));
+      break;
+    case Atom::UserAgent:
+      append_or_dash(line, field_value(head, "user-agent"));
+      break;
+    case Atom::Seconds:
+      line += std::to_string(micros / 1'000'000);
+      break;
+    case Atom::Milliseconds:
+      line += std::to_string(micros / 1000);
+      break;
+    case Atom::Microseconds:
+      line += std::to_string(micros);
+      break;
+    case Atom::DecimalSeconds:
+      line += fmt::format("{}.{:06}", micros / 1'000'000, micros % 1'000'000);
+      break;
+    case Atom::Pid:
+      line += fmt::format("<{}>", ::getpid());
+      break;
+    case Atom::RequestField:
+      append_or_dash(line, field_value(head, piece.text));
+      break;
+    case Atom::ResponseField:
+      append_or_dash(line, response_value(facts.response_fields, piece.text));
+      break;
   }
 }
 

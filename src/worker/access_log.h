@@ -16,16 +16,16 @@ namespace tricorn::worker {
 /// What a line can say about one request.
 struct AccessFacts {
   const http::RequestHead* head = nullptr;
-  std::string_view remote_address;    ///< empty for a unix socket
-  std::string_view path_info;         ///< decoded path
-  std::string_view response_fields;   ///< "Name: value\r\n" lines
-  std::string_view status;            ///< "200"
+  std::string_view remote_address;   ///< empty for a unix socket
+  std::string_view path_info;        ///< decoded path
+  std::string_view response_fields;  ///< "Name: value\r\n" lines
+  std::string_view status;           ///< "200"
   std::uint64_t body_bytes = 0;
   std::int64_t duration_ns = 0;
 };
 
-/// Compiles a format once, writes lines in batches. Lines of one batch are one write(2); what the reader
-/// does not take at once is dropped and counted. Any thread.
+/// Compiles a format once, writes lines in batches. Lines of one batch are one write(2); what the
+/// reader does not take at once is dropped and counted. Any thread.
 class AccessLog {
  public:
   AccessLog() = default;
@@ -42,9 +42,28 @@ class AccessLog {
 
  private:
   enum class Atom : std::uint8_t {
-    Text, RemoteAddress, Dash, User, Time, RequestLine, Method, Path, Query, Protocol, Status, BodyBytes,
-    BodyBytesOrDash, Referer, UserAgent, Seconds, Milliseconds, Microseconds, DecimalSeconds, Pid,
-    RequestField, ResponseField,
+    Text,
+    RemoteAddress,
+    Dash,
+    User,
+    Time,
+    RequestLine,
+    Method,
+    Path,
+    Query,
+    Protocol,
+    Status,
+    BodyBytes,
+    BodyBytesOrDash,
+    Referer,
+    UserAgent,
+    Seconds,
+    Milliseconds,
+    Microseconds,
+    DecimalSeconds,
+    Pid,
+    RequestField,
+    ResponseField,
   };
   struct Piece {
     Atom atom;

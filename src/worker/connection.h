@@ -15,7 +15,8 @@ class Exchange;
 
 /// Where a connection is.
 ///
-///   Idle --bytes--> Reading --whole request--> Ready --thread--> Running --answered--> Idle | Reading | Ready
+///   Idle --bytes--> Reading --whole request--> Ready --thread--> Running --answered--> Idle |
+///   Reading | Ready
 ///                      |                                            |
 ///                      +--refused--> Flushing <--client is slow-----+
 ///                                       +--all sent--> Idle | Lingering --> (closed)
@@ -34,14 +35,15 @@ struct Connection {
   int fd = -1;
   std::uint32_t generation = 0;  ///< counts the uses of this object, so that a stale event is known
   State state = State::Closed;
-  bool readable = false;  ///< an edge arrived while the application ran: read before waiting for one
-  bool hung_up = false;   ///< the client closed its side or reset
+  bool readable =
+      false;             ///< an edge arrived while the application ran: read before waiting for one
+  bool hung_up = false;  ///< the client closed its side or reset
   std::uint8_t listener = 0;
   std::uint32_t served = 0;
   heartbeat::Client client;
   PyObject* remote_addr = nullptr;  ///< str, made at the first request; owned
   PyObject* remote_port = nullptr;
-  Exchange* exchange = nullptr;     ///< null while Idle
+  Exchange* exchange = nullptr;  ///< null while Idle
 };
 
 }  // namespace tricorn::worker

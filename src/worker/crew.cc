@@ -40,7 +40,8 @@ void Crew::work(std::uint32_t index) {
   Member& me = *members_[index];
   heartbeat::Slot& slot = page_.slot(index);
   use_alternate_stack();
-  slot.tstate.store(reinterpret_cast<std::uint64_t>(PyThreadState_Get()), std::memory_order_relaxed);
+  slot.tstate.store(reinterpret_cast<std::uint64_t>(PyThreadState_Get()),
+                    std::memory_order_relaxed);
   slot.tid.store(static_cast<std::int32_t>(::syscall(SYS_gettid)), std::memory_order_release);
   GilSwitch gil;
   bool leading = baton_.held_by(me.id);
@@ -50,7 +51,8 @@ void Crew::work(std::uint32_t index) {
 
 // One step of the leader. @return whether it still leads
 bool Crew::lead(std::uint32_t index, GilSwitch& gil) {
-  if (Exchange* exchange = loop_.next_ready(); exchange != nullptr) return run_leading(index, *exchange, gil);
+  if (Exchange* exchange = loop_.next_ready(); exchange != nullptr)
+    return run_leading(index, *exchange, gil);
   drop_garbage(gil);
   if (loop_.finished()) {
     stop();
@@ -106,7 +108,8 @@ bool Crew::rest(Member& member, GilSwitch& gil) {
   const net::Baton::Id lender = baton_.lender();
   if (baton_.held_by(kSentinel)) {
     doorbell_.raise();  // it looks for resting threads when rung
-  } else if (lender != 0 && slow_.load(std::memory_order_relaxed) > 0 && baton_.try_steal(lender, member.id)) {
+  } else if (lender != 0 && slow_.load(std::memory_order_relaxed) > 0 &&
+             baton_.try_steal(lender, member.id)) {
     const std::lock_guard lock(mutex_);
     std::erase(resting_, &member);
     member.resting = false;
@@ -152,7 +155,8 @@ void Crew::stop() {
   doorbell_.raise();
 }
 
-// ---- the sentinel ----------------------------------------------------------------------------------
+// ---- the sentinel
+// ----------------------------------------------------------------------------------
 
 void Crew::ring_if_dozing() {
   // lend() is sequentially consistent, so either we see it doze or it sees the loan.

@@ -1,10 +1,10 @@
 // The threads of a worker and how the loop travels between them.
 //
 // All app threads are equal. One of them leads: it holds the baton, waits for events, and calls the
-// application inline with the baton lent out. The others rest. A call that lasts costs its thread the
-// baton: the sentinel gives it to a resting app thread, or runs the loop itself while none rests.
-// While recent calls were slow the leader passes the baton on before it calls, so nobody has to wait
-// for the sentinel's tick. Source: docs/decisions/0002.
+// application inline with the baton lent out. The others rest. A call that lasts costs its thread
+// the baton: the sentinel gives it to a resting app thread, or runs the loop itself while none
+// rests. While recent calls were slow the leader passes the baton on before it calls, so nobody has
+// to wait for the sentinel's tick. Source: docs/decisions/0002.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -27,7 +27,8 @@
 namespace tricorn::worker {
 
 /// Runs one request to its end on app thread `index`. Called with the GIL and without the loop.
-using RunRequest = std::function<void(std::uint32_t index, Exchange& exchange, const pyapi::Gil& gil)>;
+using RunRequest =
+    std::function<void(std::uint32_t index, Exchange& exchange, const pyapi::Gil& gil)>;
 
 class Crew {
  public:
@@ -46,7 +47,8 @@ class Crew {
   // ---- for the sentinel's thread only ----
   /// Rung when the sentinel has something to look at.
   [[nodiscard]] const net::Wakeup& doorbell() const { return doorbell_; }
-  /// Looks after the loop: takes it over from a call that lasts, works it while no app thread rests.
+  /// Looks after the loop: takes it over from a call that lasts, works it while no app thread
+  /// rests.
   /// @return milliseconds after which to call again, -1: when doorbell() or poll_fd() asks
   [[nodiscard]] int attend();
   /// The loop's descriptor while the sentinel runs the loop, else -1.
@@ -94,11 +96,11 @@ class Crew {
   std::vector<std::unique_ptr<Member>> members_;
   net::Baton baton_;
   net::Wakeup doorbell_;
-  std::mutex mutex_;                // guards `resting`
+  std::mutex mutex_;  // guards `resting`
   std::vector<Member*> resting_;
   std::atomic<std::uint32_t> resting_count_{0};
-  std::atomic<int> slow_{0};        // how many more calls count as slow
-  std::atomic<bool> dozing_{false}; // the sentinel sleeps until somebody lends
+  std::atomic<int> slow_{0};         // how many more calls count as slow
+  std::atomic<bool> dozing_{false};  // the sentinel sleeps until somebody lends
   std::atomic<bool> stop_{false};
 
   // the sentinel's own

@@ -47,7 +47,8 @@ void Exchange::attach(Connection& connection) {
   next_request();
 }
 
-// ---- intake ----------------------------------------------------------------------------------------
+// ---- intake
+// ----------------------------------------------------------------------------------------
 
 std::ptrdiff_t Exchange::receive_into(char* into, std::size_t bytes_max) const {
   ssize_t got;
@@ -75,7 +76,8 @@ bool Exchange::make_room() {
 }
 
 Intake Exchange::receive() {
-  if (stage_ == Stage::Buffering && on_wire_ > 0 && next_ == 0) {  // straight into the body's own buffer
+  if (stage_ == Stage::Buffering && on_wire_ > 0 &&
+      next_ == 0) {  // straight into the body's own buffer
     const std::size_t before = ahead_.size();
     const std::size_t wanted = std::min<std::uint64_t>(on_wire_, kBodyAheadBytes - before);
     ahead_.resize(before + wanted);
@@ -93,7 +95,8 @@ Intake Exchange::receive() {
   if (got < 0) return would_block(errno) ? Intake::Nothing : Intake::Closed;
   if (got == 0) return Intake::Closed;
   end_ += static_cast<std::size_t>(got);
-  // A short read means the socket is drained: no further read until the next edge. Source: epoll(7).
+  // A short read means the socket is drained: no further read until the next edge. Source:
+  // epoll(7).
   connection_->readable = static_cast<std::size_t>(got) == space;
   return parse();
 }
@@ -201,7 +204,8 @@ void Exchange::next_request() {
   abandoned = false;
 }
 
-// ---- body ------------------------------------------------------------------------------------------
+// ---- body
+// ------------------------------------------------------------------------------------------
 
 std::int64_t Exchange::remaining() const {
   if (chunks_left_ || malformed_) return -1;
@@ -219,8 +223,10 @@ BodyStatus Exchange::read(char* into, std::size_t bytes_max, std::size_t& got, c
   if (malformed_) return BodyStatus::Malformed;
   if (on_wire_ == 0 && !chunks_left_) return BodyStatus::End;
   heartbeat::note_phase(*slot_, heartbeat::Phase::ReadingBody, base::monotonic_ns());
-  const BodyStatus status = chunks_left_ ? stream_chunked(into, bytes_max, got, gil) : stream(into, bytes_max, got, gil);
-  slot_->bytes_in.store(slot_->bytes_in.load(std::memory_order_relaxed) + got, std::memory_order_relaxed);
+  const BodyStatus status =
+      chunks_left_ ? stream_chunked(into, bytes_max, got, gil) : stream(into, bytes_max, got, gil);
+  slot_->bytes_in.store(slot_->bytes_in.load(std::memory_order_relaxed) + got,
+                        std::memory_order_relaxed);
   heartbeat::note_phase(*slot_, heartbeat::Phase::Application, base::monotonic_ns());
   if (status != BodyStatus::Data && status != BodyStatus::End) close_after = true;
   return status;
@@ -249,7 +255,8 @@ BodyStatus Exchange::stream(char* into, std::size_t bytes_max, std::size_t& got,
   }
 }
 
-BodyStatus Exchange::stream_chunked(char* into, std::size_t bytes_max, std::size_t& got, const Gil& gil) {
+BodyStatus Exchange::stream_chunked(char* into, std::size_t bytes_max, std::size_t& got,
+                                    const Gil& gil) {
   for (;;) {
     ahead_.clear();
     if (next_ < end_) {
@@ -275,7 +282,8 @@ BodyStatus Exchange::stream_chunked(char* into, std::size_t bytes_max, std::size
   }
 }
 
-// ---- response --------------------------------------------------------------------------------------
+// ---- response
+// --------------------------------------------------------------------------------------
 
 bool Exchange::begin() { return heartbeat::claim_answer(*slot_); }
 
@@ -294,8 +302,8 @@ void Exchange::keep(std::string_view bytes, PyObject* owner) {
   unsent_bytes_ += bytes.size();
 }
 
-bool Exchange::send(std::string_view head, PyObject* owner, std::string_view body, std::string_view tail, bool last,
-                    const Gil& gil) {
+bool Exchange::send(std::string_view head, PyObject* owner, std::string_view body,
+                    std::string_view tail, bool last, const Gil& gil) {
   const std::size_t total = head.size() + body.size() + tail.size();
   std::size_t taken = 0;
   if (!has_unsent()) {
@@ -310,7 +318,8 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
     taken = static_cast<std::size_t>(std::max<ssize_t>(sent_now, 0));
     if (taken == total) return true;
   }
-  for (const auto& [bytes, holder] : {std::pair{head, static_cast<PyObject*>(nullptr)}, {body, owner},
+  for (const auto& [bytes, holder] : {std::pair{head, static_cast<PyObject*>(nullptr)},
+                                      {body, owner},
                                       {tail, static_cast<PyObject*>(nullptr)}}) {
     const std::size_t skipped = std::min(taken, bytes.size());
     taken -= skipped;
@@ -329,7 +338,8 @@ bool Exchange::drain_below_limit(const Gil& gil) {
   return true;
 }
 
-bool Exchange::send_file(std::string_view head, const gateway::wsgi::SendableFile& file, const Gil& /*gil*/) {
+bool Exchange::send_file(std::string_view head, const gateway::wsgi::SendableFile& file,
+                         const Gil& /*gil*/) {
   file_.reset(::fcntl(file.fd, F_DUPFD_CLOEXEC, 0));  // the application may close its own
   if (!file_.valid()) return false;
   file_offset_ = file.offset;
@@ -338,7 +348,8 @@ bool Exchange::send_file(std::string_view head, const gateway::wsgi::SendableFil
   return flush() != Flush::Failed;
 }
 
-// ---- flushing --------------------------------------------------------------------------------------
+// ---- flushing
+// --------------------------------------------------------------------------------------
 
 void Exchange::sent(std::size_t bytes) {
   unsent_bytes_ -= bytes;
@@ -364,7 +375,8 @@ Exchange::Flush Exchange::flush_segments() {
     msghdr message{};
     message.msg_iov = pieces.data();
     message.msg_iovlen = count;
-    const ssize_t now = ::sendmsg(connection_->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (file_.valid() ? MSG_MORE : 0));
+    const ssize_t now = ::sendmsg(connection_->fd, &message,
+                                  MSG_NOSIGNAL | MSG_DONTWAIT | (file_.valid() ? MSG_MORE : 0));
     if (now < 0) {
       if (errno == EINTR) continue;
       return would_block(errno) ? Flush::Blocked : Flush::Failed;
@@ -379,10 +391,12 @@ Exchange::Flush Exchange::flush_segments() {
 
 Exchange::Flush Exchange::flush_file() {
   while (file_bytes_ > 0) {
-    const ssize_t now = ::sendfile(connection_->fd, file_.get(), &file_offset_, static_cast<std::size_t>(file_bytes_));
+    const ssize_t now = ::sendfile(connection_->fd, file_.get(), &file_offset_,
+                                   static_cast<std::size_t>(file_bytes_));
     if (now < 0 && errno == EINTR) continue;
     if (now < 0 && would_block(errno)) return Flush::Blocked;
-    if (now <= 0) return Flush::Failed;  // 0: the file was cut short, so the promised length can't be kept
+    if (now <= 0)
+      return Flush::Failed;  // 0: the file was cut short, so the promised length can't be kept
     file_bytes_ -= now;
   }
   file_.reset();

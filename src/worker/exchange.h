@@ -64,11 +64,12 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   // ---- the application's side ----
   /// @param slot  of the thread that runs the request
   void run_on(heartbeat::Slot& slot) { slot_ = &slot; }
-  gateway::wsgi::BodyStatus read(char* into, std::size_t bytes_max, std::size_t& got, const pyapi::Gil& gil) override;
+  gateway::wsgi::BodyStatus read(char* into, std::size_t bytes_max, std::size_t& got,
+                                 const pyapi::Gil& gil) override;
   [[nodiscard]] std::int64_t remaining() const override;
   [[nodiscard]] bool begin() override;
-  [[nodiscard]] bool send(std::string_view head, PyObject* owner, std::string_view body, std::string_view tail,
-                          bool last, const pyapi::Gil& gil) override;
+  [[nodiscard]] bool send(std::string_view head, PyObject* owner, std::string_view body,
+                          std::string_view tail, bool last, const pyapi::Gil& gil) override;
   [[nodiscard]] bool send_file(std::string_view head, const gateway::wsgi::SendableFile& file,
                                const pyapi::Gil& gil) override;
 
@@ -86,7 +87,8 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
 
   bool close_after = false;  ///< the connection ends with this response
   bool failed = false;       ///< the client is gone or the response is broken: just close
-  bool abandoned = false;    ///< the arbiter answers this client through the keeper: leave the descriptor alone
+  bool abandoned =
+      false;  ///< the arbiter answers this client through the keeper: leave the descriptor alone
 
  private:
   enum class Stage { Head, Buffering, Complete };
@@ -103,8 +105,10 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   bool make_room();
   std::ptrdiff_t receive_into(char* into, std::size_t bytes_max) const;
   bool wait_for_client(short events, int timeout_ms, const pyapi::Gil& gil) const;
-  gateway::wsgi::BodyStatus stream(char* into, std::size_t bytes_max, std::size_t& got, const pyapi::Gil& gil);
-  gateway::wsgi::BodyStatus stream_chunked(char* into, std::size_t bytes_max, std::size_t& got, const pyapi::Gil& gil);
+  gateway::wsgi::BodyStatus stream(char* into, std::size_t bytes_max, std::size_t& got,
+                                   const pyapi::Gil& gil);
+  gateway::wsgi::BodyStatus stream_chunked(char* into, std::size_t bytes_max, std::size_t& got,
+                                           const pyapi::Gil& gil);
   void keep(std::string_view bytes, PyObject* owner);
   bool drain_below_limit(const pyapi::Gil& gil);
   Flush flush_segments();

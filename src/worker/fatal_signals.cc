@@ -45,8 +45,8 @@ void note_registers(heartbeat::Crash& crash, const void* context) {
 void wait_until_looked_at() {
   const timespec limit{kWaitSeconds, 0};
   while (g_released.load(std::memory_order_acquire) == 0) {
-    const long woken = ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&g_released), FUTEX_WAIT_PRIVATE, 0,
-                                 &limit, nullptr, 0);
+    const long woken = ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&g_released),
+                                 FUTEX_WAIT_PRIVATE, 0, &limit, nullptr, 0);
     if (woken != 0 && errno == ETIMEDOUT) return;
   }
 }
@@ -79,7 +79,8 @@ void on_fatal(int signal, siginfo_t* info, void* context) {
     crash.address = reinterpret_cast<std::uint64_t>(info->si_addr);
     note_registers(crash, context);
     crash.signal.store(static_cast<std::uint32_t>(signal));
-    if (heartbeat::send_message(g_control, heartbeat::Verb::Crashed, signal, nullptr, 0, -1, MSG_DONTWAIT)) {
+    if (heartbeat::send_message(g_control, heartbeat::Verb::Crashed, signal, nullptr, 0, -1,
+                                MSG_DONTWAIT)) {
       wait_until_looked_at();
     }
   }
@@ -95,11 +96,21 @@ void install_fatal_handlers(heartbeat::Header& header, int control) {
   action.sa_sigaction = on_fatal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT})
+    ::sigaction(signal, &action, nullptr);
+}
+
+void announce_exit(heartbeat::Header& header, int control, int status, int tid) {
+  header.exit_status.store(status);
+  header.exit_tid.store(tid, std::memory_order_release);
+  if (heartbeat::send_message(control, heartbeat::Verb::Crashed, 0, nullptr, 0, -1, MSG_DONTWAIT)) {
+    wait_until_looked_at();
+  }
 }
 
 void use_alternate_stack() {
-  void* stack = ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* stack =
+      ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (stack == MAP_FAILED) return;
   stack_t alternate{};
   alternate.ss_sp = stack;
@@ -109,7 +120,8 @@ void use_alternate_stack() {
 
 void release_crashed_thread() {
   g_released.store(1, std::memory_order_release);
-  ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&g_released), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&g_released), FUTEX_WAKE_PRIVATE, 1,
+            nullptr, nullptr, 0);
 }
 
 }  // namespace tricorn::worker

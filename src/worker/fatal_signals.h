@@ -13,8 +13,12 @@ namespace tricorn::worker {
 /// @param control  the worker's SEQPACKET end; the reply is read by whoever reads control
 void install_fatal_handlers(heartbeat::Header& header, int control);
 
-/// Gives the calling thread an alternate signal stack, so that an overflow of its own can be reported.
-/// Never freed: a thread of a worker lives as long as the worker.
+/// os._exit is being called by thread `tid`: notes it in the page and lets the arbiter look at the
+/// stack before the process is gone. Returns within a second. GIL held or not.
+void announce_exit(heartbeat::Header& header, int control, int status, int tid);
+
+/// Gives the calling thread an alternate signal stack, so that an overflow of its own can be
+/// reported. Never freed: a thread of a worker lives as long as the worker.
 void use_alternate_stack();
 
 /// Called by whoever reads control when the arbiter answers Crashed with Go.

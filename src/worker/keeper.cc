@@ -1,5 +1,6 @@
-// After clone() the keeper runs on a copy of the worker's memory in which locks may be held by threads it
-// does not have, so this file allocates nothing, locks nothing and calls system calls only.
+// After clone() the keeper runs on a copy of the worker's memory in which locks may be held by
+// threads it does not have, so this file allocates nothing, locks nothing and calls system calls
+// only.
 #include "worker/keeper.h"
 
 #include <poll.h>
@@ -38,8 +39,8 @@ void write_answer(int fd, const char* bytes, std::size_t size) {
   }
 }
 
-// A close with unread bytes in the socket sends a reset, which may overtake the answer: take them out.
-// Source: RFC 9112 section 9.6.
+// A close with unread bytes in the socket sends a reset, which may overtake the answer: take them
+// out. Source: RFC 9112 section 9.6.
 void end_connection(int fd) {
   ::shutdown(fd, SHUT_WR);
   char scrap[4096];
@@ -53,10 +54,12 @@ void obey(int socket, const Message& order) {
     case Verb::Answer:
       write_answer(order.number, order.payload, order.bytes);
       end_connection(order.number);
-      static_cast<void>(heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, -1, 0));
+      static_cast<void>(
+          heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, -1, 0));
       break;
     case Verb::HandOver:
-      static_cast<void>(heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, order.number, 0));
+      static_cast<void>(
+          heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, order.number, 0));
       break;
     case Verb::Leave:
       ::syscall(SYS_exit_group, 0);
@@ -87,7 +90,8 @@ void obey(int socket, const Message& order) {
 }  // namespace
 
 pid_t start_keeper(int socket) {
-  const long pid = ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+  const long pid = ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, nullptr, nullptr,
+                             nullptr, nullptr);
   if (pid == 0) keep(socket);
   return static_cast<pid_t>(pid);
 }

@@ -5,12 +5,12 @@
 
 namespace tricorn::worker {
 
-/// Starts the keeper of the calling worker. It is the arbiter's child, sleeps in recvmsg and does what
-/// the arbiter tells it with the worker's descriptors, also after the worker was killed; it leaves when
-/// told to or when the arbiter is gone. Call while the worker has one thread.
+/// Starts the keeper of the calling worker. It is the arbiter's child, sleeps in recvmsg and does
+/// what the arbiter tells it with the worker's descriptors, also after the worker was killed; it
+/// leaves when told to or when the arbiter is gone. Call while the worker has one thread.
 /// @param socket  the keeper's SEQPACKET end, which both processes see from now on
-/// @return the keeper's pid, or -1 with errno: the worker then works without, and a SIGKILL cuts its clients.
-/// Source: clone(2) CLONE_FILES, CLONE_PARENT; docs/decisions/0003.
+/// @return the keeper's pid, or -1 with errno: the worker then works without, and a SIGKILL cuts
+/// its clients. Source: clone(2) CLONE_FILES, CLONE_PARENT; docs/decisions/0003.
 [[nodiscard]] pid_t start_keeper(int socket);
 
 }  // namespace tricorn::worker

@@ -62,7 +62,8 @@ heartbeat::Client client_of(const sockaddr_storage& address) {
 
 }  // namespace
 
-Loop::Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat::Page& page, const base::Log& log)
+Loop::Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat::Page& page,
+           const base::Log& log)
     : options_(options),
       listeners_(std::move(listeners)),
       page_(page),
@@ -79,7 +80,8 @@ Loop::Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat
 
 Loop::~Loop() = default;
 
-// ---- accepting -------------------------------------------------------------------------------------
+// ---- accepting
+// -------------------------------------------------------------------------------------
 
 void Loop::set_accepting(bool accepting) {
   if (accepting == accepting_ || (accepting && draining_)) return;
@@ -125,7 +127,8 @@ void Loop::make_room_for_one() {
 
 void Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client) {
   make_room_for_one();
-  if (by_fd_.size() <= static_cast<std::size_t>(fd)) by_fd_.resize(static_cast<std::size_t>(fd) + 64);
+  if (by_fd_.size() <= static_cast<std::size_t>(fd))
+    by_fd_.resize(static_cast<std::size_t>(fd) + 64);
   auto& place = by_fd_[static_cast<std::size_t>(fd)];
   if (!place) place = std::make_unique<Connection>();
   Connection& connection = *place;
@@ -148,12 +151,13 @@ void Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Clien
   if (open_ >= options_.connections_max && idle_deadlines_.first() == nullptr) set_accepting(false);
 }
 
-// ---- events ----------------------------------------------------------------------------------------
+// ---- events
+// ----------------------------------------------------------------------------------------
 
 int Loop::timeout_until_deadline(int longest_ms) const {
   std::int64_t next = accept_paused_ ? accept_again_ns_ : INT64_MAX;
-  for (const auto* queue :
-       {&header_deadlines_, &body_deadlines_, &idle_deadlines_, &write_deadlines_, &linger_deadlines_}) {
+  for (const auto* queue : {&header_deadlines_, &body_deadlines_, &idle_deadlines_,
+                            &write_deadlines_, &linger_deadlines_}) {
     if (const auto* first = queue->first(); first != nullptr) next = std::min(next, first->at_ns);
   }
   if (next == INT64_MAX) return longest_ms;
@@ -164,7 +168,8 @@ int Loop::timeout_until_deadline(int longest_ms) const {
 void Loop::wait(int longest_ms) {
   TRICORN_CHECK(event_at_ == event_count_);
   event_at_ = 0;
-  event_count_ = static_cast<std::size_t>(poller_.wait(events_, timeout_until_deadline(longest_ms)));
+  event_count_ =
+      static_cast<std::size_t>(poller_.wait(events_, timeout_until_deadline(longest_ms)));
   now_ns_ = base::monotonic_ns();
   expire_deadlines();
 }
@@ -183,7 +188,8 @@ Exchange* Loop::next_ready() {
 
 void Loop::turn() {
   while (event_at_ < event_count_) {
-    if (Exchange* exchange = on_event(events_[event_at_++]); exchange != nullptr) queue(exchange->connection());
+    if (Exchange* exchange = on_event(events_[event_at_++]); exchange != nullptr)
+      queue(exchange->connection());
   }
 }
 
@@ -199,9 +205,11 @@ Exchange* Loop::on_event(const epoll_event& event) {
     return nullptr;
   }
   Connection& connection = *by_fd_[low];
-  if (connection.state == State::Closed || token != token_of(connection)) return nullptr;  // closed in this batch
+  if (connection.state == State::Closed || token != token_of(connection))
+    return nullptr;  // closed in this batch
   if ((event.events & (EPOLLHUP | EPOLLERR)) != 0) connection.hung_up = true;
-  if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) connection.readable = true;
+  if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+    connection.readable = true;
   switch (connection.state) {
     case State::Idle:
     case State::Reading:
@@ -301,7 +309,8 @@ void Loop::on_writable(Connection& connection) {
   }
 }
 
-// ---- the end of a response -------------------------------------------------------------------------
+// ---- the end of a response
+// -------------------------------------------------------------------------
 
 void Loop::finish(Exchange& exchange) {
   Connection& connection = exchange.connection();
@@ -393,8 +402,8 @@ void Loop::close(Connection& connection) {
   ::close(fd);                // also takes it out of epoll: the keeper's table is this one
 }
 
-// Everything but the descriptor goes. It stays open when the keeper writes to it: closing it here could
-// let the next client get its number, and this client's answer.
+// Everything but the descriptor goes. It stays open when the keeper writes to it: closing it here
+// could let the next client get its number, and this client's answer.
 void Loop::forget(Connection& connection) {
   if (connection.exchange != nullptr) {
     connection.exchange->drop_unsent();
@@ -408,14 +417,17 @@ void Loop::forget(Connection& connection) {
   set_hold(connection, Hold::None);
   --open_;
   page_.header().connections.store(open_, std::memory_order_relaxed);
-  if (!accepting_ && !accept_paused_ && !draining_ && open_ + 1 == options_.connections_max) set_accepting(true);
+  if (!accepting_ && !accept_paused_ && !draining_ && open_ + 1 == options_.connections_max)
+    set_accepting(true);
 }
 
-// ---- exchanges -------------------------------------------------------------------------------------
+// ---- exchanges
+// -------------------------------------------------------------------------------------
 
 Exchange& Loop::exchange_for(Connection& connection) {
   if (connection.exchange == nullptr) {
-    if (spare_.empty()) spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client));
+    if (spare_.empty())
+      spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client));
     connection.exchange = spare_.back().release();
     spare_.pop_back();
     connection.exchange->attach(connection);
@@ -434,7 +446,8 @@ void Loop::set_hold(const Connection& connection, Hold hold) {
   page_.hold(connection.fd).store(hold, std::memory_order_relaxed);
 }
 
-// ---- mailbox ---------------------------------------------------------------------------------------
+// ---- mailbox
+// ---------------------------------------------------------------------------------------
 
 void Loop::post(Exchange& exchange) {
   {
@@ -480,12 +493,14 @@ void Loop::read_mailbox() {
 void Loop::open_adopted(base::UniqueFd fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
-  if (draining_ || ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return;
+  if (draining_ || ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
+    return;
   const net::Endpoint local = net::local_endpoint(fd.get());
   std::uint8_t through = 0;
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     const net::Endpoint& endpoint = listeners_[i].endpoint;
-    if (endpoint.family == local.family && endpoint.port == local.port) through = static_cast<std::uint8_t>(i);
+    if (endpoint.family == local.family && endpoint.port == local.port)
+      through = static_cast<std::uint8_t>(i);
   }
   open_connection(fd.release(), through, client_of(address));
 }
@@ -495,12 +510,14 @@ void Loop::begin_drain() {
   accept_paused_ = false;
   draining_ = true;
   for (const auto& connection : by_fd_) {
-    // A connection that has not sent a byte of a request yet can be closed without anybody losing one.
+    // A connection that has not sent a byte of a request yet can be closed without anybody losing
+    // one.
     if (connection && connection->state == State::Idle && !connection->readable) close(*connection);
   }
 }
 
-// ---- deadlines -------------------------------------------------------------------------------------
+// ---- deadlines
+// -------------------------------------------------------------------------------------
 
 void Loop::expire_deadlines() {
   if (accept_paused_ && now_ns_ >= accept_again_ns_) {

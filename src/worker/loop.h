@@ -1,7 +1,8 @@
 // The event loop of a worker: accepts, reads, parses, flushes, and cuts clients that are too slow.
 //
-// Every member needs the baton (net/baton.h), whoever holds it, with or without the GIL. What Python owns
-// is only put aside here (garbage()); an app thread drops it. The exceptions are marked "any thread".
+// Every member needs the baton (net/baton.h), whoever holds it, with or without the GIL. What
+// Python owns is only put aside here (garbage()); an app thread drops it. The exceptions are marked
+// "any thread".
 #pragma once
 
 #include <array>
@@ -32,14 +33,16 @@ struct Listener {
 struct LoopOptions {
   http::Limits limits;
   ClientTimeouts client;
-  std::int64_t header_timeout_ns = 10'000'000'000;  ///< from a request's first byte (or accept) to its head's end
-  std::int64_t keepalive_ns = 2'000'000'000;        ///< between requests; 0 closes after each
+  std::int64_t header_timeout_ns =
+      10'000'000'000;  ///< from a request's first byte (or accept) to its head's end
+  std::int64_t keepalive_ns = 2'000'000'000;  ///< between requests; 0 closes after each
   std::uint32_t connections_max = 1000;
 };
 
 class Loop {
  public:
-  Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat::Page& page, const base::Log& log);
+  Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat::Page& page,
+       const base::Log& log);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -57,11 +60,13 @@ class Loop {
   /// Takes a connection back whose request was answered.
   void finish(Exchange& exchange);
 
-  /// Hands an exchange back from a thread that does not hold the baton; the holder is woken. Any thread.
+  /// Hands an exchange back from a thread that does not hold the baton; the holder is woken. Any
+  /// thread.
   void post(Exchange& exchange);
   /// Gives the loop a client connection of another worker. Any thread.
   void adopt(base::UniqueFd connection);
-  /// Starts leaving: no new connections, idle ones closed, responses end their connection. Any thread.
+  /// Starts leaving: no new connections, idle ones closed, responses end their connection. Any
+  /// thread.
   void ask_to_drain();
   /// Wakes whoever waits. Any thread, async-signal-safe.
   void wake() const { wakeup_.raise(); }
@@ -71,12 +76,15 @@ class Loop {
   [[nodiscard]] bool finished() const { return draining_ && open_ == 0; }
   /// While no app thread is free, new connections are left to other workers and the backlog.
   void set_accepting(bool accepting);
-  /// What the sentinel watches while it holds the baton: readable when wait() would return something.
+  /// What the sentinel watches while it holds the baton: readable when wait() would return
+  /// something.
   [[nodiscard]] int poll_fd() const { return poller_.fd(); }
   /// Time of the last wait() or note_time(), monotonic nanoseconds.
   [[nodiscard]] std::int64_t now_ns() const { return now_ns_; }
   void note_time(std::int64_t now_ns) { now_ns_ = now_ns; }
-  [[nodiscard]] const Listener& listener(const Connection& connection) const { return listeners_[connection.listener]; }
+  [[nodiscard]] const Listener& listener(const Connection& connection) const {
+    return listeners_[connection.listener];
+  }
   [[nodiscard]] std::size_t ready_count() const { return ready_.size(); }
 
   /// References whose bytes were sent. The caller has the GIL and drops them.
@@ -118,7 +126,8 @@ class Loop {
   net::Poller poller_;
   net::Wakeup wakeup_;
 
-  // events that were fetched but not handled: here, not on a stack, so that a thief goes on with them
+  // events that were fetched but not handled: here, not on a stack, so that a thief goes on with
+  // them
   std::array<epoll_event, 256> events_;
   std::size_t event_at_ = 0;
   std::size_t event_count_ = 0;

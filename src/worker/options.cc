@@ -14,14 +14,18 @@ namespace {
 using Json = nlohmann::json;
 using gateway::wsgi::HeaderMap;
 
-std::int64_t number(const Json& settings, const char* name) { return settings.at(name).get<std::int64_t>(); }
+std::int64_t number(const Json& settings, const char* name) {
+  return settings.at(name).get<std::int64_t>();
+}
 
 std::string text(const Json& settings, const char* name) {
   const Json& value = settings.at(name);
   return value.is_null() ? std::string() : value.get<std::string>();
 }
 
-std::int64_t nanoseconds(const Json& settings, const char* name) { return number(settings, name) * 1'000'000'000; }
+std::int64_t nanoseconds(const Json& settings, const char* name) {
+  return number(settings, name) * 1'000'000'000;
+}
 
 http::Limits limits_of(const Json& settings) {
   http::Limits limits;
@@ -30,8 +34,10 @@ http::Limits limits_of(const Json& settings) {
   limits.field_bytes_max = static_cast<std::size_t>(number(settings, "limit_request_field_size"));
   limits.permit_obsolete_folding = settings.at("permit_obsolete_folding").get<bool>();
   limits.strip_header_spaces = settings.at("strip_header_spaces").get<bool>();
-  limits.permit_unconventional_http_method = settings.at("permit_unconventional_http_method").get<bool>();
-  limits.permit_unconventional_http_version = settings.at("permit_unconventional_http_version").get<bool>();
+  limits.permit_unconventional_http_method =
+      settings.at("permit_unconventional_http_method").get<bool>();
+  limits.permit_unconventional_http_version =
+      settings.at("permit_unconventional_http_version").get<bool>();
   limits.casefold_http_method = settings.at("casefold_http_method").get<bool>();
   return limits;
 }
@@ -77,7 +83,8 @@ std::uint64_t requests_max_of(const Json& settings, std::uint32_t age) {
 Options parse(const Json& settings, std::uint32_t age) {
   Options options;
   options.loop = loop_of(settings);
-  options.threads = static_cast<std::uint32_t>(std::max<std::int64_t>(number(settings, "threads"), 1));
+  options.threads =
+      static_cast<std::uint32_t>(std::max<std::int64_t>(number(settings, "threads"), 1));
   options.multiprocess = number(settings, "workers") > 1;
   options.requests_max = requests_max_of(settings, age);
   options.graceful_timeout = std::chrono::seconds(number(settings, "graceful_timeout"));

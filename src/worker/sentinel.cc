@@ -60,7 +60,8 @@ void Sentinel::run() {
   }
 }
 
-// While the sentinel runs the loop, the loop's epoll is one of its sources: epoll nests. Source: epoll(7).
+// While the sentinel runs the loop, the loop's epoll is one of its sources: epoll nests. Source:
+// epoll(7).
 void Sentinel::watch_loop() {
   const int fd = crew_.poll_fd();
   if (fd == loop_fd_) return;
@@ -71,14 +72,16 @@ void Sentinel::watch_loop() {
 
 int Sentinel::until_deadline(int timeout_ms) const {
   if (leave_by_ns_ == 0) return timeout_ms;
-  const std::int64_t left_ms = std::max<std::int64_t>((leave_by_ns_ - base::monotonic_ns()) / 1'000'000 + 1, 0);
+  const std::int64_t left_ms =
+      std::max<std::int64_t>((leave_by_ns_ - base::monotonic_ns()) / 1'000'000 + 1, 0);
   return static_cast<int>(timeout_ms < 0 ? left_ms : std::min<std::int64_t>(left_ms, timeout_ms));
 }
 
 void Sentinel::read_control() {
   for (;;) {
     base::UniqueFd passed;
-    const auto received = heartbeat::receive_message(options_.control, order_, passed, MSG_DONTWAIT);
+    const auto received =
+        heartbeat::receive_message(options_.control, order_, passed, MSG_DONTWAIT);
     if (received == heartbeat::Received::Nothing) return;
     if (received == heartbeat::Received::Closed) {
       poller_.remove(options_.control);
@@ -116,7 +119,8 @@ void Sentinel::on_signals() {
 
 void Sentinel::leave_with_grace() {
   loop_.ask_to_drain();
-  const auto grace = std::chrono::duration_cast<std::chrono::nanoseconds>(options_.graceful_timeout);
+  const auto grace =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(options_.graceful_timeout);
   leave_by_ns_ = base::monotonic_ns() + grace.count();
 }
 

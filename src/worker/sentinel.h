@@ -20,8 +20,9 @@ struct SentinelOptions {
   std::function<void()> reopen_logs;  ///< called on the sentinel's thread, no GIL
 };
 
-/// Looks after calls that last (Crew::attend), does what the arbiter says, turns signals into actions,
-/// and leaves with the process when the arbiter is gone and requests outlive the graceful time-out.
+/// Looks after calls that last (Crew::attend), does what the arbiter says, turns signals into
+/// actions, and leaves with the process when the arbiter is gone and requests outlive the graceful
+/// time-out.
 class Sentinel {
  public:
   Sentinel(Loop& loop, Crew& crew, SentinelOptions options);
@@ -45,7 +46,7 @@ class Sentinel {
   Crew& crew_;
   SentinelOptions options_;
   net::Poller poller_;
-  int loop_fd_ = -1;  // the loop's descriptor while it is in poller_
+  int loop_fd_ = -1;              // the loop's descriptor while it is in poller_
   std::int64_t leave_by_ns_ = 0;  // 0: no deadline
   std::atomic<bool> stop_{false};
   std::thread thread_;

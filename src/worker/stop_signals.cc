@@ -20,7 +20,8 @@ void on_signal(int signal) {
   if (signal == SIGUSR1) g_reopen.store(true);
   if (signal == SIGINT || signal == SIGQUIT) {
     g_quick.store(true);
-    PyErr_SetInterruptEx(SIGINT);  // async-signal-safe; interrupts the application in the main thread
+    PyErr_SetInterruptEx(
+        SIGINT);  // async-signal-safe; interrupts the application in the main thread
   }
   stop_signal_bell().raise();
   errno = saved;
@@ -29,7 +30,8 @@ void on_signal(int signal) {
 }  // namespace
 
 const net::Wakeup& stop_signal_bell() {
-  static const net::Wakeup* const bell = new net::Wakeup();  // NOLINT: handlers may use it until the end
+  static const net::Wakeup* const bell =
+      new net::Wakeup();  // NOLINT: handlers may use it until the end
   return *bell;
 }
 
@@ -38,9 +40,11 @@ void install_stop_handlers() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGTERM, SIGINT, SIGQUIT, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGTERM, SIGINT, SIGQUIT, SIGUSR1})
+    ::sigaction(signal, &action, nullptr);
   action.sa_handler = SIG_IGN;
-  for (const int signal : {SIGHUP, SIGUSR2, SIGWINCH, SIGPIPE}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGHUP, SIGUSR2, SIGWINCH, SIGPIPE})
+    ::sigaction(signal, &action, nullptr);
 }
 
 StopSignals take_stop_signals() {

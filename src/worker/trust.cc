@@ -50,7 +50,8 @@ base::Result<void> TrustedPeers::parse(std::string_view list) {
 bool TrustedPeers::contains(const heartbeat::Client& client) const {
   if (all_ || client.family == AF_UNIX) return true;
   return std::any_of(networks_.begin(), networks_.end(), [&client](const Network& network) {
-    return network.family == client.family && same_prefix(network.address, client.address, network.bits);
+    return network.family == client.family &&
+           same_prefix(network.address, client.address, network.bits);
   });
 }
 

@@ -24,8 +24,8 @@ using gateway::wsgi::Response;
 using pyapi::Gil;
 using pyapi::Ref;
 
-Worker::Worker(Options options, std::vector<Listener> listeners, heartbeat::Page page, base::UniqueFd control,
-               base::UniqueFd keeper)
+Worker::Worker(Options options, std::vector<Listener> listeners, heartbeat::Page page,
+               base::UniqueFd control, base::UniqueFd keeper)
     : options_(std::move(options)),
       listeners_(std::move(listeners)),
       page_(std::move(page)),
@@ -49,12 +49,16 @@ bool Worker::introduce() {
   }
   use_alternate_stack();
   install_handlers();
-  if (!heartbeat::send_message(control_.get(), heartbeat::Verb::Hello, ::getpid(), nullptr, 0, -1, 0)) return false;
+  if (!heartbeat::send_message(control_.get(), heartbeat::Verb::Hello, ::getpid(), nullptr, 0, -1,
+                               0))
+    return false;
   heartbeat::Message answer;
   base::UniqueFd passed;
-  if (heartbeat::receive_message(control_.get(), answer, passed, 0) != heartbeat::Received::Message) return false;
+  if (heartbeat::receive_message(control_.get(), answer, passed, 0) != heartbeat::Received::Message)
+    return false;
   header.life.store(heartbeat::Life::Booting);
-  if (tricorn_fill_python_layout(&header.python) == 0) header.layout_state.store(1, std::memory_order_release);
+  if (tricorn_fill_python_layout(&header.python) == 0)
+    header.layout_state.store(1, std::memory_order_release);
   heartbeat::Slot& slot = page_.slot(0);  // the boot runs on what becomes app thread 0
   slot.tstate.store(reinterpret_cast<std::uint64_t>(PyThreadState_Get()));
   slot.tid.store(::getpid());
@@ -73,7 +77,8 @@ void Worker::reopen_logs() {
 }
 
 bool Worker::prepare_environs(const Gil& gil) {
-  const Ref errors = Ref::steal(PyFile_FromFd(log_.fd(), "<wsgi.errors>", "w", 1, "utf-8", "backslashreplace", nullptr, 0));
+  const Ref errors = Ref::steal(
+      PyFile_FromFd(log_.fd(), "<wsgi.errors>", "w", 1, "utf-8", "backslashreplace", nullptr, 0));
   if (!errors) return false;
   for (const Listener& listener : listeners_) {
     gateway::wsgi::EnvironBase base;
@@ -92,34 +97,41 @@ bool Worker::prepare_environs(const Gil& gil) {
 
 bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks, const Gil& gil) {
   if (!gateway::wsgi::ready(gil) || !prepare_environs(gil)) return false;
-  for (std::uint32_t i = 0; i < options_.threads; ++i) responses_.push_back(std::make_unique<Response>());
+  for (std::uint32_t i = 0; i < options_.threads; ++i)
+    responses_.push_back(std::make_unique<Response>());
   application_ = std::make_unique<gateway::wsgi::Application>(
       callable, hooks, [this](std::string_view line, std::string_view traceback) {
-        if (page_.header().abort_asked.load() != 0) return;  // the arbiter has told it already, better
+        if (page_.header().abort_asked.load() != 0)
+          return;  // the arbiter has told it already, better
         log_.error(line);
         log_.write_raw(traceback);
       });
   loop_ = std::make_unique<Loop>(options_.loop, listeners_, page_, log_);
-  crew_ = std::make_unique<Crew>(*loop_, page_, options_.threads,
-                                 [this](std::uint32_t index, Exchange& exchange, const Gil& held) {
-                                   run_request(index, exchange, held);
-                                 },
-                                 [this] { access_log_.flush(); });
-  Sentinel sentinel(*loop_, *crew_, {control_.get(), options_.graceful_timeout, [this] { reopen_logs(); }});
+  crew_ = std::make_unique<Crew>(
+      *loop_, page_, options_.threads,
+      [this](std::uint32_t index, Exchange& exchange, const Gil& held) {
+        run_request(index, exchange, held);
+      },
+      [this] { access_log_.flush(); });
+  Sentinel sentinel(*loop_, *crew_,
+                    {control_.get(), options_.graceful_timeout, [this] { reopen_logs(); }});
   sentinel.start();
   if (!start_threads(gil)) return false;
   heartbeat::Header& header = page_.header();
   header.ready_ns.store(base::monotonic_ns());
   header.life.store(heartbeat::Life::Ready);
-  static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Ready, ::getpid(), nullptr, 0, -1, 0));
+  static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Ready, ::getpid(),
+                                            nullptr, 0, -1, 0));
   crew_->work(0);
   header.life.store(heartbeat::Life::Exiting);
   access_log_.flush();
-  const pyapi::GilReleased released(gil);  // the sentinel needs no GIL, but the other app threads do to end
+  const pyapi::GilReleased released(
+      gil);  // the sentinel needs no GIL, but the other app threads do to end
   return true;
 }
 
-// ---- app threads besides the main one --------------------------------------------------------------
+// ---- app threads besides the main one
+// --------------------------------------------------------------
 
 namespace {
 
@@ -136,8 +148,9 @@ PyMethodDef kRunAppThread = {"app_thread", run_app_thread, METH_O, nullptr};
 bool start_thread(PyObject* threading, PyObject* target, std::uint32_t index) {
   const Ref type = Ref::steal(PyObject_GetAttrString(threading, "Thread"));
   const Ref none = Ref::steal(PyTuple_New(0));
-  const Ref keywords = Ref::steal(Py_BuildValue("{s:O,s:(I),s:N,s:O}", "target", target, "args", index, "name",
-                                                PyUnicode_FromFormat("app-%u", index + 1), "daemon", Py_True));
+  const Ref keywords =
+      Ref::steal(Py_BuildValue("{s:O,s:(I),s:N,s:O}", "target", target, "args", index, "name",
+                               PyUnicode_FromFormat("app-%u", index + 1), "daemon", Py_True));
   if (!type || !none || !keywords) return false;
   const Ref thread = Ref::steal(PyObject_Call(type.get(), none.get(), keywords.get()));
   return thread && Ref::steal(PyObject_CallMethod(thread.get(), "start", nullptr));
@@ -157,7 +170,8 @@ bool Worker::start_threads(const Gil& /*gil*/) {
   return true;
 }
 
-// ---- one request -----------------------------------------------------------------------------------
+// ---- one request
+// -----------------------------------------------------------------------------------
 
 // REMOTE_ADDR and REMOTE_PORT as Python strings, made once a connection.
 bool Worker::name_client(Connection& connection) {
@@ -179,7 +193,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
   heartbeat::Slot& slot = page_.slot(index);
   const std::int64_t began = base::monotonic_ns();
   page_.hold(connection.fd).store(heartbeat::Hold::InApp, std::memory_order_relaxed);
-  heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client, began);
+  heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client,
+                           began);
   exchange.run_on(slot);
   Response& response = *responses_[index];
   if (name_client(connection)) {
@@ -191,7 +206,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
     call.environ = environs_[connection.listener].get();
     call.body = &exchange;
     call.sink = &exchange;
-    call.may_keep_alive = options_.loop.keepalive_ns > 0 && !loop_->draining() && !exchange.close_after;
+    call.may_keep_alive =
+        options_.loop.keepalive_ns > 0 && !loop_->draining() && !exchange.close_after;
     application_->serve(call, response, gil);
     exchange.close_after = !response.keep_alive() || !exchange.body_taken();
     exchange.failed = response.cut() || response.client_gone();
@@ -206,7 +222,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
   count_request();
 }
 
-void Worker::note_access(const Exchange& exchange, const Response& response, std::int64_t duration_ns) {
+void Worker::note_access(const Exchange& exchange, const Response& response,
+                         std::int64_t duration_ns) {
   char address[INET6_ADDRSTRLEN] = "";
   const heartbeat::Client& client = exchange.connection().client;
   if (client.family != AF_UNIX) ::inet_ntop(client.family, client.address, address, sizeof address);
@@ -227,8 +244,8 @@ void Worker::count_request() {
   log_.info("Autorestarting worker after current request.");
   static constexpr std::string_view kWhy = "max_requests";
   page_.header().life.store(heartbeat::Life::Draining);
-  static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Leaving, ::getpid(), kWhy.data(),
-                                            kWhy.size(), -1, MSG_DONTWAIT));
+  static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Leaving, ::getpid(),
+                                            kWhy.data(), kWhy.size(), -1, MSG_DONTWAIT));
   loop_->ask_to_drain();
 }
 

@@ -15,6 +15,7 @@
 #include "heartbeat/page.h"
 #include "worker/access_log.h"
 #include "worker/crew.h"
+#include "worker/fatal_signals.h"
 #include "worker/loop.h"
 #include "worker/sentinel.h"
 #include "worker/trust.h"
@@ -30,7 +31,7 @@ struct Options {
   std::chrono::seconds graceful_timeout{30};
   std::string error_log = "-";
   base::Level level = base::Level::Info;
-  std::string access_log;          ///< empty: off
+  std::string access_log;  ///< empty: off
   std::string access_log_format;
   std::string forwarded_allow_ips;
   std::string script_name;
@@ -41,8 +42,8 @@ struct Options {
 class Worker {
  public:
   /// @param control, keeper  SEQPACKET ends, owned from now on
-  Worker(Options options, std::vector<Listener> listeners, heartbeat::Page page, base::UniqueFd control,
-         base::UniqueFd keeper);
+  Worker(Options options, std::vector<Listener> listeners, heartbeat::Page page,
+         base::UniqueFd control, base::UniqueFd keeper);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -55,10 +56,14 @@ class Worker {
   /// Serves until drained. The caller holds the GIL and is Python's main thread.
   /// @param callable  the WSGI application, borrowed
   /// @return false with a Python exception set when it cannot start
-  [[nodiscard]] bool serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks, const pyapi::Gil& gil);
+  [[nodiscard]] bool serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
+                           const pyapi::Gil& gil);
   /// Puts the C handlers for fatal and stop signals in place, in front of Python's.
   void install_handlers();
   void reopen_logs();
+  void announce_exit(int status, int tid) {
+    worker::announce_exit(page_.header(), control_.get(), status, tid);
+  }
   [[nodiscard]] const base::Log& log() const { return log_; }
   [[nodiscard]] heartbeat::Header& header() const { return page_.header(); }
 
@@ -66,7 +71,8 @@ class Worker {
   bool prepare_environs(const pyapi::Gil& gil);
   bool start_threads(const pyapi::Gil& gil);
   void run_request(std::uint32_t index, Exchange& exchange, const pyapi::Gil& gil);
-  void note_access(const Exchange& exchange, const gateway::wsgi::Response& response, std::int64_t duration_ns);
+  void note_access(const Exchange& exchange, const gateway::wsgi::Response& response,
+                   std::int64_t duration_ns);
   void count_request();
   bool name_client(Connection& connection);
 
@@ -81,9 +87,9 @@ class Worker {
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<Crew> crew_;
   std::unique_ptr<gateway::wsgi::Application> application_;
-  std::vector<std::unique_ptr<gateway::wsgi::Environ>> environs_;  // by listener
+  std::vector<std::unique_ptr<gateway::wsgi::Environ>> environs_;    // by listener
   std::vector<std::unique_ptr<gateway::wsgi::Response>> responses_;  // by app thread
-  std::uint64_t requests_ = 0;  // under the GIL
+  std::uint64_t requests_ = 0;                                       // under the GIL
 };
 
 }  // namespace tricorn::worker

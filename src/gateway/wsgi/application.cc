@@ -23,13 +23,15 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
   const Ref input = input_new(call.body, gil);
   request.input = input.get();
   Ref environ;
-  const EnvironStatus built = input ? call.environ->build(request, environ, gil) : EnvironStatus::Failed;
+  const EnvironStatus built =
+      input ? call.environ->build(request, environ, gil) : EnvironStatus::Failed;
   if (built != EnvironStatus::Built) {
     refuse(built, call, response, gil);
   } else if (!run(call, response, environ.get(), gil) && !response.client_gone()) {
     response.fail(gil);
   }
-  if (hooks_.post_request != nullptr && !call_hook(hooks_.post_request, call, environ.get(), &response)) {
+  if (hooks_.post_request != nullptr &&
+      !call_hook(hooks_.post_request, call, environ.get(), &response)) {
     report_("Exception in post_request hook", pyapi::take_traceback(gil));
   }
   if (input) input_detach(input.get());
@@ -44,7 +46,8 @@ bool Application::run(const Call& call, Response& response, PyObject* environ, c
   }
   const Ref start_response = start_response_new(response, gil);
   PyObject* arguments[] = {environ, start_response.get()};
-  const Ref iterable = start_response ? Ref::steal(PyObject_Vectorcall(callable_, arguments, 2, nullptr)) : Ref();
+  const Ref iterable =
+      start_response ? Ref::steal(PyObject_Vectorcall(callable_, arguments, 2, nullptr)) : Ref();
   bool good = iterable && send_all(iterable.get(), response, gil);
   if (!good && PyErr_Occurred() != nullptr) report_exception(head, response.head_sent());
   if (iterable) close(iterable.get(), head, gil);
@@ -53,7 +56,8 @@ bool Application::run(const Call& call, Response& response, PyObject* environ, c
 }
 
 bool Application::send_all(PyObject* iterable, Response& response, const Gil& gil) {
-  if (PyList_CheckExact(iterable) || PyTuple_CheckExact(iterable)) return send_known(iterable, response, gil);
+  if (PyList_CheckExact(iterable) || PyTuple_CheckExact(iterable))
+    return send_known(iterable, response, gil);
   if (PyBytes_CheckExact(iterable)) {  // a frequent mistake: iterating would give integers
     return response.write(iterable, true, gil) && response.finish(gil);
   }
@@ -90,7 +94,8 @@ bool Application::send_iterated(PyObject* iterable, Response& response, const Gi
 
 // Exactly once, whatever happened before. Source: PEP 3333, "The Server/Gateway Side".
 void Application::close(PyObject* iterable, const http::RequestHead& head, const Gil& gil) {
-  if (PyList_CheckExact(iterable) || PyTuple_CheckExact(iterable) || PyBytes_CheckExact(iterable)) return;
+  if (PyList_CheckExact(iterable) || PyTuple_CheckExact(iterable) || PyBytes_CheckExact(iterable))
+    return;
   static PyObject* const name = PyUnicode_InternFromString("close");
   const Ref method = Ref::steal(PyObject_GetAttr(iterable, name));
   if (!method) {
@@ -100,23 +105,28 @@ void Application::close(PyObject* iterable, const http::RequestHead& head, const
   if (method.get() == Py_None) return;
   const Ref result = Ref::steal(PyObject_CallNoArgs(method.get()));
   if (!result) {
-    report_(fmt::format("Error handling request {} {}: close() of the response", head.method_text, head.path),
+    report_(fmt::format("Error handling request {} {}: close() of the response", head.method_text,
+                        head.path),
             pyapi::take_traceback(gil));
   }
 }
 
-bool Application::call_hook(PyObject* hook, const Call& call, PyObject* environ, const Response* response) {
+bool Application::call_hook(PyObject* hook, const Call& call, PyObject* environ,
+                            const Response* response) {
   const Ref request = request_object_new(*call.request.head, Gil::held_by_caller());
   if (!request) return false;
   if (response == nullptr) {
-    return static_cast<bool>(Ref::steal(PyObject_CallFunctionObjArgs(hook, hooks_.worker, request.get(), nullptr)));
+    return static_cast<bool>(
+        Ref::steal(PyObject_CallFunctionObjArgs(hook, hooks_.worker, request.get(), nullptr)));
   }
   const Ref answer = response_object_new(*response, Gil::held_by_caller());
   PyObject* given = environ != nullptr ? environ : Py_None;
-  return answer && Ref::steal(PyObject_CallFunctionObjArgs(hook, hooks_.worker, request.get(), given, answer.get(), nullptr));
+  return answer && Ref::steal(PyObject_CallFunctionObjArgs(hook, hooks_.worker, request.get(),
+                                                           given, answer.get(), nullptr));
 }
 
-void Application::refuse(EnvironStatus status, const Call& call, Response& response, const Gil& gil) {
+void Application::refuse(EnvironStatus status, const Call& call, Response& response,
+                         const Gil& gil) {
   const http::RequestHead& head = *call.request.head;
   switch (status) {
     case EnvironStatus::Failed:
@@ -128,18 +138,21 @@ void Application::refuse(EnvironStatus status, const Call& call, Response& respo
       response.answer(400, "Contradictory scheme headers", gil);
       return;
     case EnvironStatus::ForbiddenHeader:
-      response.answer(400, "Invalid HTTP header name: a name with an underscore (--header-map refuse)", gil);
+      response.answer(
+          400, "Invalid HTTP header name: a name with an underscore (--header-map refuse)", gil);
       return;
     case EnvironStatus::ScriptNameMismatch:
-      response.answer(500, "Configuration problem: the request path does not start with SCRIPT_NAME", gil);
+      response.answer(
+          500, "Configuration problem: the request path does not start with SCRIPT_NAME", gil);
       return;
   }
 }
 
 void Application::report_exception(const http::RequestHead& head, bool response_begun) {
-  const std::string line = response_begun ? fmt::format("Error handling request {} {} (response had begun)",
-                                                        head.method_text, head.path)
-                                          : fmt::format("Error handling request {} {}", head.method_text, head.path);
+  const std::string line =
+      response_begun ? fmt::format("Error handling request {} {} (response had begun)",
+                                   head.method_text, head.path)
+                     : fmt::format("Error handling request {} {}", head.method_text, head.path);
   report_(line, pyapi::take_traceback(Gil::held_by_caller()));
 }
 

@@ -14,16 +14,17 @@
 
 namespace tricorn::gateway::wsgi {
 
-/// Makes all types of this folder known to Python. Once a process. @return false with an exception set
+/// Makes all types of this folder known to Python. Once a process. @return false with an exception
+/// set
 [[nodiscard]] bool ready(const pyapi::Gil& gil);
 
 /// One request to be served.
 struct Call {
-  EnvironRequest request;       ///< without `input`, which serve() makes
-  Environ* environ = nullptr;   ///< of the listener the request came through
+  EnvironRequest request;      ///< without `input`, which serve() makes
+  Environ* environ = nullptr;  ///< of the listener the request came through
   Body* body = nullptr;
   Sink* sink = nullptr;
-  bool may_keep_alive = true;   ///< the server's side of it
+  bool may_keep_alive = true;  ///< the server's side of it
 };
 
 /// Told what went wrong in the application: first a line, then Python's traceback (may be empty).
@@ -44,7 +45,8 @@ class Application {
       : callable_(callable), hooks_(hooks), report_(std::move(report)) {}
 
   /// Serves one request to its end; whatever the application does costs this request at most.
-  /// @param response  this thread's, reset here; afterwards it tells status, size and whether to keep alive
+  /// @param response  this thread's, reset here; afterwards it tells status, size and whether to
+  /// keep alive
   void serve(const Call& call, Response& response, const pyapi::Gil& gil);
 
  private:

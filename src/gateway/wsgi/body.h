@@ -23,7 +23,8 @@ class Body {
   virtual ~Body() = default;
   /// Copies what is there, at least one byte, waiting for the client if need be (without the GIL).
   /// @param got  set for Data only, at most `bytes_max`
-  virtual BodyStatus read(char* into, std::size_t bytes_max, std::size_t& got, const pyapi::Gil& gil) = 0;
+  virtual BodyStatus read(char* into, std::size_t bytes_max, std::size_t& got,
+                          const pyapi::Gil& gil) = 0;
   /// Bytes still to come when the length is known, else -1 (chunked).
   [[nodiscard]] virtual std::int64_t remaining() const = 0;
 };

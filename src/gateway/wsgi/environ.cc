@@ -10,7 +10,8 @@ namespace {
 using pyapi::Gil;
 using pyapi::Ref;
 
-// Names outside the known ones whose keys are kept, so that a client cannot fill memory with new ones.
+// Names outside the known ones whose keys are kept, so that a client cannot fill memory with new
+// ones.
 constexpr std::size_t kOtherKeysMax = 1024;
 
 PyObject* latin1(std::string_view text) {
@@ -30,8 +31,10 @@ PyObject* percent_decoded(std::string_view path) {
   std::string decoded;
   decoded.reserve(path.size());
   for (std::size_t i = 0; i < path.size(); ++i) {
-    const bool escape = path[i] == '%' && i + 2 < path.size() && hex(path[i + 1]) >= 0 && hex(path[i + 2]) >= 0;
-    decoded.push_back(escape ? static_cast<char>(hex(path[i + 1]) << 4 | hex(path[i + 2])) : path[i]);
+    const bool escape =
+        path[i] == '%' && i + 2 < path.size() && hex(path[i + 1]) >= 0 && hex(path[i + 2]) >= 0;
+    decoded.push_back(escape ? static_cast<char>(hex(path[i + 1]) << 4 | hex(path[i + 2]))
+                             : path[i]);
     if (escape) i += 2;
   }
   return latin1(decoded);
@@ -39,12 +42,14 @@ PyObject* percent_decoded(std::string_view path) {
 
 std::string cgi_key(std::string_view name) {
   std::string key = "HTTP_";
-  for (const char c : name) key.push_back(c == '-' ? '_' : (c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c));
+  for (const char c : name)
+    key.push_back(c == '-' ? '_' : (c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c));
   return key;
 }
 
 bool same_name(std::string_view name, std::string_view upper) {
-  return name.size() == upper.size() && std::equal(name.begin(), name.end(), upper.begin(), [](char a, char b) {
+  return name.size() == upper.size() &&
+         std::equal(name.begin(), name.end(), upper.begin(), [](char a, char b) {
            return (a >= 'a' && a <= 'z' ? static_cast<char>(a - 32) : a) == b;
          });
 }
@@ -69,19 +74,25 @@ bool Environ::prepare(const EnvironBase& base, TrustRules rules, PyObject* error
   PyObject* dict = base_.get();
   const Keys& k = keys();
   const Ref version = Ref::steal(Py_BuildValue("(ii)", 1, 0));
-  bool good = dict != nullptr && version && PyDict_SetItemString(dict, "wsgi.version", version.get()) == 0 &&
-              PyDict_SetItemString(dict, "wsgi.errors", errors) == 0 &&
-              PyDict_SetItemString(dict, "wsgi.multithread", base.multithread ? Py_True : Py_False) == 0 &&
-              PyDict_SetItemString(dict, "wsgi.multiprocess", base.multiprocess ? Py_True : Py_False) == 0 &&
-              PyDict_SetItemString(dict, "wsgi.run_once", Py_False) == 0 &&
-              PyDict_SetItemString(dict, "wsgi.input_terminated", Py_True) == 0 &&
-              PyDict_SetItemString(dict, "wsgi.file_wrapper", file_wrapper_type()) == 0 &&
-              set_text(dict, "SERVER_SOFTWARE", base.server_software) &&
-              set_text(dict, "SERVER_NAME", base.server_name) && set_text(dict, "SERVER_PORT", base.server_port) &&
-              set_text(dict, "SCRIPT_NAME", base.script_name);
-  // Keys each request sets have their place already, so that filling them in never grows the copied table.
-  for (PyObject* key : {k.request_method, k.path_info, k.query_string, k.raw_uri, k.server_protocol, k.remote_addr,
-                        k.input, k.known[static_cast<std::size_t>(http::KnownField::Host)]}) {
+  bool good =
+      dict != nullptr && version &&
+      PyDict_SetItemString(dict, "wsgi.version", version.get()) == 0 &&
+      PyDict_SetItemString(dict, "wsgi.errors", errors) == 0 &&
+      PyDict_SetItemString(dict, "wsgi.multithread", base.multithread ? Py_True : Py_False) == 0 &&
+      PyDict_SetItemString(dict, "wsgi.multiprocess", base.multiprocess ? Py_True : Py_False) ==
+          0 &&
+      PyDict_SetItemString(dict, "wsgi.run_once", Py_False) == 0 &&
+      PyDict_SetItemString(dict, "wsgi.input_terminated", Py_True) == 0 &&
+      PyDict_SetItemString(dict, "wsgi.file_wrapper", file_wrapper_type()) == 0 &&
+      set_text(dict, "SERVER_SOFTWARE", base.server_software) &&
+      set_text(dict, "SERVER_NAME", base.server_name) &&
+      set_text(dict, "SERVER_PORT", base.server_port) &&
+      set_text(dict, "SCRIPT_NAME", base.script_name);
+  // Keys each request sets have their place already, so that filling them in never grows the copied
+  // table.
+  for (PyObject* key :
+       {k.request_method, k.path_info, k.query_string, k.raw_uri, k.server_protocol, k.remote_addr,
+        k.input, k.known[static_cast<std::size_t>(http::KnownField::Host)]}) {
     good = good && PyDict_SetItem(dict, key, k.empty) == 0;
   }
   if (!unix_socket_) good = good && PyDict_SetItem(dict, k.remote_port, k.empty) == 0;
@@ -97,10 +108,14 @@ EnvironStatus Environ::build(const EnvironRequest& request, Ref& into, const Gil
       PyDict_SetItem(environ, k.input, request.input) != 0) {
     return EnvironStatus::Failed;
   }
-  if (!unix_socket_ && PyDict_SetItem(environ, k.remote_port, request.remote_port) != 0) return EnvironStatus::Failed;
-  if (const EnvironStatus status = add_fields(request, environ); status != EnvironStatus::Built) return status;
+  if (!unix_socket_ && PyDict_SetItem(environ, k.remote_port, request.remote_port) != 0)
+    return EnvironStatus::Failed;
+  if (const EnvironStatus status = add_fields(request, environ); status != EnvironStatus::Built)
+    return status;
   if (request.trusted && !rules_.secure_scheme_headers.empty()) {
-    if (const EnvironStatus status = apply_scheme(*request.head, environ); status != EnvironStatus::Built) return status;
+    if (const EnvironStatus status = apply_scheme(*request.head, environ);
+        status != EnvironStatus::Built)
+      return status;
   }
   if (unix_socket_ && !add_host_of_unix(*request.head, environ)) return EnvironStatus::Failed;
   if (has_script_name(request)) return strip_script_name(environ);
@@ -124,14 +139,18 @@ bool Environ::add_target(const http::RequestHead& head, PyObject* environ) {
   } else if (!set(environ, k.raw_uri, Ref::steal(latin1(head.target)))) {
     return false;
   }
-  if (!head.query.empty() && !set(environ, k.query_string, Ref::steal(latin1(head.query)))) return false;
-  return PyDict_SetItem(environ, k.server_protocol, head.version_minor == 0 ? k.http10 : k.http11) == 0;
+  if (!head.query.empty() && !set(environ, k.query_string, Ref::steal(latin1(head.query))))
+    return false;
+  return PyDict_SetItem(environ, k.server_protocol,
+                        head.version_minor == 0 ? k.http10 : k.http11) == 0;
 }
 
-// ---- fields ----------------------------------------------------------------------------------------
+// ---- fields
+// ----------------------------------------------------------------------------------------
 
 PyObject* Environ::key_of(const http::Field& field) {
-  if (field.known != http::KnownField::Other) return keys().known[static_cast<std::size_t>(field.known)];
+  if (field.known != http::KnownField::Other)
+    return keys().known[static_cast<std::size_t>(field.known)];
   const auto found = other_keys_.find(field.name);
   if (found != other_keys_.end()) return found->second.get();
   Ref key = Ref::steal(PyUnicode_InternFromString(cgi_key(field.name).c_str()));
@@ -171,8 +190,10 @@ EnvironStatus Environ::add_fields(const EnvironRequest& request, PyObject* envir
     PyObject* key = key_of(field);
     const std::uint64_t bit = other ? 0 : std::uint64_t{1} << static_cast<unsigned>(field.known);
     const bool is_host = field.known == http::KnownField::Host;
-    const std::string_view value = is_host && !head.authority.empty() ? head.authority : field.value;
-    if (key == nullptr || !add_value(environ, key, value, other || (seen & bit) != 0)) return EnvironStatus::Failed;
+    const std::string_view value =
+        is_host && !head.authority.empty() ? head.authority : field.value;
+    if (key == nullptr || !add_value(environ, key, value, other || (seen & bit) != 0))
+      return EnvironStatus::Failed;
     seen |= bit;
     host |= is_host;
   }
@@ -181,21 +202,27 @@ EnvironStatus Environ::add_fields(const EnvironRequest& request, PyObject* envir
   return EnvironStatus::Built;
 }
 
-// X_A and X-A share a key, so a client could speak for the proxy in front of us: dropped unless allowed.
+// X_A and X-A share a key, so a client could speak for the proxy in front of us: dropped unless
+// allowed.
 EnvironStatus Environ::add_underscored(const http::Field& field, bool trusted, PyObject* environ) {
-  const bool forwarder = trusted && (rules_.forward_all ||
-                                     std::any_of(rules_.forwarder_headers.begin(), rules_.forwarder_headers.end(),
-                                                 [&](const std::string& name) { return same_name(field.name, name); }));
+  const bool forwarder =
+      trusted &&
+      (rules_.forward_all ||
+       std::any_of(rules_.forwarder_headers.begin(), rules_.forwarder_headers.end(),
+                   [&](const std::string& name) { return same_name(field.name, name); }));
   if (!forwarder && rules_.header_map == HeaderMap::Refuse) return EnvironStatus::ForbiddenHeader;
   if (!forwarder && rules_.header_map == HeaderMap::Drop) return EnvironStatus::Built;
   // SCRIPT_NAME and PATH_INFO from a trusted peer are CGI variables, not HTTP_ ones.
-  for (const auto& [name, key] : {std::pair{"SCRIPT_NAME", keys().script_name}, {"PATH_INFO", keys().path_info}}) {
+  for (const auto& [name, key] :
+       {std::pair{"SCRIPT_NAME", keys().script_name}, {"PATH_INFO", keys().path_info}}) {
     if (forwarder && same_name(field.name, name)) {
-      return add_value(environ, key, field.value, false) ? EnvironStatus::Built : EnvironStatus::Failed;
+      return add_value(environ, key, field.value, false) ? EnvironStatus::Built
+                                                         : EnvironStatus::Failed;
     }
   }
   PyObject* key = key_of(field);
-  return key != nullptr && add_value(environ, key, field.value, true) ? EnvironStatus::Built : EnvironStatus::Failed;
+  return key != nullptr && add_value(environ, key, field.value, true) ? EnvironStatus::Built
+                                                                      : EnvironStatus::Failed;
 }
 
 EnvironStatus Environ::apply_scheme(const http::RequestHead& head, PyObject* environ) {
@@ -209,25 +236,30 @@ EnvironStatus Environ::apply_scheme(const http::RequestHead& head, PyObject* env
     }
   }
   if (secure != 1) return EnvironStatus::Built;
-  return PyDict_SetItem(environ, keys().url_scheme, keys().https) == 0 ? EnvironStatus::Built : EnvironStatus::Failed;
+  return PyDict_SetItem(environ, keys().url_scheme, keys().https) == 0 ? EnvironStatus::Built
+                                                                       : EnvironStatus::Failed;
 }
 
 // A unix socket has no name of its own: SERVER_NAME and SERVER_PORT come from Host, as in Gunicorn.
 bool Environ::add_host_of_unix(const http::RequestHead& head, PyObject* environ) {
   const http::Field* field = head.find(http::KnownField::Host);
-  const std::string_view host = !head.authority.empty() ? head.authority : (field != nullptr ? field->value : "");
+  const std::string_view host =
+      !head.authority.empty() ? head.authority : (field != nullptr ? field->value : "");
   if (host.empty()) return true;
   const std::size_t colon = host.rfind(':');
-  const bool has_port = colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
+  const bool has_port =
+      colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
   const std::string_view port = has_port ? host.substr(colon + 1) : "80";
-  return set(environ, keys().server_name, Ref::steal(latin1(has_port ? host.substr(0, colon) : host))) &&
+  return set(environ, keys().server_name,
+             Ref::steal(latin1(has_port ? host.substr(0, colon) : host))) &&
          set(environ, keys().server_port, Ref::steal(latin1(port)));
 }
 
 bool Environ::has_script_name(const EnvironRequest& request) const {
   if (!script_name_.empty()) return true;
-  return request.trusted && std::any_of(request.head->fields.begin(), request.head->fields.end(),
-                                        [](const http::Field& field) { return same_name(field.name, "SCRIPT_NAME"); });
+  return request.trusted &&
+         std::any_of(request.head->fields.begin(), request.head->fields.end(),
+                     [](const http::Field& field) { return same_name(field.name, "SCRIPT_NAME"); });
 }
 
 // The application is mounted below SCRIPT_NAME: PATH_INFO is what follows it.
@@ -240,7 +272,8 @@ EnvironStatus Environ::strip_script_name(PyObject* environ) {
   if (starts < 0) return EnvironStatus::Failed;
   if (starts == 0) return EnvironStatus::ScriptNameMismatch;
   Ref rest = Ref::steal(PyUnicode_Substring(path, PyUnicode_GET_LENGTH(script), PY_SSIZE_T_MAX));
-  return set(environ, keys().path_info, std::move(rest)) ? EnvironStatus::Built : EnvironStatus::Failed;
+  return set(environ, keys().path_info, std::move(rest)) ? EnvironStatus::Built
+                                                         : EnvironStatus::Failed;
 }
 
 }  // namespace tricorn::gateway::wsgi

@@ -18,9 +18,9 @@ namespace tricorn::gateway::wsgi {
 /// What stays the same for all requests of a listener.
 struct EnvironBase {
   std::string server_name;
-  std::string server_port;      ///< empty for a unix socket: taken from Host then
+  std::string server_port;  ///< empty for a unix socket: taken from Host then
   std::string server_software;
-  std::string script_name;      ///< SCRIPT_NAME of the process environment
+  std::string script_name;  ///< SCRIPT_NAME of the process environment
   bool multithread = false;
   bool multiprocess = false;
 };
@@ -31,18 +31,19 @@ enum class HeaderMap { Drop, Refuse, Dangerous };
 /// Who may say what about the original request. Source: gunicorn.md section 6.1; docs/settings.md.
 struct TrustRules {
   HeaderMap header_map = HeaderMap::Drop;
-  bool forward_all = false;                       ///< forwarder_headers = "*"
-  std::vector<std::string> forwarder_headers;     ///< upper case, e.g. "SCRIPT_NAME"
-  std::vector<std::pair<std::string, std::string>> secure_scheme_headers;  ///< upper case with '-', value
+  bool forward_all = false;                    ///< forwarder_headers = "*"
+  std::vector<std::string> forwarder_headers;  ///< upper case, e.g. "SCRIPT_NAME"
+  std::vector<std::pair<std::string, std::string>>
+      secure_scheme_headers;  ///< upper case with '-', value
 };
 
 /// Outcome of building an environ.
 enum class EnvironStatus {
   Built,
-  Failed,                 ///< a Python exception is set
-  ContradictoryScheme,    ///< two secure_scheme_headers disagree: 400
-  ForbiddenHeader,        ///< header_map=refuse met a name with an underscore: 400
-  ScriptNameMismatch,     ///< the path does not start with SCRIPT_NAME: 500
+  Failed,               ///< a Python exception is set
+  ContradictoryScheme,  ///< two secure_scheme_headers disagree: 400
+  ForbiddenHeader,      ///< header_map=refuse met a name with an underscore: 400
+  ScriptNameMismatch,   ///< the path does not start with SCRIPT_NAME: 500
 };
 
 /// One request's facts besides its head.
@@ -51,7 +52,7 @@ struct EnvironRequest {
   PyObject* remote_addr = nullptr;  ///< str
   PyObject* remote_port = nullptr;  ///< str, null for a unix socket
   PyObject* input = nullptr;
-  bool trusted = false;             ///< the client is in forwarded_allow_ips
+  bool trusted = false;  ///< the client is in forwarded_allow_ips
 };
 
 /// Builds environs for one listener. Made once, used by all app threads under the GIL.
@@ -60,9 +61,11 @@ class Environ {
   Environ() = default;
   /// @param errors  wsgi.errors
   /// @return false with a Python exception set
-  [[nodiscard]] bool prepare(const EnvironBase& base, TrustRules rules, PyObject* errors, const pyapi::Gil& gil);
+  [[nodiscard]] bool prepare(const EnvironBase& base, TrustRules rules, PyObject* errors,
+                             const pyapi::Gil& gil);
   /// @param into  takes the new dict for Built
-  [[nodiscard]] EnvironStatus build(const EnvironRequest& request, pyapi::Ref& into, const pyapi::Gil& gil);
+  [[nodiscard]] EnvironStatus build(const EnvironRequest& request, pyapi::Ref& into,
+                                    const pyapi::Gil& gil);
 
  private:
   EnvironStatus add_fields(const EnvironRequest& request, PyObject* environ);
@@ -77,14 +80,17 @@ class Environ {
 
   struct Hash {  // looks up a string_view without making a string
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>{}(text);
+    }
   };
 
   pyapi::Ref base_;
   TrustRules rules_;
   bool unix_socket_ = false;
   std::string script_name_;
-  std::unordered_map<std::string, pyapi::Ref, Hash, std::equal_to<>> other_keys_;  // "X-Id" -> "HTTP_X_ID"
+  std::unordered_map<std::string, pyapi::Ref, Hash, std::equal_to<>>
+      other_keys_;  // "X-Id" -> "HTTP_X_ID"
 };
 
 }  // namespace tricorn::gateway::wsgi

@@ -14,8 +14,7 @@ using pyapi::Ref;
 constexpr Py_ssize_t kBlockBytes = 8192;  // Gunicorn's FileWrapper default
 
 struct FileWrapper {
-  PyObject_HEAD
-  PyObject* filelike;
+  PyObject_HEAD PyObject* filelike;
   PyObject* close;  // the file's own close, or null: PEP 3333 wants it passed through
   Py_ssize_t blksize;
 };
@@ -26,7 +25,9 @@ int wrapper_init(PyObject* object, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"filelike", "blksize", nullptr};
   PyObject* filelike = nullptr;
   Py_ssize_t blksize = kBlockBytes;
-  if (PyArg_ParseTupleAndKeywords(args, kwargs, "O|n", const_cast<char**>(names), &filelike, &blksize) == 0) return -1;
+  if (PyArg_ParseTupleAndKeywords(args, kwargs, "O|n", const_cast<char**>(names), &filelike,
+                                  &blksize) == 0)
+    return -1;
   FileWrapper* self = self_of(object);
   Py_INCREF(filelike);
   Py_XSETREF(self->filelike, filelike);
@@ -64,7 +65,8 @@ void wrapper_dealloc(PyObject* object) {
 PyMemberDef kMembers[] = {
     {"filelike", T_OBJECT, offsetof(FileWrapper, filelike), READONLY, "the wrapped file"},
     {"blksize", T_PYSSIZET, offsetof(FileWrapper, blksize), READONLY, "bytes a read asks for"},
-    {"close", T_OBJECT_EX, offsetof(FileWrapper, close), READONLY, "the file's own close, if it has one"},
+    {"close", T_OBJECT_EX, offsetof(FileWrapper, close), READONLY,
+     "the file's own close, if it has one"},
     {nullptr, 0, 0, 0, nullptr},
 };
 
@@ -86,7 +88,8 @@ PyTypeObject g_type = [] {
   return type;
 }();
 
-// Only files whose bytes are the descriptor's bytes: a GzipFile has a descriptor too, but decompresses.
+// Only files whose bytes are the descriptor's bytes: a GzipFile has a descriptor too, but
+// decompresses.
 PyObject* g_plain_files = nullptr;  // (io.FileIO, io.BufferedReader, io.BufferedRandom)
 
 bool load_plain_files() {

@@ -15,9 +15,9 @@ namespace tricorn::gateway::wsgi {
 
 /// A regular file behind a wrapper, from its current position to its end.
 struct SendableFile {
-  int fd = -1;        ///< the file object's own descriptor, borrowed
-  off_t offset = 0;   ///< bytes
-  off_t bytes = 0;    ///< from offset to the end
+  int fd = -1;       ///< the file object's own descriptor, borrowed
+  off_t offset = 0;  ///< bytes
+  off_t bytes = 0;   ///< from offset to the end
 };
 
 /// Looks whether `iterable` is exactly our wrapper around a regular file.

@@ -19,9 +19,9 @@ constexpr std::size_t kLineChunkBytes = 8 * 1024;
 constexpr std::size_t kGrowBytes = 64 * 1024;
 
 struct Input {
-  PyObject_HEAD
-  Body* body;
-  std::string* ahead;  // bytes taken from the body, not given to the application yet; null until needed
+  PyObject_HEAD Body* body;
+  std::string*
+      ahead;  // bytes taken from the body, not given to the application yet; null until needed
   std::size_t ahead_at;
 };
 
@@ -43,10 +43,12 @@ bool pull(Input* self, char* into, std::size_t bytes_max, std::size_t& got, cons
       PyErr_SetString(PyExc_OSError, "malformed chunked request body");
       return false;
     case BodyStatus::Truncated:
-      PyErr_SetString(PyExc_ConnectionResetError, "client closed the connection before the end of the request body");
+      PyErr_SetString(PyExc_ConnectionResetError,
+                      "client closed the connection before the end of the request body");
       return false;
     case BodyStatus::TimedOut:
-      PyErr_SetString(PyExc_TimeoutError, "client sent nothing of the request body for --body-timeout seconds");
+      PyErr_SetString(PyExc_TimeoutError,
+                      "client sent nothing of the request body for --body-timeout seconds");
       return false;
   }
   return false;
@@ -112,14 +114,16 @@ PyObject* read_all_chunked(Input* self, const Gil& gil) {
 PyObject* read_bytes(Input* self, Py_ssize_t size, const Gil& gil) {
   const std::int64_t remaining = self->body == nullptr ? 0 : self->body->remaining();
   if (remaining < 0) {
-    return size < 0 ? read_all_chunked(self, gil) : read_sized(self, static_cast<std::size_t>(size), gil);
+    return size < 0 ? read_all_chunked(self, gil)
+                    : read_sized(self, static_cast<std::size_t>(size), gil);
   }
   const std::size_t left = ahead_bytes(self) + static_cast<std::size_t>(remaining);
   return read_sized(self, size < 0 ? left : std::min(left, static_cast<std::size_t>(size)), gil);
 }
 
 // -1 for None or nothing, as the io module has it.
-bool size_argument(PyObject* const* args, Py_ssize_t count, const char* function, Py_ssize_t& size) {
+bool size_argument(PyObject* const* args, Py_ssize_t count, const char* function,
+                   Py_ssize_t& size) {
   size = -1;
   if (count > 1) {
     PyErr_Format(PyExc_TypeError, "%s() takes at most 1 argument (%zd given)", function, count);
@@ -136,14 +140,16 @@ PyObject* input_read(PyObject* object, PyObject* const* args, Py_ssize_t count) 
   return read_bytes(self_of(object), size, Gil::held_by_caller());
 }
 
-// Length of the line at the front of the read-ahead, reading on until there is one or the limit is met.
+// Length of the line at the front of the read-ahead, reading on until there is one or the limit is
+// met.
 bool find_line(Input* self, std::size_t limit, std::size_t& length, const Gil& gil) {
   std::size_t scanned = 0;
   for (;;) {
     const std::size_t have = ahead_bytes(self);
     const std::size_t within = std::min(have, limit);
     const char* start = within == 0 ? nullptr : self->ahead->data() + self->ahead_at;
-    const void* newline = within > scanned ? std::memchr(start + scanned, '\n', within - scanned) : nullptr;
+    const void* newline =
+        within > scanned ? std::memchr(start + scanned, '\n', within - scanned) : nullptr;
     if (newline != nullptr) {
       length = static_cast<std::size_t>(static_cast<const char*>(newline) - start) + 1;
       return true;
@@ -160,7 +166,8 @@ bool find_line(Input* self, std::size_t limit, std::size_t& length, const Gil& g
 
 PyObject* read_line(Input* self, Py_ssize_t size, const Gil& gil) {
   std::size_t length = 0;
-  if (!find_line(self, size < 0 ? SIZE_MAX : static_cast<std::size_t>(size), length, gil)) return nullptr;
+  if (!find_line(self, size < 0 ? SIZE_MAX : static_cast<std::size_t>(size), length, gil))
+    return nullptr;
   PyObject* line = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length));
   if (line != nullptr) take_ahead(self, PyBytes_AS_STRING(line), length);
   return line;
@@ -189,7 +196,8 @@ PyObject* input_readlines(PyObject* object, PyObject* const* args, Py_ssize_t co
 
 PyObject* input_next(PyObject* object) {
   PyObject* line = read_line(self_of(object), -1, Gil::held_by_caller());
-  if (line != nullptr && PyBytes_GET_SIZE(line) == 0) Py_CLEAR(line);  // null without exception: StopIteration
+  if (line != nullptr && PyBytes_GET_SIZE(line) == 0)
+    Py_CLEAR(line);  // null without exception: StopIteration
   return line;
 }
 
@@ -203,10 +211,10 @@ void input_dealloc(PyObject* object) {
 PyMethodDef kMethods[] = {
     {"read", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(input_read)), METH_FASTCALL,
      "read(size=-1) -> bytes: up to size bytes of the request body, all of it by default"},
-    {"readline", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(input_readline)), METH_FASTCALL,
-     "readline(size=-1) -> bytes: the next line with its end"},
-    {"readlines", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(input_readlines)), METH_FASTCALL,
-     "readlines(hint=-1) -> list of the lines left"},
+    {"readline", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(input_readline)),
+     METH_FASTCALL, "readline(size=-1) -> bytes: the next line with its end"},
+    {"readlines", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(input_readlines)),
+     METH_FASTCALL, "readlines(hint=-1) -> list of the lines left"},
     {"close", input_close, METH_NOARGS, "close(): does nothing; the server owns the stream"},
     {nullptr, nullptr, 0, nullptr},
 };

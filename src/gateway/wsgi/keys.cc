@@ -30,16 +30,28 @@ bool keys_ready(const pyapi::Gil& /*gil*/) {
   };
   Keys& k = g_keys;
   const std::pair<PyObject**, const char*> all[] = {
-      {&k.request_method, "REQUEST_METHOD"}, {&k.path_info, "PATH_INFO"},     {&k.query_string, "QUERY_STRING"},
-      {&k.raw_uri, "RAW_URI"},               {&k.server_protocol, "SERVER_PROTOCOL"},
-      {&k.remote_addr, "REMOTE_ADDR"},       {&k.remote_port, "REMOTE_PORT"}, {&k.input, "wsgi.input"},
-      {&k.url_scheme, "wsgi.url_scheme"},    {&k.script_name, "SCRIPT_NAME"}, {&k.server_name, "SERVER_NAME"},
-      {&k.server_port, "SERVER_PORT"},       {&k.root, "/"},                  {&k.http, "http"},
-      {&k.https, "https"},                   {&k.http10, "HTTP/1.0"},         {&k.http11, "HTTP/1.1"},
+      {&k.request_method, "REQUEST_METHOD"},
+      {&k.path_info, "PATH_INFO"},
+      {&k.query_string, "QUERY_STRING"},
+      {&k.raw_uri, "RAW_URI"},
+      {&k.server_protocol, "SERVER_PROTOCOL"},
+      {&k.remote_addr, "REMOTE_ADDR"},
+      {&k.remote_port, "REMOTE_PORT"},
+      {&k.input, "wsgi.input"},
+      {&k.url_scheme, "wsgi.url_scheme"},
+      {&k.script_name, "SCRIPT_NAME"},
+      {&k.server_name, "SERVER_NAME"},
+      {&k.server_port, "SERVER_PORT"},
+      {&k.root, "/"},
+      {&k.http, "http"},
+      {&k.https, "https"},
+      {&k.http10, "HTTP/1.0"},
+      {&k.http11, "HTTP/1.1"},
       {&k.empty, ""},
   };
   for (const auto& [place, text] : all) *place = make(text);
-  const char* methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"};
+  const char* methods[] = {"GET",     "HEAD",  "POST",    "PUT",  "DELETE",
+                           "OPTIONS", "PATCH", "CONNECT", "TRACE"};
   for (std::size_t i = 0; i < 9; ++i) k.method[i] = make(methods[i]);
   for (std::size_t i = 0; i < http::kKnownFields; ++i) {
     k.known[i] = make(cgi_name(static_cast<http::KnownField>(i)).c_str());

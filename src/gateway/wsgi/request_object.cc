@@ -57,9 +57,10 @@ Ref headers_of(std::string_view lines) {
 Ref request_object_new(const http::RequestHead& head, const Gil& /*gil*/) {
   Ref headers = headers_of(head);
   if (!headers) return {};
-  return make(Ref::steal(Py_BuildValue("{s:N,s:N,s:N,s:N,s:(ii),s:N}", "method", latin1(head.method_text), "path",
-                                       latin1(head.path), "uri", latin1(head.target), "query", latin1(head.query),
-                                       "version", 1, head.version_minor, "headers", headers.release())));
+  return make(Ref::steal(Py_BuildValue("{s:N,s:N,s:N,s:N,s:(ii),s:N}", "method",
+                                       latin1(head.method_text), "path", latin1(head.path), "uri",
+                                       latin1(head.target), "query", latin1(head.query), "version",
+                                       1, head.version_minor, "headers", headers.release())));
 }
 
 Ref response_object_new(const Response& response, const Gil& /*gil*/) {
@@ -68,10 +69,10 @@ Ref response_object_new(const Response& response, const Gil& /*gil*/) {
   const bool known = response.status() != 0;
   PyObject* status = known ? latin1(response.status_line()) : Py_NewRef(Py_None);
   PyObject* code = known ? PyLong_FromLong(response.status()) : Py_NewRef(Py_None);
-  return make(Ref::steal(Py_BuildValue("{s:N,s:N,s:N,s:K,s:K}", "status", status, "status_code", code, "headers",
-                                       headers.release(), "sent",
-                                       static_cast<unsigned long long>(response.body_bytes()), "response_length",
-                                       static_cast<unsigned long long>(response.body_bytes()))));
+  return make(Ref::steal(Py_BuildValue(
+      "{s:N,s:N,s:N,s:K,s:K}", "status", status, "status_code", code, "headers", headers.release(),
+      "sent", static_cast<unsigned long long>(response.body_bytes()), "response_length",
+      static_cast<unsigned long long>(response.body_bytes()))));
 }
 
 }  // namespace tricorn::gateway::wsgi

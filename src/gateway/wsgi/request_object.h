@@ -7,10 +7,12 @@
 
 namespace tricorn::gateway::wsgi {
 
-/// types.SimpleNamespace(method, path, uri, query, version, headers). @return null with an exception set
+/// types.SimpleNamespace(method, path, uri, query, version, headers). @return null with an
+/// exception set
 [[nodiscard]] pyapi::Ref request_object_new(const http::RequestHead& head, const pyapi::Gil& gil);
 
-/// types.SimpleNamespace(status, status_code, headers, sent, response_length). @return null with an exception set
+/// types.SimpleNamespace(status, status_code, headers, sent, response_length). @return null with an
+/// exception set
 [[nodiscard]] pyapi::Ref response_object_new(const Response& response, const pyapi::Gil& gil);
 
 }  // namespace tricorn::gateway::wsgi

@@ -8,7 +8,8 @@ namespace {
 using pyapi::Gil;
 using pyapi::Ref;
 
-// The bytes of a native string as PEP 3333 wants it: latin-1. Empty data() with an exception otherwise.
+// The bytes of a native string as PEP 3333 wants it: latin-1. Empty data() with an exception
+// otherwise.
 bool latin1(PyObject* text, const char* what, std::string_view& into) {
   if (!PyUnicode_Check(text)) {
     PyErr_Format(PyExc_TypeError, "%s must be str, not %s", what, Py_TYPE(text)->tp_name);
@@ -21,7 +22,8 @@ bool latin1(PyObject* text, const char* what, std::string_view& into) {
     PyErr_Format(PyExc_ValueError, "%s has characters beyond latin-1: %R", what, text);
     return false;
   }
-  into = {reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(text)), static_cast<std::size_t>(PyUnicode_GET_LENGTH(text))};
+  into = {reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(text)),
+          static_cast<std::size_t>(PyUnicode_GET_LENGTH(text))};
   return true;
 }
 
@@ -83,7 +85,8 @@ bool Response::set_status(PyObject* status) {
 
 bool Response::add_fields(PyObject* headers) {
   if (!PyList_Check(headers) && !PyTuple_Check(headers)) {
-    PyErr_Format(PyExc_TypeError, "headers must be a list of tuples, not %s", Py_TYPE(headers)->tp_name);
+    PyErr_Format(PyExc_TypeError, "headers must be a list of tuples, not %s",
+                 Py_TYPE(headers)->tp_name);
     return false;
   }
   const Py_ssize_t count = PySequence_Fast_GET_SIZE(headers);
@@ -101,7 +104,8 @@ bool Response::add_fields(PyObject* headers) {
 bool Response::add_field(PyObject* name, PyObject* value) {
   std::string_view name_text;
   std::string_view value_text;
-  if (!latin1(name, "header name", name_text) || !latin1(value, "header value", value_text)) return false;
+  if (!latin1(name, "header name", name_text) || !latin1(value, "header value", value_text))
+    return false;
   if (!http::valid_field_name(name_text)) {
     PyErr_Format(PyExc_ValueError, "Invalid header name: %R", name);
     return false;
@@ -169,7 +173,8 @@ bool Response::send_body(PyObject* owner, std::string_view body, bool last, cons
   std::string_view head;
   if (!begin(head)) return false;
   if (no_body_) body = {};
-  if (content_length_ && body.size() > *content_length_ - body_bytes_) {  // never more than promised
+  if (content_length_ &&
+      body.size() > *content_length_ - body_bytes_) {  // never more than promised
     body = body.substr(0, *content_length_ - body_bytes_);
   }
   body_bytes_ += body.size();
@@ -182,17 +187,20 @@ bool Response::send_body(PyObject* owner, std::string_view body, bool last, cons
 
 bool Response::check_started() {
   if (started()) return true;
-  PyErr_SetString(PyExc_AssertionError, "the application gave a body before it called start_response");
+  PyErr_SetString(PyExc_AssertionError,
+                  "the application gave a body before it called start_response");
   return false;
 }
 
 bool Response::write(PyObject* bytes, bool last, const Gil& gil) {
   if (!PyBytes_Check(bytes)) {
-    PyErr_Format(PyExc_TypeError, "the application must give bytes, not %s", Py_TYPE(bytes)->tp_name);
+    PyErr_Format(PyExc_TypeError, "the application must give bytes, not %s",
+                 Py_TYPE(bytes)->tp_name);
     return false;
   }
   if (!check_started()) return false;
-  const std::string_view body(PyBytes_AS_STRING(bytes), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes)));
+  const std::string_view body(PyBytes_AS_STRING(bytes),
+                              static_cast<std::size_t>(PyBytes_GET_SIZE(bytes)));
   if (body.empty()) return true;  // PEP 3333: headers wait for the first byte of the body
   return send_body(bytes, body, last, gil);
 }
@@ -215,7 +223,8 @@ bool Response::write_file(const SendableFile& file, const Gil& gil) {
 bool Response::finish(const Gil& gil) {
   if (!check_started()) return false;
   if (!head_sent()) {
-    if (!content_length_) known_length_ = 0;  // no body came: say so instead of an empty chunked one
+    if (!content_length_)
+      known_length_ = 0;  // no body came: say so instead of an empty chunked one
     if (!send_body(nullptr, {}, true, gil)) return false;
   }
   if (chunked_) return sent(sink_->send(http::h1::kLastChunk, nullptr, {}, {}, true, gil));

@@ -12,7 +12,8 @@
 
 namespace tricorn::gateway::wsgi {
 
-/// Makes the callable types known to Python. Once a process. @return false with a Python exception set
+/// Makes the callable types known to Python. Once a process. @return false with a Python exception
+/// set
 [[nodiscard]] bool response_ready(const pyapi::Gil& gil);
 
 /// One response. Used by one app thread under the GIL; reused for the next request.
@@ -26,11 +27,14 @@ class Response {
   void reset(const http::RequestHead& request, Sink& sink, bool may_keep_alive);
 
   /// start_response(status, headers, exc_info=None).
-  /// @return false with a Python exception set (TypeError, ValueError, AssertionError, or exc_info re-raised)
-  [[nodiscard]] bool start(PyObject* status, PyObject* headers, PyObject* exc_info, const pyapi::Gil& gil);
+  /// @return false with a Python exception set (TypeError, ValueError, AssertionError, or exc_info
+  /// re-raised)
+  [[nodiscard]] bool start(PyObject* status, PyObject* headers, PyObject* exc_info,
+                           const pyapi::Gil& gil);
   /// A part of the body, from the iterable or write(). Empty parts send nothing.
   /// @param last  the caller knows that nothing follows
-  /// @return false with a Python exception set, or without one when the client is gone (see client_gone)
+  /// @return false with a Python exception set, or without one when the client is gone (see
+  /// client_gone)
   [[nodiscard]] bool write(PyObject* bytes, bool last, const pyapi::Gil& gil);
   /// The rest of the body is this file. @return as write()
   [[nodiscard]] bool write_file(const SendableFile& file, const pyapi::Gil& gil);
@@ -88,7 +92,8 @@ class Response {
   std::uint64_t body_bytes_ = 0;
 };
 
-/// The Python callable for `response`; detached with start_response_detach when the request is over.
+/// The Python callable for `response`; detached with start_response_detach when the request is
+/// over.
 /// @return null with MemoryError
 [[nodiscard]] pyapi::Ref start_response_new(Response& response, const pyapi::Gil& gil);
 

@@ -15,15 +15,16 @@ class Sink {
   /// Takes the right to answer; called before the first byte.
   /// @return false: somebody else has answered this client, send nothing.
   [[nodiscard]] virtual bool begin() = 0;
-  /// Sends `head`, then `body`, then `tail`, in one system call where the client takes them. What it does
-  /// not take at once is kept: head and tail copied, the body by a reference to `owner`. Waits, without
-  /// the GIL, while too much is kept, unless nothing follows (`last`).
+  /// Sends `head`, then `body`, then `tail`, in one system call where the client takes them. What
+  /// it does not take at once is kept: head and tail copied, the body by a reference to `owner`.
+  /// Waits, without the GIL, while too much is kept, unless nothing follows (`last`).
   /// @return false: the client is gone or took nothing for --write-timeout
   [[nodiscard]] virtual bool send(std::string_view head, PyObject* owner, std::string_view body,
                                   std::string_view tail, bool last, const pyapi::Gil& gil) = 0;
   /// Sends `head`, then a file by sendfile(2); the last thing of a response.
   /// @return false: the client is gone, or the descriptor cannot be duplicated
-  [[nodiscard]] virtual bool send_file(std::string_view head, const SendableFile& file, const pyapi::Gil& gil) = 0;
+  [[nodiscard]] virtual bool send_file(std::string_view head, const SendableFile& file,
+                                       const pyapi::Gil& gil) = 0;
 };
 
 }  // namespace tricorn::gateway::wsgi

@@ -12,14 +12,12 @@ using pyapi::Ref;
 
 // One object plays both parts: called as start_response it returns a Writer that refers to it.
 struct StartResponse {
-  PyObject_HEAD
-  vectorcallfunc call;
+  PyObject_HEAD vectorcallfunc call;
   Response* response;  // null once the request is over
 };
 
 struct Writer {
-  PyObject_HEAD
-  vectorcallfunc call;
+  PyObject_HEAD vectorcallfunc call;
   StartResponse* start;  // owned
 };
 
@@ -28,11 +26,13 @@ Writer* writer_of(PyObject* object) { return reinterpret_cast<Writer*>(object); 
 
 bool still_open(const StartResponse* self) {
   if (self->response != nullptr) return true;
-  PyErr_SetString(PyExc_RuntimeError, "start_response or write called after the end of its request");
+  PyErr_SetString(PyExc_RuntimeError,
+                  "start_response or write called after the end of its request");
   return false;
 }
 
-PyObject* writer_call(PyObject* object, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+PyObject* writer_call(PyObject* object, PyObject* const* args, std::size_t flags,
+                      PyObject* keywords) {
   const StartResponse* start = writer_of(object)->start;
   if (!still_open(start)) return nullptr;
   if (PyVectorcall_NARGS(flags) != 1 || keywords != nullptr) {
@@ -77,16 +77,20 @@ bool keyword_arguments(PyObject* const* values, PyObject* keywords, PyObject** s
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); ++i) {
     int found = -1;
     for (int slot = 0; slot < 3; ++slot) {
-      if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), names[slot]) == 0) found = slot;
+      if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), names[slot]) == 0)
+        found = slot;
     }
-    if (found < 0 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), "response_headers") == 0) found = 1;
+    if (found < 0 &&
+        PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), "response_headers") == 0)
+      found = 1;
     if (found < 0 || slots[found] != nullptr) return false;
     slots[found] = values[i];
   }
   return true;
 }
 
-PyObject* start_call(PyObject* object, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+PyObject* start_call(PyObject* object, PyObject* const* args, std::size_t flags,
+                     PyObject* keywords) {
   StartResponse* self = start_of(object);
   if (!still_open(self)) return nullptr;
   const Py_ssize_t count = PyVectorcall_NARGS(flags);
