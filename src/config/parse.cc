@@ -5,220 +5,282 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config/python_text.h"
 #include "config/setting.h"
+#include "config/words.h"
 
 namespace tricorn::config {
 namespace {
 
-// One spelling of an option; "-h" and "-v" have no setting.
-struct Option {
-  std::string flag;
-  const Setting* setting;
-};
-
-const std::vector<Option>& options() {
-  static const auto all = [] {
-    std::vector<Option> made{{"-h", nullptr}, {"--help", nullptr}, {"-v", nullptr}, {"--version", nullptr}};
-    for (const Setting& setting : settings()) {
-      std::string_view flags = setting.flags;
-      while (!flags.empty()) {
-        const std::size_t space = std::min(flags.find(' '), flags.size());
-        made.push_back({std::string(flags.substr(0, space)), &setting});
-        flags.remove_prefix(std::min(space + 1, flags.size()));
-      }
-    }
-    return made;
-  }();
-  return all;
-}
+// The first lines of --help, and of every usage error.
+constexpr std::string_view kUsage = "usage: tricorn [OPTIONS] [APP_MODULE]\n";
 
 bool takes_value(const Setting* setting) {
   return setting != nullptr && setting->kind != Kind::Flag && setting->kind != Kind::FlagOff;
 }
 
-std::string spelled(const Setting& setting) {
-  std::string text(setting.flags);
+// How argparse names an option in errors: "-w/--workers".
+std::string named(const Option& option) {
+  if (option.setting == nullptr) return option.flag.ends_with('v') ? "-v/--version" : "-h/--help";
+  std::string text(option.setting->flags);
   std::replace(text.begin(), text.end(), ' ', '/');
   return text;
 }
 
-class Parser {
- public:
-  explicit Parser(std::span<const std::string> arguments) : arguments_(arguments) {}
+// Gunicorn's reading of a mode: 0NNN is octal, all else as in Python.
+std::optional<std::int64_t> mode_from(std::string_view text) {
+  const bool octal = text.size() > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9';
+  return python_int(text, octal ? 8 : 0);
+}
 
-  base::Result<Invocation> parse() {
-    bool only_positionals = false;
-    while (at_ < arguments_.size() && !failed_) {
-      const std::string& word = arguments_[at_++];
-      if (only_positionals || word.size() < 2 || word[0] != '-') {
-        take_positional(word);
-      } else if (word == "--") {
-        only_positionals = true;
-      } else if (word[1] == '-') {
-        long_option(word);
+base::Result<Layer> typed(const Option& option, std::string_view text) {
+  const Kind kind = option.setting->kind;
+  const bool mode = kind == Kind::Mode;
+  const bool number = kind == Kind::Count || kind == Kind::Large || kind == Kind::Seconds;
+  if (!mode && !number) return Layer(text);
+  if (const auto value = mode ? mode_from(text) : python_int(text, 10)) return Layer(*value);
+  return base::fail(fmt::format("argument {}: invalid {} value: {}", named(option),
+                                mode ? "auto_int" : "int", python_quoted(text)));
+}
+
+// Acts on classified words, from left to right.
+class Reader {
+ public:
+  explicit Reader(std::vector<Word> words) : words_(std::move(words)) {}
+
+  base::Result<Invocation> read() {
+    while (at_ < words_.size() && result_.action == Invocation::Action::Serve) {
+      const Word& word = words_[at_];
+      if (word.role == Word::Role::Option) {
+        ++at_;
+        if (auto done = option(*word.option, word.attached); !done)
+          return base::Unexpected{done.error()};
+      } else if (word.role == Word::Role::Unknown) {
+        unrecognized_.emplace_back(word.text);
+        ++at_;
       } else {
-        short_options(word);
+        positionals();
       }
     }
-    if (failed_) return base::Unexpected{{fmt::format("usage: tricorn [OPTIONS] [APP_MODULE]\ntricorn: error: {}", error_), 2}};
+    if (result_.action == Invocation::Action::Serve && !unrecognized_.empty()) {
+      return base::fail(fmt::format("unrecognized arguments: {}", fmt::join(unrecognized_, " ")));
+    }
     result_.values_json = values_.dump();
     return result_;
   }
 
  private:
-  void fail(std::string text) {
-    failed_ = true;
-    error_ = std::move(text);
+  // argparse takes the first unbroken run of positionals; what stands apart from it is an error.
+  void positionals() {
+    std::vector<std::string> run;
+    for (; at_ < words_.size() && is_positional(words_[at_].role); ++at_) {
+      if (words_[at_].role == Word::Role::Value) run.emplace_back(words_[at_].text);
+    }
+    if (had_positionals_) {
+      unrecognized_.insert(unrecognized_.end(), run.begin(), run.end());
+    } else if (!run.empty()) {
+      result_.app = run.front();
+      result_.ignored.assign(run.begin() + 1, run.end());
+    }
+    had_positionals_ = true;
   }
 
-  void take_positional(const std::string& word) {
-    if (result_.app.empty()) {
-      result_.app = word;
-    } else {
-      result_.ignored.push_back(word);
-    }
+  static bool is_positional(Word::Role role) {
+    return role == Word::Role::Value || role == Word::Role::Separator;
   }
 
-  void long_option(const std::string& word) {
-    const std::size_t equals = word.find('=');
-    const std::string name = word.substr(0, equals);
-    std::vector<const Option*> matches;
-    for (const Option& option : options()) {
-      if (option.flag == name) {
-        matches = {&option};
-        break;
-      }
-      if (option.flag.rfind(name, 0) == 0) matches.push_back(&option);
-    }
-    if (matches.empty()) return fail("unrecognized arguments: " + word);
-    if (matches.size() > 1) {
-      std::string names;
-      for (const Option* option : matches) names += (names.empty() ? "" : ", ") + option->flag;
-      return fail(fmt::format("ambiguous option: {} could match {}", name, names));
-    }
-    const Option& option = *matches.front();
-    if (!takes_value(option.setting)) {
-      if (equals != std::string::npos) return fail(fmt::format("argument {}: ignored explicit argument '{}'", option.flag, word.substr(equals + 1)));
-      return set_flag(option);
-    }
-    if (equals != std::string::npos) return set_value(*option.setting, word.substr(equals + 1));
-    next_value(*option.setting);
+  base::Result<void> option(const Option& option, std::optional<std::string_view> attached) {
+    if (!takes_value(option.setting)) return switched(option, attached);
+    if (attached) return set(option, *attached);
+    if (at_ < words_.size() && words_[at_].role == Word::Role::Value)
+      return set(option, words_[at_++].text);
+    // The only option whose value may be missing.
+    if (option.setting->check == Check::ProxyProtocol) return set(option, "auto");
+    return base::fail(fmt::format("argument {}: expected one argument", named(option)));
   }
 
-  void short_options(const std::string& word) {
-    for (std::size_t i = 1; i < word.size() && !failed_; ++i) {
-      const std::string flag{'-', word[i]};
-      const auto found = std::find_if(options().begin(), options().end(), [&](const Option& o) { return o.flag == flag; });
-      if (found == options().end()) return fail("unrecognized arguments: " + word);
-      if (!takes_value(found->setting)) {
-        set_flag(*found);
-        continue;
-      }
-      const std::size_t value_at = i + 1 < word.size() && word[i + 1] == '=' ? i + 2 : i + 1;
-      if (value_at < word.size()) return set_value(*found->setting, word.substr(value_at));
-      return next_value(*found->setting);
+  // -Dw4 is -D -w4: what is attached to a switch must be further short options.
+  base::Result<void> switched(const Option& option, std::optional<std::string_view> attached) {
+    if (!attached) return turn(option), base::Result<void>();
+    const bool is_short = option.flag.size() == 2;
+    const std::string next =
+        is_short && !attached->empty() ? fmt::format("-{}", attached->front()) : "";
+    const auto all = options();
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const Option& o) { return o.flag == next; });
+    if (found == all.end()) {
+      return base::fail(fmt::format("argument {}: ignored explicit argument {}", named(option),
+                                    python_quoted(*attached)));
     }
+    turn(option);
+    attached->remove_prefix(1);
+    if (attached->starts_with('=')) attached->remove_prefix(1);
+    return attached->empty() ? this->option(*found, std::nullopt) : this->option(*found, attached);
   }
 
-  void set_flag(const Option& option) {
+  void turn(const Option& option) {
+    if (result_.action != Invocation::Action::Serve) return;
     if (option.setting != nullptr) {
       values_[std::string(option.setting->name)] = option.setting->kind == Kind::Flag;
-    } else if (option.flag == "-h" || option.flag == "--help") {
-      result_.action = Invocation::Action::Help;
     } else {
-      result_.action = Invocation::Action::Version;
+      const bool version = option.flag == "-v" || option.flag == "--version";
+      result_.action = version ? Invocation::Action::Version : Invocation::Action::Help;
     }
   }
 
-  // A word that looks like an option is no value, "-" alone is. Gunicorn's --proxy-protocol may stand bare.
-  void next_value(const Setting& setting) {
-    const bool there = at_ < arguments_.size() && (arguments_[at_].size() < 2 || arguments_[at_][0] != '-');
-    if (there) return set_value(setting, arguments_[at_++]);
-    if (setting.name == "proxy_protocol") return set_value(setting, "auto");
-    fail(fmt::format("argument {}: expected one argument", spelled(setting)));
+  base::Result<void> set(const Option& option, std::string_view text) {
+    auto value = typed(option, text);
+    if (!value) return base::Unexpected{value.error()};
+    Layer& place = values_[std::string(option.setting->name)];
+    if (option.setting->kind == Kind::List) {
+      place.push_back(std::move(*value));
+    } else {
+      place = std::move(*value);
+    }
+    return {};
   }
 
-  void set_value(const Setting& setting, const std::string& text) {
-    const std::string name(setting.name);
-    if (setting.kind == Kind::List) {
-      values_[name].push_back(text);
-      return;
-    }
-    if (setting.kind == Kind::Count && setting.name != "umask") {
-      const bool digits = !text.empty() && text.find_first_not_of("0123456789", text[0] == '-' ? 1 : 0) == std::string::npos;
-      if (!digits) return fail(fmt::format("argument {}: invalid int value: '{}'", spelled(setting), text));
-    }
-    values_[name] = text;
-  }
-
-  std::span<const std::string> arguments_;
+  std::vector<Word> words_;
   std::size_t at_ = 0;
+  bool had_positionals_ = false;
   Invocation result_;
+  std::vector<std::string> unrecognized_;
   Layer values_ = Layer::object();
-  bool failed_ = false;
-  std::string error_;
 };
+
+base::Unexpected usage_error(const base::Error& error) {
+  return base::fail(fmt::format("{}tricorn: error: {}", kUsage, error.text), 2);
+}
+
+// Splits words; one step per character.
+class Splitter {
+ public:
+  void take(char c) {
+    if (escaping_) {
+      if (quote_ == '"' && c != '"' && c != '\\') word_ += '\\';
+      word_ += c;
+      escaping_ = false;
+    } else if (c == '\\' && quote_ != '\'') {
+      escaping_ = in_word_ = true;
+    } else if (quote_ != '\0') {
+      if (c == quote_) {
+        quote_ = '\0';
+      } else {
+        word_ += c;
+      }
+    } else if (c == '\'' || c == '"') {
+      quote_ = c;
+      in_word_ = true;
+    } else if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+      end_word();
+    } else {
+      word_ += c;
+      in_word_ = true;
+    }
+  }
+
+  base::Result<std::vector<std::string>> finish() {
+    if (escaping_) return base::fail("GUNICORN_CMD_ARGS: No escaped character");
+    if (quote_ != '\0') return base::fail("GUNICORN_CMD_ARGS: No closing quotation");
+    end_word();
+    return std::move(words_);
+  }
+
+ private:
+  void end_word() {
+    if (in_word_) words_.push_back(std::exchange(word_, {}));
+    in_word_ = false;
+  }
+
+  std::vector<std::string> words_;
+  std::string word_;
+  char quote_ = '\0';
+  bool in_word_ = false;
+  bool escaping_ = false;
+};
+
+std::string flags_for_help(const Setting& setting) {
+  std::string text;
+  for (const Option& option : options()) {
+    if (option.setting != &setting) continue;
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", option.flag);
+    if (takes_value(&setting)) text += fmt::format(" {}", setting.metavar);
+  }
+  return text;
+}
+
+// Lines of at most 79 columns, the text from column 24 on: the look of argparse.
+std::string wrapped(std::string_view text) {
+  constexpr std::size_t kIndent = 24, kColumns = 79;
+  std::string out, line;
+  while (!text.empty()) {
+    const std::size_t space = std::min(text.find(' '), text.size());
+    if (!line.empty() && kIndent + line.size() + 1 + space > kColumns) {
+      out += fmt::format("{:{}}{}\n", "", kIndent, std::exchange(line, {}));
+    }
+    line += fmt::format("{}{}", line.empty() ? "" : " ", text.substr(0, space));
+    text.remove_prefix(std::min(space + 1, text.size()));
+  }
+  return out + fmt::format("{:{}}{}\n", "", kIndent, line);
+}
 
 }  // namespace
 
-base::Result<Invocation> parse_arguments(std::span<const std::string> arguments) { return Parser(arguments).parse(); }
+base::Result<Invocation> parse_arguments(std::span<const std::string> arguments) {
+  auto words = classify(arguments);
+  if (!words) return usage_error(words.error());
+  auto read = Reader(std::move(*words)).read();
+  if (!read) return usage_error(read.error());
+  return read;
+}
 
 base::Result<std::vector<std::string>> split_words(std::string_view text) {
-  std::vector<std::string> words;
-  std::string word;
-  bool in_word = false;
-  char quote = '\0';
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const bool escapes = c == '\\' && quote != '\'' && i + 1 < text.size();
-    if (escapes && (quote == '\0' || text[i + 1] == '"' || text[i + 1] == '\\')) {
-      word += text[++i];
-      in_word = true;
-    } else if (quote != '\0') {
-      if (c == quote) quote = '\0';
-      else word += c;
-    } else if (c == '\'' || c == '"') {
-      quote = c;
-      in_word = true;
-    } else if (c == ' ' || c == '\t' || c == '\n') {
-      if (in_word) words.push_back(std::exchange(word, {}));
-      in_word = false;
-    } else {
-      word += c;
-      in_word = true;
-    }
-  }
-  if (quote != '\0') return base::fail("GUNICORN_CMD_ARGS: No closing quotation");
-  if (in_word) words.push_back(word);
-  return words;
+  Splitter splitter;
+  for (const char c : text) splitter.take(c);
+  return splitter.finish();
 }
 
 Layer environment_layer(const std::function<const char*(const char*)>& get) {
+  const auto given = [&get](const char* name) {
+    const char* value = get(name);
+    return std::string_view(value == nullptr ? "" : value);
+  };
   Layer layer = Layer::object();
-  if (const char* workers = get("WEB_CONCURRENCY"); workers != nullptr && *workers != '\0') layer["workers"] = workers;
-  if (const char* port = get("PORT"); port != nullptr && *port != '\0') layer["bind"] = {fmt::format("0.0.0.0:{}", port)};
+  if (const auto text = given("WEB_CONCURRENCY"); !text.empty()) {
+    const auto workers = python_int(text, 10);
+    layer["workers"] = workers ? Layer(*workers) : Layer(text);
+  }
+  if (const auto port = given("PORT"); !port.empty())
+    layer["bind"] = Layer::array({fmt::format("0.0.0.0:{}", port)});
   if (const char* allowed = get("FORWARDED_ALLOW_IPS")) layer["forwarded_allow_ips"] = allowed;
-  if (const char* sendfile = get("SENDFILE")) {
-    const std::string value(sendfile);
+  if (get("SENDFILE") != nullptr) {
+    const std::string value = lowered(given("SENDFILE"));
     layer["sendfile"] = value == "y" || value == "1" || value == "yes" || value == "true";
   }
   return layer;
 }
 
+base::Result<Layer> layer_from_json(std::string_view text) {
+  Layer layer = Layer::parse(text, nullptr, false);
+  if (!layer.is_object()) return base::fail("the configuration file's values are no JSON object");
+  return layer;
+}
+
 std::string help_text() {
-  std::string text =
-      "usage: tricorn [OPTIONS] [APP_MODULE]\n\n"
-      "Serves a WSGI application, MODULE:CALLABLE, and says why a worker timed out.\n"
-      "Settings may also stand in gunicorn.conf.py and GUNICORN_CMD_ARGS; the command line wins.\n\noptions:\n"
-      "  -h, --help            show this help and exit\n"
-      "  -v, --version         show the version and exit\n";
+  std::string text = fmt::format(
+      "{}\nServes a WSGI application, MODULE:CALLABLE, and says why a worker timed out.\n"
+      "Settings may also stand in gunicorn.conf.py and GUNICORN_CMD_ARGS; the command\n"
+      "line wins.\n\noptions:\n"
+      "  -h, --help            show this help message and exit\n"
+      "  -v, --version         show program's version number and exit\n",
+      kUsage);
   for (const Setting& setting : settings()) {
     if (setting.flags.empty()) continue;
-    std::string flags(setting.flags);
-    for (std::size_t at = 0; (at = flags.find(' ', at)) != std::string::npos; at += 2) flags.replace(at, 1, ", ");
-    if (!setting.metavar.empty()) flags += fmt::format(" {}", setting.metavar);
-    text += fmt::format("  {}\n                        {} [{}]{}\n", flags, setting.meaning, setting.default_json,
-                        setting.acts ? "" : " (parsed; not acted on yet)");
+    const std::string standing = python_str(Layer::parse(setting.default_json));
+    const std::string lacks =
+        setting.lacks.empty() ? "" : fmt::format(" (Does not act: {}.)", setting.lacks);
+    text += fmt::format("  {}\n{}", flags_for_help(setting),
+                        wrapped(fmt::format("{}{} [{}]", setting.meaning, lacks, standing)));
   }
   return text;
 }

@@ -1,7 +1,6 @@
 // From what the sources gave to the settings that hold.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -10,18 +9,21 @@
 
 namespace tricorn::config {
 
-/// Merges layers, a later one wins, over the defaults, and validates every value that was given.
+/// Merges layers over the defaults, a later one wins, and validates every value that was given.
 /// Lists are replaced as a whole; names that are no settings are ignored, as in Gunicorn.
-/// @return one JSON object with every setting but hooks; Error in Gunicorn's words, naming the setting
+/// sync with several threads becomes gthread.
+/// @param low_to_high  environment, configuration file, GUNICORN_CMD_ARGS, command line
+/// @return one JSON object with every setting but hooks, see settings.h; or the Error
+///         "Invalid value for NAME: VALUE", an empty line and "Error: <Gunicorn's words>"
 [[nodiscard]] base::Result<Layer> resolve(const std::vector<Layer>& low_to_high);
 
-/// One sentence for each setting that somebody gave and that does not act.
+/// One sentence for each setting that somebody set to something else than its default and that does
+/// not act.
+/// @param low_to_high  layers that resolve() accepted
 [[nodiscard]] std::vector<std::string> warnings_of(const std::vector<Layer>& low_to_high);
 
-/// --print-config: "name = value" lines, sorted and padded, values as Python prints them.
+/// --print-config: "name = value" lines, sorted, names padded, values as Python prints them. Hooks
+/// are not among them: they live in Python.
 [[nodiscard]] std::string print_config(const Layer& settings);
-
-/// docs/settings.md.
-[[nodiscard]] std::string describe_markdown();
 
 }  // namespace tricorn::config

@@ -5,10 +5,18 @@
 namespace tricorn::config {
 namespace {
 
+// Gunicorn checks post_request apart, because it may take two, three or four arguments.
+constexpr Check check_of_hook(std::string_view name) {
+  return name == "post_request" ? Check::PostRequest : Check::Callable;
+}
+
 constexpr Setting kSettings[] = {
-#define SETTING(name, kind, default_json, flags, metavar, section, acts, choices, meaning) \
-  {#name, Kind::kind, default_json, flags, metavar, section, acts, choices, meaning},
+#define SETTING(name, kind, default_json, flags, metavar, section, check, lacks, meaning) \
+  {#name, Kind::kind, default_json, flags, metavar, section, Check::check, lacks, meaning},
+#define HOOK(name, parameters, section, lacks, meaning) \
+  {#name, Kind::Hook, "null", "", parameters, section, check_of_hook(#name), lacks, meaning},
 #include "config/settings.def"
+#undef HOOK
 #undef SETTING
 };
 
