@@ -40,13 +40,16 @@ std::optional<std::string> read_file(int directory, const char* path) {
   if (!file.valid()) return std::nullopt;
   std::string text;
   std::size_t used = 0;
-  for (std::size_t room = 4096; used < kFileBytesMax; room *= 2) {
-    text.resize(used + room);
-    const ssize_t got = ::read(file.get(), text.data() + used, room);
+  constexpr std::size_t kReadBytes = 4096;
+  while (used < kFileBytesMax) {
+    // Long tables come a page at a time: the buffer grows with what came, not with the number of
+    // reads.
+    if (text.size() - used < kReadBytes) text.resize(std::max(2 * used, kReadBytes));
+    const ssize_t got = ::read(file.get(), text.data() + used, text.size() - used);
     if (got < 0) return std::nullopt;
     used += static_cast<std::size_t>(got);
     // proc files give what fits of whole records, so only an empty read is the end of a long one.
-    if (got == 0 || (used < 2048 && room == 4096)) break;
+    if (got == 0 || used < kReadBytes / 2) break;
   }
   text.resize(used);
   return text;

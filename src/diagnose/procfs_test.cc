@@ -1,6 +1,11 @@
 #include "diagnose/procfs.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <algorithm>
+#include <vector>
+#include "base/unique_fd.h"
 
 #include <string>
 
@@ -188,6 +193,18 @@ TEST(Peer, AConnectionIsPreferredToAPipeAndAFile) {
   tcp.port = 80;
   EXPECT_EQ(choose_peer({pipe, tcp, file})->kind, Peer::Kind::Tcp);
   EXPECT_FALSE(choose_peer({}));
+}
+
+TEST(ReadFile, ReadsATableOfManyPagesWithoutGrowingBeyondIt) {
+  // /proc/self/maps-like files come a page at a time; one that is long enough is made of sockets.
+  std::vector<base::UniqueFd> sockets;
+  for (int i = 0; i < 400; ++i) {
+    sockets.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  }
+  const auto text = read_file(AT_FDCWD, "/proc/self/net/unix");
+  ASSERT_TRUE(text.has_value());
+  EXPECT_GE(std::count(text->begin(), text->end(), '\n'), 400);
+  EXPECT_LT(text->capacity(), 16 * text->size());
 }
 
 }  // namespace

@@ -68,6 +68,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
                                  const pyapi::Gil& gil) override;
   [[nodiscard]] std::int64_t remaining() const override;
   [[nodiscard]] bool begin() override;
+  [[nodiscard]] bool must_close() const override { return !body_taken(); }
   [[nodiscard]] bool send(std::string_view head, PyObject* owner, std::string_view body,
                           std::string_view tail, bool last, const pyapi::Gil& gil) override;
   [[nodiscard]] bool send_file(std::string_view head, const gateway::wsgi::SendableFile& file,

@@ -142,7 +142,8 @@ void Response::build_head() {
   facts.version_minor = request_->version_minor;
   facts.status = status_;
   facts.content_length = content_length_ ? content_length_ : known_length_;
-  facts.client_keeps_alive = request_->keep_alive && may_keep_alive_;
+  facts.client_keeps_alive =
+      request_->keep_alive && may_keep_alive_ && !sink_->must_close();
   const http::h1::Framing framing = http::h1::frame(facts);
   keep_alive_ = framing.keep_alive;
   chunked_ = framing.chunked;

@@ -15,6 +15,8 @@ class Sink {
   /// Takes the right to answer; called before the first byte.
   /// @return false: somebody else has answered this client, send nothing.
   [[nodiscard]] virtual bool begin() = 0;
+  /// A part of the request's body is still on the wire, so no further request can follow it.
+  [[nodiscard]] virtual bool must_close() const = 0;
   /// Sends `head`, then `body`, then `tail`, in one system call where the client takes them. What
   /// it does not take at once is kept: head and tail copied, the body by a reference to `owner`.
   /// Waits, without the GIL, while too much is kept, unless nothing follows (`last`).
