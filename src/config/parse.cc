@@ -65,6 +65,10 @@ class Reader {
     if (result_.action == Invocation::Action::Serve && !unrecognized_.empty()) {
       return base::fail(fmt::format("unrecognized arguments: {}", fmt::join(unrecognized_, " ")));
     }
+    if (!positionals_.empty()) {
+      result_.app = positionals_.front();
+      result_.ignored.assign(positionals_.begin() + 1, positionals_.end());
+    }
     result_.values_json = values_.dump();
     return result_;
   }
@@ -72,15 +76,14 @@ class Reader {
  private:
   // argparse takes the first unbroken run of positionals; what stands apart from it is an error.
   void positionals() {
-    std::vector<std::string> run;
-    for (; at_ < words_.size() && is_positional(words_[at_].role); ++at_) {
-      if (words_[at_].role == Word::Role::Value) run.emplace_back(words_[at_].text);
-    }
-    if (had_positionals_) {
-      unrecognized_.insert(unrecognized_.end(), run.begin(), run.end());
-    } else if (!run.empty()) {
-      result_.app = run.front();
-      result_.ignored.assign(run.begin() + 1, run.end());
+    const std::size_t first = at_;
+    while (at_ < words_.size() && is_positional(words_[at_].role)) ++at_;
+    for (const Word& word : std::span(words_).subspan(first, at_ - first)) {
+      if (had_positionals_) {
+        unrecognized_.emplace_back(word.text);
+      } else if (word.role == Word::Role::Value) {
+        positionals_.emplace_back(word.text);
+      }
     }
     had_positionals_ = true;
   }
@@ -144,6 +147,7 @@ class Reader {
   std::size_t at_ = 0;
   bool had_positionals_ = false;
   Invocation result_;
+  std::vector<std::string> positionals_;
   std::vector<std::string> unrecognized_;
   Layer values_ = Layer::object();
 };

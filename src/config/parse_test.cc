@@ -37,6 +37,8 @@ const Row kRows[] = {
     {"long_with_equals", {"--chdir=/a=b"}, "", R"({"chdir": "/a=b"})"},
     {"empty_value", {"--chdir="}, "", R"({"chdir": ""})"},
     {"abbreviated", {"--logg", "x"}, "", R"({"logger_class": "x"})"},
+    {"ours_abbreviated", {"--rep", "x"}, "", R"({"report": "x"})"},
+    {"ours_never_in_the_way", {"--timeo", "9"}, "", R"({"timeout": 9})"},
     {"exact_beats_longer",
      {"--log-config", "x", "--reload"},
      "",
@@ -110,6 +112,7 @@ const Wrong kWrong[] = {
     {"value_for_a_short_flag", {"-D=4"}, "argument -D/--daemon: ignored explicit argument '4'"},
     {"unknown", {"--bogus", "app", "-x"}, "unrecognized arguments: --bogus -x"},
     {"later_positional", {"app", "-w", "4", "extra"}, "unrecognized arguments: extra"},
+    {"later_separator", {"app", "-w4", "--", "x"}, "unrecognized arguments: -- x"},
     {"ambiguous",
      {"--work", "4"},
      "ambiguous option: --work could match --workers, --worker-class, --worker-connections, "

@@ -63,6 +63,9 @@ enum class Check : std::uint8_t {
   ClientSeconds,  ///< PosInt that fits milliseconds in an int
 };
 
+/// The section of the settings that Gunicorn does not have.
+inline constexpr std::string_view kOwnSection = "Tricorn";
+
 /// One row of settings.def.
 struct Setting {
   std::string_view name;

@@ -43,17 +43,28 @@ Word no_option(std::string_view text) {
   return {value ? Word::Role::Value : Word::Role::Unknown, text, nullptr, std::nullopt};
 }
 
+bool is_ours(const Option& option) {
+  return option.setting != nullptr && option.setting->section == kOwnSection;
+}
+
+// What abbreviates one of Gunicorn's options goes on doing so, whatever options we add.
+std::vector<const Option*> abbreviated_by(std::string_view name) {
+  std::vector<const Option*> theirs, ours;
+  for (const Option& option : options()) {
+    if (option.flag.starts_with(name)) (is_ours(option) ? ours : theirs).push_back(&option);
+  }
+  return theirs.empty() ? ours : theirs;
+}
+
 base::Result<Word> abbreviated(std::string_view text, std::string_view name,
                                std::optional<std::string_view> attached) {
-  std::vector<const Option*> matches;
-  std::string names;
-  for (const Option& option : options()) {
-    if (!option.flag.starts_with(name)) continue;
-    matches.push_back(&option);
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", option.flag);
-  }
+  const std::vector<const Option*> matches = abbreviated_by(name);
   if (matches.empty()) return no_option(text);
   if (matches.size() == 1) return Word{Word::Role::Option, text, matches.front(), attached};
+  std::string names;
+  for (const Option* match : matches) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", match->flag);
+  }
   return base::fail(fmt::format("ambiguous option: {} could match {}", text, names));
 }
 

@@ -31,7 +31,8 @@ struct Word {
 };
 
 /// Gives each word its role before any is acted on, as argparse does: a negative number and a word
-/// with a space are values, after -- everything is.
+/// with a space are values, after -- everything is. An abbreviation means one of our own options
+/// only when no option of Gunicorn's begins so.
 /// @return Error for an abbreviation that several options share; its text lacks argparse's prefix
 [[nodiscard]] base::Result<std::vector<Word>> classify(std::span<const std::string> arguments);
 
