@@ -77,7 +77,7 @@ Outcome window_size(const Layer& value) {
 
 // Source: RFC 9113 section 4.2, 2^14 to 2^24-1.
 Outcome frame_size(const Layer& value) {
-  auto number = pos_int(Kind::Large, value);
+  auto number = integer(value);
   if (!number) return number;
   const auto bytes = number->get<std::int64_t>();
   if (bytes >= 16384 && bytes <= 16777215) return number;
@@ -102,7 +102,7 @@ Outcome string(const Layer& value) {
 }
 
 Outcome list_of(const Layer& value, Outcome (*element)(const Layer&)) {
-  if (value.is_null() || value == "") return Layer::array();
+  if (value.is_null() || value == "" || value == 0 || value == false) return Layer::array();
   if (value.is_number() || value.is_boolean()) {
     return base::fail(fmt::format("'{}' object is not iterable", python_type(value)));
   }
@@ -219,7 +219,7 @@ Outcome identity(const Layer& value, std::string_view what, std::int64_t own,
     return at_most(Layer(python_int(name, 10).value_or(INT64_MAX)), UINT32_MAX);
   }
   if (const auto id = look_up(name)) return Layer(*id);
-  return base::fail(fmt::format("No such {}: {}", what, python_quoted(name)));
+  return base::fail(fmt::format("No such {}: '{}'", what, name));
 }
 
 bool is_host_and_port(std::string_view text) {

@@ -11,7 +11,7 @@ namespace tricorn::config {
 
 /// Merges layers over the defaults, a later one wins, and validates every value that was given.
 /// Lists are replaced as a whole; names that are no settings are ignored, as in Gunicorn.
-/// sync with several threads becomes gthread.
+/// sync with several threads becomes gthread; no threads means one.
 /// @param low_to_high  environment, configuration file, GUNICORN_CMD_ARGS, command line
 /// @return one JSON object with every setting but hooks, see settings.h; or the Error
 ///         "Invalid value for NAME: VALUE", an empty line and "Error: <Gunicorn's words>"
