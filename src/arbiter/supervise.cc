@@ -154,7 +154,7 @@ void Arbiter::end_timed_out(WorkerProcess& worker, const std::string& ref) {
     drain(worker);
     return;
   }
-  worker.leaving = true;
+  drain(worker);  // its other threads must not take what they cannot finish
   worker.page.header().abort_asked.store(1);
   signal_worker(worker, SIGABRT);
   worker.kill_at_ns = base::monotonic_ns() + kAbortGraceNs;

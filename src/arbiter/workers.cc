@@ -122,6 +122,9 @@ void Arbiter::on_control(WorkerProcess& worker) {
                                                   nullptr, 0, -1, MSG_DONTWAIT));
         break;
       }
+      case heartbeat::Verb::GiveAway:
+        if (passed.valid()) adopt(std::move(passed));
+        break;
       case heartbeat::Verb::Leaving:
         on_worker_leaving(worker, std::string(message.payload, message.bytes));
         break;

@@ -20,7 +20,7 @@ bool is_library(const PythonFrame& frame) {
   const std::string_view file = frame.file;
   return file.empty() || file[0] == '<' || has(file, "/site-packages/") ||
          has(file, "/dist-packages/") || has(file, "/lib/python3") || has(file, "/lib64/python3") ||
-         has(file, "/python/tricorn/");
+         file.ends_with("/tricorn/boot.py") || file.ends_with("/tricorn/spawner.py");
 }
 
 bool named(std::string_view function, std::string_view wanted) {

@@ -27,7 +27,8 @@ enum class Verb : std::uint32_t {
   Ready = 2,  ///< the application is loaded, connections are accepted
   Crashed =
       3,  ///< it dies: Header::crash is filled, or exit_tid is inside os._exit; it waits for Go
-  Leaving = 4,  ///< drains by its own decision; text = "max_requests"
+  GiveAway = 5,  ///< an idle client connection (fd rides along) for another worker: this one drains
+  Leaving = 4,   ///< drains by its own decision; text = "max_requests"
   // arbiter -> worker
   Go = 16,     ///< introduced: boot; after Crashed: looked at, die
   Drain = 17,  ///< stop accepting, finish what is held, exit

@@ -510,9 +510,17 @@ void Loop::begin_drain() {
   accept_paused_ = false;
   draining_ = true;
   for (const auto& connection : by_fd_) {
-    // A connection that has not sent a byte of a request yet can be closed without anybody losing
-    // one.
-    if (connection && connection->state == State::Idle && !connection->readable) close(*connection);
+    if (!connection || connection->state != State::Idle || connection->readable) continue;
+    // Its next request may be on its way: another worker reads it. Without one, a connection that
+    // never had an answer waits for its first, and one that had is closed, as keep-alive allows.
+    const int fd = connection->fd;
+    if (options_.give_away(fd)) {
+      forget(*connection);
+      poller_.remove(fd);
+      ::close(fd);
+    } else if (connection->served > 0) {
+      close(*connection);
+    }
   }
 }
 

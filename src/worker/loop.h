@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -37,6 +38,9 @@ struct LoopOptions {
       10'000'000'000;  ///< from a request's first byte (or accept) to its head's end
   std::int64_t keepalive_ns = 2'000'000'000;  ///< between requests; 0 closes after each
   std::uint32_t connections_max = 1000;
+  /// Passes an idle connection on to another worker; the descriptor stays the caller's to close.
+  /// @return false: nobody takes it
+  std::function<bool(int fd)> give_away;
 };
 
 class Loop {

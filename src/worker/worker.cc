@@ -106,6 +106,10 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
         log_.error(line);
         log_.write_raw(traceback);
       });
+  options_.loop.give_away = [this](int fd) {
+    return heartbeat::send_message(control_.get(), heartbeat::Verb::GiveAway, fd, nullptr, 0, fd,
+                                   MSG_DONTWAIT);
+  };
   loop_ = std::make_unique<Loop>(options_.loop, listeners_, page_, log_);
   crew_ = std::make_unique<Crew>(
       *loop_, page_, options_.threads,
