@@ -1,0 +1,9 @@
+"""An application whose import does not end."""
+
+import time
+
+time.sleep(60)  # <- here
+
+
+def app(environ, start_response):
+    raise NotImplementedError
