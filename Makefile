@@ -58,7 +58,7 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS (needs clang-14)
 
 docs:  ## write docs/settings.md from the table of settings
 	cmake --build --preset dev --target config_test
-	TRICORN_WRITE_DOCS=1 build/dev/src/config_test --gtest_filter='Documentation.*'
+	TRICORN_UPDATE_DOCS=1 build/dev/src/config_test
 
 format:
 	clang-format-14 -i $$(git ls-files 'src/*.cc' 'src/*.h' 'fuzz/*.cc')

@@ -23,7 +23,9 @@ constexpr int kBindPauseMs = 1000;
 // already goes on doing so.
 void Arbiter::fail_start(int status, const std::string& text) {
   if (state_ != State::Starting) return log_.error(text);
-  std::fprintf(stderr, "\nError: %s\n", text.c_str());
+  // A refused value has two lines of its own: which, then why.
+  const bool complete = text.find("\n\nError: ") != std::string::npos;
+  std::fprintf(stderr, complete ? "%s\n" : "\nError: %s\n", text.c_str());
   exit_status_ = status;
   done_ = true;
 }
