@@ -19,7 +19,8 @@ test: setup lint unit asan blackbox blackbox-second  ## every rung that fits in 
 	@echo "make test: all passed"
 
 lint:  ## style, layers, size
-	.venv/bin/ruff check python tests examples tools
+	.venv/bin/ruff check -q python examples tools
+	.venv/bin/ruff check -q --select F tests
 	$(PYTHON) tools/check_layers.py
 	$(PYTHON) tools/tidy.py
 
