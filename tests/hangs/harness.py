@@ -1,4 +1,4 @@
-"""A real Tricorn for each test, and real PostgreSQL and Redis beside it."""
+"""A real Tricorn for one test: its processes, its files, its answers."""
 
 import contextlib
 import glob
@@ -10,15 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from pathlib import Path
 
-import pytest
-
-TESTS = Path(__file__).parent
-APPS = TESTS / "apps"
+APPS = Path(__file__).parent.parent / "apps"
 TRICORN = os.environ.get("TRICORN_UNDER_TEST", str(Path(sys.executable).parent / "tricorn"))
 MARK = "TRICORN_TEST_SERVER"
 # What a developer's shell may hold and a test must not see.
@@ -212,27 +208,6 @@ def read_all(client):
     return b"".join(parts)
 
 
-@pytest.fixture
-def server(tmp_path):
-    """A factory: server("hangs:app", "--timeout", "2") starts, waits until it answers and returns a Server."""
-    started = []
-
-    def start(*args, ready=True, **options):
-        folder = tmp_path / f"server-{len(started)}"
-        folder.mkdir()
-        started.append(Server(folder, *args, **options))
-        return started[-1].wait_ready() if ready else started[-1]
-
-    yield start
-    faults = []
-    for each in started:
-        try:
-            each.stop()
-        except AssertionError as fault:
-            faults.append(str(fault))
-    assert not faults, "\n".join(faults)
-
-
 def find_program(name):
     return shutil.which(name) or next(iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True)), None)
 
@@ -244,57 +219,3 @@ def other_user():
     names = {entry.pw_name for entry in pwd.getpwall()}
     entry = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}, entry.pw_uid, entry.pw_gid
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    """Connection words of a PostgreSQL of our own: dbname, user, host, port."""
-    initdb, program = find_program("initdb"), find_program("postgres")
-    if not (initdb and program):
-        pytest.skip("no PostgreSQL server on this machine: apt-get install postgresql")
-    become, uid, gid = other_user()
-    folder = Path(tempfile.mkdtemp(prefix="tricorn-postgres-"))
-    os.chown(folder, uid, gid)
-    port = free_port()
-    options = {"cwd": folder, "stdin": subprocess.DEVNULL, **become}
-    subprocess.run([initdb, "-D", folder / "data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync"],
-                   check=True, capture_output=True, **options)
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(
-            [program, "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
-             "-c", f"unix_socket_directories={folder}"], stdout=log, stderr=log, **options)
-    import psycopg2
-
-    def answers():
-        assert process.poll() is None, (folder / "log").read_text()
-        with contextlib.suppress(psycopg2.OperationalError):
-            psycopg2.connect(dbname="postgres", user="tester", host="127.0.0.1", port=port).close()
-            return True
-
-    poll(answers, 20, "PostgreSQL answers")
-    yield {"dbname": "postgres", "user": "tester", "host": "127.0.0.1", "port": port}
-    process.send_signal(signal.SIGINT)
-    process.wait(20)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def redis_port(tmp_path_factory):
-    program = shutil.which("redis-server")
-    if not program:
-        pytest.skip("no redis-server on this machine: apt-get install redis-server")
-    port = free_port()
-    folder = tmp_path_factory.mktemp("redis")
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
-                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def answers():
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port)).close()
-            return True
-
-    poll(answers, 20, "Redis answers")
-    yield port
-    process.terminate()
-    process.wait(20)
