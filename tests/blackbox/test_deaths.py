@@ -1,0 +1,154 @@
+"""A worker that dies: of what, in which request and where; its clients answered."""
+
+import concurrent.futures
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from blackbox.judge import (
+    SECRET,
+    assert_back,
+    assert_explained,
+    assert_no_memory_blamed,
+    place_of,
+)
+from blackbox.support.cgroup import memory_group, oom_kills
+from blackbox.support.site import MODES
+
+FILE = "hanging.py"
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("path", "cause", "line"),
+    [
+        ("segv", "crash.segv", r"\[WARNING\] Worker \(pid:{pid}\) was sent SIGSEGV! "),
+        ("segv_later", "crash.segv", r"\[WARNING\] Worker \(pid:{pid}\) was sent SIGSEGV! "),
+        ("abort", "crash.abort", r"\[WARNING\] Worker \(pid:{pid}\) was sent SIGABRT! "),
+        ("leave", "exit.code", r"\[ERROR\] Worker \(pid:{pid}\) exited with code 7\."),
+        ("leave_later", "exit.code", r"\[ERROR\] Worker \(pid:{pid}\) exited with code 7\."),
+    ],
+)
+def test_a_death_of_its_own_is_explained_and_answered(serve, mode, path, cause, line):
+    server = serve("hanging:app", *MODES[mode])
+    pid = int(server.get("/").body)
+    answer = server.get(f"/{path}?{SECRET}")
+    incident, *more = server.incidents()
+    assert not more
+    assert incident["pid"] == pid
+    assert_explained(server, answer, incident, f"/{path}", cause, place=place_of(FILE, path), function=path)
+    assert re.search(line.format(pid=pid) + rf".*; ref {answer.reference}", server.log), server.log
+    assert_back(server)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_client_of_a_dying_worker_is_answered(serve, mode):
+    server = serve("hanging:app", *MODES["gthread"]) if mode == "gthread" else serve("hanging:app", "-w", "1")
+    server.get("/")
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        inside = [clients.submit(server.get, "/steady?5") for _ in range(3 if mode == "gthread" else 1)]
+        time.sleep(0.7)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        answers = [answer.result() for answer in inside]
+    assert [answer.status for answer in answers] == [500] * len(answers), server.log
+    references = {answer.reference for answer in answers}
+    assert references <= {incident["ref"] for incident in server.incidents()} and None not in references
+    assert_back(server)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_kill_9_from_outside_is_called_that(serve, mode):
+    server = serve("hanging:app", *MODES[mode])
+    server.get("/")
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        waiting = clients.submit(server.get, f"/kill?{SECRET}")
+        time.sleep(1)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        answer = waiting.result()
+    incident, *more = server.incidents()
+    assert not more
+    assert_explained(server, answer, incident, "/kill", "signal.external_kill", place=place_of(FILE, "kill"), function="kill")
+    assert re.search(rf"\[ERROR\] Worker \(pid:{incident['pid']}\) was sent SIGKILL! .*; ref {answer.reference}", server.log)
+    assert_no_memory_blamed(server)
+    assert_back(server)
+
+
+def test_kill_9_of_an_idle_worker_is_called_that_too(serve):
+    server = serve("hanging:app")
+    server.get("/")
+    os.kill(server.workers()[0], signal.SIGKILL)
+    incident, = server.incidents()
+    assert incident["class"] == "signal.external_kill"
+    assert incident["request"] is None
+    assert_no_memory_blamed(server)
+    assert_back(server)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stopped_worker_is_called_stopped(serve, mode):
+    server = serve("hanging:app", "--timeout", "2", *MODES[mode])
+    server.get("/")
+    answer = server.get(f"/stop?{SECRET}")
+    incident, *more = server.incidents()
+    assert not more
+    assert_explained(server, answer, incident, "/stop", "signal.stopped", place=place_of(FILE, "stop"))
+    assert re.search(rf"\[CRITICAL\] WORKER TIMEOUT \(pid:{incident['pid']}\) signal\.stopped: GET /stop ", server.log)
+    assert_back(server)
+
+
+def test_a_worker_stopped_from_outside_is_called_stopped(serve):
+    server = serve("hanging:app", "--timeout", "2")
+    server.get("/")
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        waiting = clients.submit(server.get, "/kill")
+        time.sleep(0.7)
+        os.kill(server.workers()[0], signal.SIGSTOP)
+        answer = waiting.result()
+    assert_explained(server, answer, server.incidents()[0], "/kill", "signal.stopped", place=place_of(FILE, "kill"))
+    assert_back(server)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_oom_kill_is_called_that(serve, mode):
+    with memory_group(128 * MIB) as group:
+        server = serve("hanging:app", *MODES[mode], cgroup=group)
+        server.get("/")
+        answer = server.get(f"/hoard?{SECRET}", timeout=60)
+        assert oom_kills(group) == 1
+        incident, *more = server.incidents()
+        assert not more
+        assert_explained(server, answer, incident, "/hoard", "memory.oom_kill")
+        assert incident["confidence"] == "certain"
+        assert re.search(
+            rf"\[ERROR\] Worker \(pid:{incident['pid']}\) was sent SIGKILL! Out of memory: .*; ref {answer.reference}", server.log
+        ), server.log
+        assert "128 MiB" in server.log
+        assert incident["function"] == "hoard" and incident["place"].startswith(f"{FILE}:"), incident["place"]
+        assert_back(server)
+        assert server.stop() == 0
+
+
+def test_kill_9_in_a_memory_group_is_not_called_an_oom_kill(serve):
+    with memory_group(256 * MIB) as group:
+        server = serve("hanging:app", cgroup=group)
+        server.get("/")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        incident, = server.incidents()
+        assert incident["class"] == "signal.external_kill"
+        assert "memory.oom_kill: oom_kill 0 -> 0" in incident["not"]
+        assert_no_memory_blamed(server)
+        assert server.stop() == 0
+
+
+def test_a_catchable_signal_from_outside_is_named(serve):
+    server = serve("hanging:app")
+    server.get("/")
+    os.kill(server.workers()[0], signal.SIGUSR2)
+    server.wait_log(r"\[WARNING\] Worker \(pid:\d+\) was sent SIGUSR2! ")
+    incident, = server.incidents()
+    assert incident["class"] == "signal.external_kill"
+    assert_back(server)

@@ -1,0 +1,296 @@
+"""Starting, stopping, reloading, and losing processes: nobody is left behind, no request is lost."""
+
+import concurrent.futures
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from blackbox.support.answer import Answer, read_all
+from blackbox.support.load import Load
+from blackbox.support.site import GTHREAD, MODES
+from blackbox.support.waiting import poll
+
+
+def under_way(server, path="/slept?1.5"):
+    """Send a request and give its connection when the application has it."""
+    client = server.connect()
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    time.sleep(0.4)
+    return client
+
+
+# ---- stopping ----
+
+@pytest.mark.parametrize("mode", MODES)
+def test_term_lets_a_request_finish(serve, mode):
+    server = serve("wsgi_rules:app", *MODES[mode])
+    with under_way(server) as client:
+        server.send(signal.SIGTERM)
+        answer = Answer(read_all(client))
+    assert answer.content == b"slept" and answer["Connection"] == "close"
+    assert server.wait() == 0
+    server.wait()
+    assert server.incidents(0) == []
+
+
+def test_term_closes_idle_connections_and_the_port(serve):
+    server = serve("wsgi_rules:app", "--keep-alive", "30")
+    with server.connect() as idle:
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert idle.recv(65536)
+        began = time.monotonic()
+        server.send(signal.SIGTERM)
+        assert idle.recv(1) == b""
+        assert server.wait() == 0
+        assert time.monotonic() - began < 3
+    with pytest.raises(ConnectionRefusedError):
+        server.connect()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_int_and_quit_do_not_wait_for_requests(serve, mode, number):
+    server = serve("wsgi_rules:app", "--graceful-timeout", "20", *MODES[mode])
+    with under_way(server, "/slept?10") as client:
+        began = time.monotonic()
+        server.send(number)
+        answer = Answer(read_all(client))
+        assert server.wait() == 0
+    assert time.monotonic() - began < 4, server.log
+    assert answer.status == 500, (answer, server.log)
+    server.wait()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_request_beyond_graceful_timeout_is_cut_answered_and_logged(serve, mode):
+    server = serve("wsgi_rules:app", "--graceful-timeout", "1", *MODES[mode])
+    with under_way(server, "/slept?20") as client:
+        began = time.monotonic()
+        server.send(signal.SIGTERM)
+        answer = Answer(read_all(client))
+        assert server.wait() == 0
+    assert 1 <= time.monotonic() - began < 5
+    assert answer.status == 500 and answer.reference, (answer, server.log)
+    assert re.search(rf"GET /slept .*ref {answer.reference}", server.log), server.log
+    server.wait()
+
+
+def test_a_second_signal_makes_the_stop_quick(serve):
+    server = serve("wsgi_rules:app", "--graceful-timeout", "30")
+    with under_way(server, "/slept?20"):
+        server.send(signal.SIGTERM)
+        server.wait_log("Handling signal: term")
+        server.send(signal.SIGINT)
+        assert server.wait(8) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_an_idle_server_stops_at_once_with_0(serve, number):
+    server = serve("wsgi_rules:app", "-w", "3", "--preload")
+    server.get("/")
+    began = time.monotonic()
+    assert server.stop(number) == 0
+    assert time.monotonic() - began < 3
+
+
+def test_a_server_can_be_stopped_while_it_starts(serve):
+    server = serve("slow_boot:app", "-w", "2", "--graceful-timeout", "2", env={"BOOT_SECONDS": "30"})
+    assert server.stop() == 0
+
+
+# ---- losing processes ----
+
+def test_workers_of_a_killed_arbiter_finish_and_leave(serve):
+    server = serve("wsgi_rules:app", "-w", "2", *GTHREAD)
+    with under_way(server) as client:
+        server.send(signal.SIGKILL)
+        assert Answer(read_all(client)).content == b"slept"
+    server.wait()
+    server.wait()
+
+
+def test_a_killed_arbiter_frees_the_port(serve):
+    server = serve("wsgi_rules:app", "-w", "2")
+    server.get("/")
+    server.send(signal.SIGKILL)
+    server.wait()
+    server.wait()
+    with pytest.raises(ConnectionRefusedError):
+        server.connect()
+
+
+def test_the_service_outlives_its_spawner(serve):
+    server = serve("wsgi_rules:app", "-w", "2")
+    with Load(server, clients=4) as load:
+        time.sleep(0.3)
+        os.kill(server.spawner(), signal.SIGKILL)
+        server.wait_log("spawner")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.wait_log("Booting worker with pid", count=3)
+        time.sleep(0.3)
+    assert set(load.outcomes) <= {200, 500}, (load.outcomes, load.broken)
+    assert load.outcomes[200] > 20
+    assert server.get("/").status == 200
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_killed_workers_under_load_lose_no_request(serve, mode):
+    server = serve("wsgi_rules:app", "-w", "3", "--keep-alive", "30", *MODES[mode])
+    server.get("/")
+    killed = []
+    with Load(server, clients=12) as load:
+        for round_ in range(5):
+            server.wait_log("Booting worker with pid", count=3 + round_)
+            time.sleep(0.3)
+            killed.append(server.workers()[0])
+            os.kill(killed[-1], signal.SIGKILL)
+        time.sleep(0.5)
+    assert set(load.outcomes) <= {200, 500}, (load.outcomes, load.broken[:5], server.log)
+    assert load.outcomes[200] > 200
+    references = {incident["ref"] for incident in server.incidents(5)}
+    assert {reference for _, reference, _ in load.answers} <= references, load.answers
+    assert {incident["pid"] for incident in server.incidents(5)} == set(killed)
+    assert server.zombies() == []
+
+
+def test_a_worker_killed_while_stopping_does_not_stop_the_stop(serve):
+    server = serve("wsgi_rules:app", "-w", "2")
+    with under_way(server, "/slept?5"):
+        server.send(signal.SIGTERM)
+        for pid in server.workers():
+            os.kill(pid, signal.SIGKILL)
+        assert server.wait(8) == 0
+
+
+def test_children_of_the_application_are_its_own(serve, tmp_path):
+    app = tmp_path / "parent.py"
+    app.write_text(
+        "import subprocess\n"
+        "def app(environ, start_response):\n"
+        "    code = subprocess.run(['sh', '-c', 'sleep 0.1 & exit 5']).returncode\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(code).encode()]\n")
+    server = serve("parent:app", "--chdir", tmp_path)
+    assert [server.get("/").content for _ in range(5)] == [b"5"] * 5
+    poll(lambda: not server.zombies(), 5, lambda: f"zombies {server.zombies()}")
+    assert server.incidents(0) == []
+
+
+# ---- replacing workers ----
+
+@pytest.mark.parametrize("mode", MODES)
+def test_max_requests_replaces_workers_without_losing_a_request(serve, mode):
+    server = serve("wsgi_rules:app", "--max-requests", "20", "--max-requests-jitter", "5", "-w", "2", *MODES[mode])
+    with Load(server, clients=4) as load:
+        server.wait_log("Booting worker with pid", count=8, seconds=30)
+    assert set(load.outcomes) == {200}, (load.outcomes, load.broken[:5], server.log)
+    assert server.incidents(0) == []
+    assert "Autorestarting worker after current request." in server.log
+
+
+def test_max_requests_counts_exactly(serve):
+    server = serve("wsgi_rules:app", "--max-requests", "3")
+    pids = [server.get("/pid").content for _ in range(9)]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3], pids
+
+
+def test_ttin_and_ttou_change_the_number_of_workers(serve):
+    server = serve("wsgi_rules:app", "-w", "1")
+    server.wait_log("Booting worker with pid")
+    server.send(signal.SIGTTIN)
+    server.wait_log("Handling signal: ttin")
+    server.wait_log("Booting worker with pid", count=2)
+    poll(lambda: len(server.workers()) == 2, 5, "two workers")
+    server.send(signal.SIGTTOU)
+    server.wait_log("Handling signal: ttou")
+    poll(lambda: len(server.workers()) == 1, 5, "one worker")
+    assert server.get("/").status == 200
+    assert server.incidents(0) == []
+
+
+# ---- reloading ----
+
+def site_of(tmp_path, body):
+    (tmp_path / "shop.py").write_text(f"def app(environ, start_response):\n    start_response('200 OK', [])\n    return [{body!r}]\n")
+
+
+def test_hup_loads_the_application_again_without_losing_a_request(serve, tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    site_of(folder, b"old")
+    server = serve("shop:app", "-w", "2", "--chdir", folder)
+    assert server.get("/").content == b"old"
+    with Load(server, clients=4) as load:
+        site_of(folder, b"a newer one")
+        server.send(signal.SIGHUP)
+        server.wait_log("Handling signal: hup")
+        poll(lambda: server.get("/").content == b"a newer one", 10, "the new application")
+        poll(lambda: len(server.workers()) == 2, 10, "two workers")
+    assert set(load.outcomes) == {200}, (load.outcomes, load.broken[:5], server.log)
+    assert {server.get("/").content for _ in range(10)} == {b"a newer one"}
+    assert "Hang up: Master" in server.log
+    assert server.incidents(0) == []
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["fork", "preload"])
+def test_hup_with_an_application_that_does_not_import_keeps_the_old_one(serve, tmp_path, preload):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    site_of(folder, b"old")
+    server = serve("shop:app", "-w", "2", "--chdir", folder, *preload)
+    assert server.get("/").content == b"old"
+    (folder / "shop.py").write_text("raise RuntimeError('half an edit')\n")
+    server.send(signal.SIGHUP)
+    server.wait_log("RuntimeError: half an edit")
+    assert [server.get("/").content for _ in range(10)] == [b"old"] * 10
+    site_of(folder, b"mended now")
+    server.send(signal.SIGHUP)
+    poll(lambda: server.get("/").content == b"mended now", 10, "the mended application")
+
+
+def test_hup_with_a_broken_configuration_keeps_the_old_one(serve, tmp_path):
+    conf = tmp_path / "conf.py"
+    conf.write_text("workers = 1\n")
+    server = serve("wsgi_rules:app", "-c", conf)
+    server.get("/")
+    conf.write_text("workers = (\n")
+    server.send(signal.SIGHUP)
+    server.wait_log("SyntaxError")
+    assert server.process.poll() is None
+    assert server.get("/").status == 200
+    conf.write_text("workers = 3\n")
+    server.send(signal.SIGHUP)
+    poll(lambda: len(server.workers()) == 3, 10, "three workers")
+
+
+def test_hup_lets_a_request_finish(serve):
+    server = serve("wsgi_rules:app")
+    with under_way(server) as client:
+        server.send(signal.SIGHUP)
+        assert Answer(read_all(client)).content == b"slept"
+    assert server.get("/").status == 200
+
+
+def test_preload_loads_the_application_once(serve, tmp_path):
+    (tmp_path / "counted.py").write_text(
+        "import os\n"
+        "open(os.environ['NOTES'], 'a').write('loaded\\n')\n"
+        "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'x']\n")
+    notes = tmp_path / "notes"
+    server = serve("counted:app", "--preload", "-w", "3", "--chdir", tmp_path, env={"NOTES": notes})
+    assert [server.get("/").status for _ in range(9)] == [200] * 9
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.wait_log("Booting worker with pid", count=4)
+    assert server.get("/").status == 200
+    assert notes.read_text() == "loaded\n"
+
+
+def test_requests_are_answered_by_all_workers(serve):
+    server = serve("wsgi_rules:app", "-w", "3")
+    with concurrent.futures.ThreadPoolExecutor(12) as clients:
+        list(clients.map(server.get, ["/slept?0.2"] * 24))
+        pids = {answer.content for answer in clients.map(server.get, ["/pid"] * 60)}
+    assert len(pids) >= 2, pids

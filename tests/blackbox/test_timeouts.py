@@ -1,0 +1,215 @@
+"""A request that takes too long: why, where, for whom it waited; its client answered, the others untouched."""
+
+import concurrent.futures
+import re
+import time
+
+import pytest
+
+from blackbox.judge import (
+    SECRET,
+    assert_back,
+    assert_discreet,
+    assert_explained,
+    assert_no_memory_blamed,
+    assert_timeout_line,
+    place_of,
+)
+from blackbox.support.site import MODES
+
+FILE = "hanging.py"
+# path, class, holds the GIL (so that no other thread of the worker gets on)
+TROUBLES = [
+    ("sleep", "wait.sleep", False),
+    ("compute", "cpu.python", False),
+    ("compute_deep", "cpu.python", False),
+    ("regex", "cpu.native_gil", True),
+    ("big_sum", "cpu.native_gil", True),
+    ("key_stretching", "cpu.native_nogil", False),
+    ("compress", "cpu.native_nogil", False),
+    ("receive", "wait.network", False),
+    ("receive_with_timeout", "wait.network", False),
+    ("call_upstream", "wait.network", False),
+    ("connect", "wait.connect", False),
+    ("query_postgresql", "wait.database", False),
+    ("row_lock", "wait.database", False),
+    ("pop_redis", "wait.database", False),
+    ("query_mysql", "wait.database", False),
+    ("lock", "wait.lock", False),
+    ("self_deadlock", "wait.deadlock", False),
+    ("delegate", "wait.subprocess", False),
+]
+
+
+@pytest.fixture
+def surroundings(request, silent, unreachable):
+    """Give the environment of the hanging application, and what the report must call the peer of each path."""
+    path = request.node.callspec.params["path"]
+    env = {"SILENT": silent, "UNREACHABLE": unreachable}
+    peers = {
+        "receive": silent, "receive_with_timeout": silent, "call_upstream": silent, "connect": unreachable,
+        "query_mysql": f"{silent} (MySQL)", "delegate": "sleep",
+    }
+    if path in ("query_postgresql", "row_lock"):
+        server = request.getfixturevalue("postgresql")
+        env["PG_DSN"] = server.dsn
+        peers[path] = f"{server.peer} (PostgreSQL)"
+    if path == "pop_redis":
+        server = request.getfixturevalue("redis_server")
+        env["REDIS_PORT"] = server.port
+        peers[path] = f"{server.peer} (Redis)"
+    return env, peers.get(path)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("path", "cause", "holds_gil"), TROUBLES, ids=[trouble[0] for trouble in TROUBLES])
+def test_a_time_out_is_explained_and_answered(serve, surroundings, mode, path, cause, holds_gil):
+    env, peer = surroundings
+    server = serve("hanging:app", "--timeout", "2", *MODES[mode], env=env)
+    assert server.get("/").status == 200  # the worker is there: only the request is timed
+    others_finish = mode == "gthread" and not holds_gil
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        began = time.monotonic()
+        late = clients.submit(server.get, f"/{path}?{SECRET}")
+        if others_finish:
+            time.sleep(1)  # so that it is under way when the other one is late
+            companion = clients.submit(server.get, "/steady?1.7")
+        answer = late.result()
+        took = time.monotonic() - began
+        if others_finish:
+            assert companion.result().body == b"steady", server.log
+    assert 2 <= took < 4.5, took
+    incident, *more = server.incidents()
+    assert not more, [(other["class"], other["request"]) for other in more]
+    place = place_of(FILE, path)
+    assert_explained(server, answer, incident, f"/{path}", cause, place=place, peer=peer)
+    assert 2 <= incident["seconds"] < 4
+    assert incident["confidence"] in ("certain", "likely")
+    assert any(line.startswith("memory.oom_kill") for line in incident["not"])
+    assert_timeout_line(server, incident, cause, f"/{path}", place)
+    assert_back(server)
+
+
+def test_the_function_and_the_stack_are_named(serve):
+    server = serve("hanging:app", "--timeout", "2")
+    answer = server.get("/compute_deep")
+    incident, = server.incidents()
+    assert_explained(server, answer, incident, "/compute_deep", "cpu.python", function="fibonacci")
+    names = [frame["function"] for frame in incident["stack"]]
+    assert names[-2:] == ["compute_deep", "app"], names
+    assert {frame["file"].rsplit("/", 1)[1] for frame in incident["stack"]} == {FILE}
+
+
+def test_the_innermost_frame_is_named_when_it_is_not_the_applications(serve, silent):
+    server = serve("hanging:app", "--timeout", "2", env={"SILENT": silent})
+    server.get("/call_upstream")
+    incident, = server.incidents()
+    assert incident["place"] == place_of(FILE, "call_upstream")
+    assert re.match(r"socket\.py:\d+ readinto|.*socket\.py:\d+ readinto", incident["innermost"]), incident["innermost"]
+
+
+def test_a_response_that_began_is_cut_and_never_completed(serve):
+    server = serve("hanging:app", "--timeout", "2")
+    answer = server.get("/half")
+    assert answer.status == 200 and answer.body == b"hello"
+    incident, = server.incidents()
+    assert incident["class"] == "wait.sleep"
+    assert incident["request"] == "GET /half"
+    assert_back(server)
+
+
+def test_a_chunked_response_that_began_has_no_last_chunk(serve):
+    server = serve("hanging:app", "--timeout", "2")
+    answer = server.get("/half_chunked")
+    assert answer.body == b"5\r\nhello\r\n"
+    assert server.incidents()[0]["request"] == "GET /half_chunked"
+
+
+def test_workers_that_hang_at_the_same_time_each_have_their_incident(serve):
+    server = serve("hanging:app", "--timeout", "2", "-w", "4")
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        answers = list(clients.map(server.get, ["/sleep", "/compute", "/regex", "/self_deadlock"]))
+    assert [answer.status for answer in answers] == [500] * 4, server.log
+    incidents = server.incidents(4)
+    told = {incident["request"]: incident for incident in incidents}
+    assert {request: incident["class"] for request, incident in told.items()} == {
+        "GET /sleep": "wait.sleep", "GET /compute": "cpu.python", "GET /regex": "cpu.native_gil", "GET /self_deadlock": "wait.deadlock",
+    }
+    assert {incident["ref"] for incident in incidents} == {answer.reference for answer in answers}
+    assert len({incident["pid"] for incident in incidents}) == 4
+    assert_no_memory_blamed(server)
+    assert_back(server)
+
+
+def test_threads_that_hang_in_one_worker_each_have_their_incident(serve):
+    server = serve("hanging:app", "--timeout", "2", *MODES["gthread"])
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        answers = list(clients.map(server.get, ["/sleep", "/self_deadlock", "/delegate"]))
+    assert [answer.status for answer in answers] == [500] * 3, server.log
+    told = {incident["request"]: incident["class"] for incident in server.incidents(3)}
+    assert told == {"GET /sleep": "wait.sleep", "GET /self_deadlock": "wait.deadlock", "GET /delegate": "wait.subprocess"}
+    assert_back(server)
+
+
+def test_the_whole_of_a_worker_that_ignores_sigabrt_is_killed_and_owned_up_to(serve):
+    server = serve("hanging:app", "--timeout", "2")
+    answer = server.get("/regex")
+    line = server.wait_log(r"\[ERROR\] Worker \(pid:(\d+)\) was sent SIGKILL! By this server.*; ref ([0-9a-f]{6})")
+    assert line[2] == answer.reference
+    assert int(line[1]) == server.incidents()[0]["pid"]
+    assert_no_memory_blamed(server)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_waiting_keep_alive_client_sees_nothing_of_a_neighbours_time_out(serve, mode):
+    server = serve("hanging:app", "--timeout", "2", "--keep-alive", "20", *MODES[mode])
+    with server.connect() as idle, concurrent.futures.ThreadPoolExecutor() as clients:
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        first = idle.recv(65536)
+        assert first.startswith(b"HTTP/1.1 200 ")
+        late = clients.submit(server.get, "/regex")
+        assert late.result().status == 500
+        server.wait_log("Booting worker with pid", count=2)
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200 "), server.log
+
+
+def test_a_request_queued_behind_the_late_one_is_served_by_the_next_worker(serve):
+    server = serve("hanging:app", "--timeout", "2")
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        late = clients.submit(server.get, "/sleep")
+        time.sleep(0.5)
+        behind = [clients.submit(server.get, "/") for _ in range(5)]
+        assert late.result().status == 500
+        assert [answer.result().status for answer in behind] == [200] * 5, server.log
+    assert len(server.incidents()) == 1
+
+
+def test_timeout_0_never_ends_a_request(serve):
+    server = serve("hanging:app", "--timeout", "0")
+    assert server.get("/steady?3").body == b"steady"
+    assert server.incidents(0) == []
+
+
+def test_the_timeout_of_a_request_does_not_shrink_with_further_binds(serve):
+    server = serve("hanging:app", "--timeout", "3", "-b", "127.0.0.1:0")
+    assert server.get("/steady?2.6").body == b"steady", server.log
+    assert server.incidents(0) == []
+
+
+def test_status_by_cause_when_asked_for(serve, silent):
+    server = serve("hanging:app", "--timeout", "2", "--timeout-status", "by-cause", env={"SILENT": silent})
+    answer = server.get("/receive")
+    assert answer.status == 504 and answer.reference
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_healthy_server_has_nothing_to_report(serve, mode):
+    server = serve("hanging:app", "--timeout", "2", "-w", "2", *MODES[mode])
+    with concurrent.futures.ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(server.get, ["/"] * 200 + ["/steady?1.5"] * 2))
+    assert {answer.status for answer in answers} == {200}
+    assert server.stop() == 0
+    assert server.incidents(0) == []
+    assert not re.search(r"\[(CRITICAL|ERROR|WARNING)\]", server.log), server.log
+    assert_discreet(server)
