@@ -237,6 +237,29 @@ def test_a_worker_killed_from_outside(server, mode):
 
 
 @MODES
+def test_what_dies_early_was_seen_before(server, mode):
+    """A request is looked at from 0.1 s on, so half a second is enough to know its line."""
+    running = server("hangs:app", "--timeout", "30", *mode)
+    asked = in_background(running.get, "/killed?secret=1")
+    time.sleep(0.6)
+    os.kill(running.workers()[0], signal.SIGKILL)
+    check(running, asked.result(3), "killed", "signal.external_kill")
+
+
+def test_a_stop_does_not_wait_for_a_request_that_had_its_answer(server):
+    running = server("hangs:app", *TIMEOUT, *GTHREAD)
+    late = in_background(running.get, "/sleep?secret=1")
+    wait_until_in_flight(running)
+    neighbour = in_background(running.get, "/slow?1.7")
+    reference_of(late.result())
+    began = time.monotonic()
+    running.send(signal.SIGTERM)
+    assert neighbour.result().status == 200
+    assert running.wait(10) == 0
+    assert time.monotonic() - began < 5
+
+
+@MODES
 @pytest.mark.parametrize(("function", "cause", "words"), [
     ("segv", "crash.segv", "was sent SIGSEGV!"),
     ("abort", "crash.abort", "was sent SIGABRT!"),
