@@ -87,6 +87,7 @@ class Arbiter {
   void signal_worker(const WorkerProcess& worker, int signal);
   void kill_worker(WorkerProcess& worker, std::string reason, std::string ref);
   void adopt(base::UniqueFd connection);
+  void rescue_orders(const base::UniqueFd& control);
   void hook(const char* name, const HookArguments& arguments = {});
   WorkerProcess* worker_by_pid(pid_t pid);
 
@@ -98,6 +99,8 @@ class Arbiter {
   void take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
                  std::int64_t deadline_ns);
   void judge(WorkerProcess& worker, std::uint32_t index);
+  void add_quick_looks(WorkerProcess& worker, const diagnose::Target& target,
+                       diagnose::Evidence& evidence) const;
   void end_timed_out(WorkerProcess& worker, const std::string& ref);
   diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
   bool say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status,

@@ -25,9 +25,11 @@ bool KeeperLink::pump() {
   return false;
 }
 
-heartbeat::Received KeeperLink::receive(base::UniqueFd& connection) {
+heartbeat::Received KeeperLink::receive(int& number, base::UniqueFd& passed) {
   heartbeat::Message reply;
-  return heartbeat::receive_message(socket_.get(), reply, connection, MSG_DONTWAIT);
+  const auto received = heartbeat::receive_message(socket_.get(), reply, passed, MSG_DONTWAIT);
+  if (received == heartbeat::Received::Message) number = reply.number;
+  return received;
 }
 
 }  // namespace tricorn::arbiter

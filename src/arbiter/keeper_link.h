@@ -24,8 +24,9 @@ class KeeperLink {
 
   /// Sends what the keeper takes. @return true while something is left (ask epoll for EPOLLOUT)
   bool pump();
-  /// Takes one reply. @param connection  the descriptor that came with it, if any
-  [[nodiscard]] heartbeat::Received receive(base::UniqueFd& connection);
+  /// Takes one reply. @param number  the worker's descriptor it is about
+  /// @param passed  the descriptor that came with it, if any
+  [[nodiscard]] heartbeat::Received receive(int& number, base::UniqueFd& passed);
 
  private:
   struct Order {

@@ -136,6 +136,7 @@ void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, i
       worker.keeper.answer(fd, farewell(503, ref, wall));
     }
   }
+  worker.keeper.hand_over(worker.page.header().control_fd.load());
   worker.keeper.leave();
 }
 

@@ -44,6 +44,7 @@ struct WorkerProcess {
   pid_t pid = -1;
   base::UniqueFd pidfd;
   int age = 0;
+  unsigned adopted = 0;  ///< connections it was given, beside those it accepts itself
   unsigned generation = 0;
   heartbeat::Page page;
   base::UniqueFd control;

@@ -138,11 +138,9 @@ void Arbiter::on_worker_ready(WorkerProcess& worker) {
   worker.was_ready = true;
   ever_ready_ = true;
   boot_failures_ = 0;
-  for (base::UniqueFd& connection : orphans_) {
-    static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Adopt, 0,
-                                              nullptr, 0, connection.get(), MSG_DONTWAIT));
-  }
-  orphans_.clear();
+  std::vector<base::UniqueFd> waiting;
+  waiting.swap(orphans_);
+  for (base::UniqueFd& connection : waiting) adopt(std::move(connection));
   if (state_ == State::Stopping) drain(worker);
   after_reload_ready();
 }
@@ -178,15 +176,35 @@ void Arbiter::kill_worker(WorkerProcess& worker, std::string reason, std::string
 // ---- connections that outlive their worker
 // ---------------------------------------------------------
 
+// To the ready worker with the fewest connections; without one it waits.
 void Arbiter::adopt(base::UniqueFd connection) {
+  WorkerProcess* best = nullptr;
+  const auto load = [](const WorkerProcess& worker) {
+    return worker.page.header().connections.load(std::memory_order_relaxed) + worker.adopted;
+  };
   for (const auto& [pid, worker] : workers_) {
     if (!worker->ready() || worker->leaving) continue;
-    const bool sent = heartbeat::send_message(worker->control.get(), heartbeat::Verb::Adopt, 0,
-                                              nullptr, 0, connection.get(), MSG_DONTWAIT);
-    if (sent) return;
+    if (best == nullptr || load(*worker) < load(*best)) best = worker.get();
   }
-  if (state_ == State::Running && orphans_.size() < kOrphansMax)
+  if (best != nullptr && heartbeat::send_message(best->control.get(), heartbeat::Verb::Adopt, 0,
+                                                 nullptr, 0, connection.get(), MSG_DONTWAIT)) {
+    ++best->adopted;
+  } else if (state_ == State::Running && orphans_.size() < kOrphansMax) {
     orphans_.push_back(std::move(connection));
+  }
+}
+
+// The end of a dead worker's control channel: connections it was given and had not taken yet.
+void Arbiter::rescue_orders(const base::UniqueFd& control) {
+  heartbeat::Message order;
+  for (;;) {
+    base::UniqueFd passed;
+    if (heartbeat::receive_message(control.get(), order, passed, MSG_DONTWAIT) !=
+        heartbeat::Received::Message) {
+      return;
+    }
+    if (order.verb == heartbeat::Verb::Adopt && passed.valid()) adopt(std::move(passed));
+  }
 }
 
 void Arbiter::on_keeper(int fd) {
@@ -201,10 +219,16 @@ void Arbiter::on_keeper(int fd) {
   worker->keeper.pump();
   for (;;) {
     base::UniqueFd connection;
-    const auto received = worker->keeper.receive(connection);
+    int number = -1;
+    const auto received = worker->keeper.receive(number, connection);
     if (received == heartbeat::Received::Nothing) return;
     if (received == heartbeat::Received::Closed) break;
-    if (connection.valid()) adopt(std::move(connection));
+    if (!connection.valid()) continue;
+    if (number == worker->page.header().control_fd.load()) {
+      rescue_orders(connection);
+    } else {
+      adopt(std::move(connection));
+    }
   }
   poller_.remove(fd);
   if (buried != buried_.end()) buried_.erase(buried);

@@ -156,7 +156,10 @@ struct Evidence {
   std::int64_t silent_ns = -1;       ///< since bytes last moved or the phase changed; -1 not known
   std::vector<ProcessLook> looks;    ///< around the time-out, oldest first, two or more
   std::vector<ProcessLook> samples;  ///< light looks since the request began, oldest first
-  std::optional<Peer> peer;          ///< of the serving thread in the last look
+  /// The serving thread again and again within milliseconds: a loop of few bytecodes can show the
+  /// same one in every look, a single call into C always does.
+  std::vector<ThreadLook> quick;
+  std::optional<Peer> peer;  ///< of the serving thread in the last look
   std::vector<Child> children;
   std::optional<PortUse> ports;  ///< Inspector::port_use()
   std::optional<Death> death;    ///< empty: it is still alive

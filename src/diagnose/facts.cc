@@ -114,6 +114,9 @@ Facts::Facts(const Evidence& from) : evidence(from) {
     return other != nullptr &&
            (other->instruction != thread->instruction || other->stack != thread->stack);
   });
+  moved = moved || std::any_of(from.quick.begin(), from.quick.end(), [&](const ThreadLook& other) {
+            return other.instruction != thread->instruction || other.stack != thread->stack;
+          });
   gil_share = share_of(
       from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->has_gil; });
   gil_wait_share = share_of(from.looks, [](const ProcessLook& look) {

@@ -402,6 +402,18 @@ Evidence moving(Evidence evidence) {
   });
 }
 
+Evidence moving_between_looks(Evidence evidence) {
+  evidence.quick = {evidence.looks.back().threads[0]};
+  evidence.quick[0].instruction += 2;
+  return evidence;
+}
+
+TEST(Decide, ALoopThatStandsStillInEveryLookIsToldFromNativeCodeByQuickOnes) {
+  const Evidence still = watched(thread('R', -1));
+  EXPECT_NE(decide(still).cause, Cause::CpuPython);
+  EXPECT_EQ(decide(moving_between_looks(still)).cause, Cause::CpuPython);
+}
+
 Evidence without_gil(Evidence evidence) {
   return each_look(std::move(evidence),
                    [](ProcessLook& look, std::size_t) { look.threads[0].has_gil = false; });

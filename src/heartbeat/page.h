@@ -110,7 +110,9 @@ struct Header {
   std::atomic<std::int64_t> ready_ns;   ///< when Life became Ready, 0 before
   std::atomic<std::uint64_t> requests;  ///< answered since boot
   std::atomic<std::uint32_t> connections;
-  std::atomic<std::uint32_t> queued;       ///< whole requests that wait for an app thread
+  std::atomic<std::int32_t>
+      control_fd;                     ///< the worker's end of control: orders it has not read yet
+  std::atomic<std::uint32_t> queued;  ///< whole requests that wait for an app thread
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
   std::atomic<std::uint32_t> exit_asked;   ///< worker sets 1 when it exits by its own decision
   std::atomic<std::int32_t>

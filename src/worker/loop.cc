@@ -458,6 +458,8 @@ void Loop::post(Exchange& exchange) {
 }
 
 void Loop::adopt(base::UniqueFd connection) {
+  // Known to the page at once: if this worker dies now, the keeper hands it on.
+  page_.hold(connection.get()).store(Hold::Idle, std::memory_order_relaxed);
   {
     const std::lock_guard lock(mailbox_.mutex);
     mailbox_.adopted.push_back(std::move(connection));
@@ -493,8 +495,12 @@ void Loop::read_mailbox() {
 void Loop::open_adopted(base::UniqueFd fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
-  if (draining_ || ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
+  const bool alive = ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
+  if (!alive || draining_) {
+    page_.hold(fd.get()).store(Hold::None, std::memory_order_relaxed);
+    if (alive) static_cast<void>(options_.give_away(fd.get()));
     return;
+  }
   const net::Endpoint local = net::local_endpoint(fd.get());
   std::uint8_t through = 0;
   for (std::size_t i = 0; i < listeners_.size(); ++i) {

@@ -43,6 +43,7 @@ base::Result<void> Worker::open_logs() {
 bool Worker::introduce() {
   heartbeat::Header& header = page_.header();
   header.pid.store(::getpid());
+  header.control_fd.store(control_.get());
   if (start_keeper(keeper_.get()) < 0) {
     log_.warning(fmt::format("No keeper for this worker ({}): if it is killed, its clients are cut",
                              std::strerror(errno)));
@@ -200,6 +201,13 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
   heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client,
                            began);
   exchange.run_on(slot);
+  const std::atomic<std::uint32_t>& abort_asked = page_.header().abort_asked;
+  if (abort_asked.load() != 0) {  // this worker is about to be killed: nobody has seen the request
+    heartbeat::end_request(slot);
+    page_.hold(connection.fd).store(heartbeat::Hold::Queued, std::memory_order_relaxed);
+    exchange.abandoned = true;
+    return;
+  }
   Response& response = *responses_[index];
   if (name_client(connection)) {
     gateway::wsgi::Call call;
@@ -210,6 +218,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
     call.environ = environs_[connection.listener].get();
     call.body = &exchange;
     call.sink = &exchange;
+    call.abort_asked = &abort_asked;
     call.may_keep_alive =
         options_.loop.keepalive_ns > 0 && !loop_->draining() && !exchange.close_after;
     application_->serve(call, response, gil);
@@ -219,9 +228,14 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
     PyErr_Clear();  // out of memory for two short strings: this connection goes
     exchange.failed = true;
   }
+  if (abort_asked.load() != 0 && slot.claim.load() == heartbeat::Claim::Pending) {
+    exchange.abandoned = true;  // interrupted by the abort: the slot stays as it is for the arbiter
+    loop_->ask_to_drain();
+    return;
+  }
   page_.hold(connection.fd).store(heartbeat::Hold::Writing, std::memory_order_relaxed);
   if (!heartbeat::end_request(slot)) exchange.abandoned = true;
-  if (page_.header().abort_asked.load() != 0) loop_->ask_to_drain();
+  if (abort_asked.load() != 0) loop_->ask_to_drain();
   if (access_log_.enabled()) note_access(exchange, response, base::monotonic_ns() - began);
   count_request();
 }

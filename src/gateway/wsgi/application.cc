@@ -27,7 +27,8 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
       input ? call.environ->build(request, environ, gil) : EnvironStatus::Failed;
   if (built != EnvironStatus::Built) {
     refuse(built, call, response, gil);
-  } else if (!run(call, response, environ.get(), gil) && !response.client_gone()) {
+  } else if (!run(call, response, environ.get(), gil) && !response.client_gone() &&
+             call.abort_asked->load() == 0) {
     response.fail(gil);
   }
   if (hooks_.post_request != nullptr &&

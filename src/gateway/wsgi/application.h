@@ -1,6 +1,7 @@
 // Calls a WSGI application for one request: PEP 3333 from the server's side.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -25,6 +26,8 @@ struct Call {
   Body* body = nullptr;
   Sink* sink = nullptr;
   bool may_keep_alive = true;  ///< the server's side of it
+  /// Not 0: the arbiter aborts this process and answers its clients; no 500 of our own then.
+  const std::atomic<std::uint32_t>* abort_asked = nullptr;
 };
 
 /// Told what went wrong in the application: first a line, then Python's traceback (may be empty).
