@@ -225,6 +225,7 @@ def test_a_stopped_worker(server, mode):
 def test_a_worker_killed_from_outside(server, mode):
     running = server("hangs:app", "--timeout", "30", *mode)
     asked = in_background(running.get, "/killed?secret=1")
+    time.sleep(0.5)  # the report names the oldest request
     other = in_background(running.get, "/slow?20") if mode == GTHREAD else None
     time.sleep(1)
     [worker] = running.workers()
