@@ -397,13 +397,15 @@ void Loop::on_lingering(Connection& connection) {
 
 void Loop::close(Connection& connection) {
   const int fd = connection.fd;
+  set_hold(connection, Hold::None);
   forget(connection);
   ::shutdown(fd, SHUT_RDWR);  // a child the application forked may hold a copy
   ::close(fd);                // also takes it out of epoll: the keeper's table is this one
 }
 
-// Everything but the descriptor goes. It stays open when the keeper writes to it: closing it here
-// could let the next client get its number, and this client's answer.
+// Everything but the descriptor and its Hold goes: the arbiter reads that when this worker is dead. The
+// descriptor stays open when the keeper writes to it: closing it here could let the next client get its
+// number, and this client's answer.
 void Loop::forget(Connection& connection) {
   if (connection.exchange != nullptr) {
     connection.exchange->drop_unsent();
@@ -414,7 +416,6 @@ void Loop::forget(Connection& connection) {
   }
   connection.deadline.disarm();
   connection.state = State::Closed;
-  set_hold(connection, Hold::None);
   --open_;
   page_.header().connections.store(open_, std::memory_order_relaxed);
   if (!accepting_ && !accept_paused_ && !draining_ && open_ + 1 == options_.connections_max)
@@ -521,6 +522,7 @@ void Loop::begin_drain() {
     // never had an answer waits for its first, and one that had is closed, as keep-alive allows.
     const int fd = connection->fd;
     if (options_.give_away(fd)) {
+      set_hold(*connection, Hold::None);
       forget(*connection);
       poller_.remove(fd);
       ::close(fd);
