@@ -20,6 +20,14 @@ def place_of(file, mark):
     return f"{file}:{line_of(file, mark)}"
 
 
+def only_incident(server):
+    """Return the one incident there is; that the worker was killed for it may be a second line of the same reference."""
+    incident, *more = server.incidents()
+    unexpected = [other for other in more if (other["class"], other["ref"]) != ("signal.own_kill", incident["ref"])]
+    assert not unexpected, ([(other["class"], other["request"]) for other in unexpected], server.log)
+    return incident
+
+
 def assert_back(server, seconds=3):
     """The service answers again, soon."""
     began = time.monotonic()

@@ -13,6 +13,7 @@ from blackbox.judge import (
     assert_back,
     assert_explained,
     assert_no_memory_blamed,
+    only_incident,
     place_of,
 )
 from blackbox.support.cgroup import memory_group, oom_kills
@@ -37,8 +38,7 @@ def test_a_death_of_its_own_is_explained_and_answered(serve, mode, path, cause, 
     server = serve("hanging:app", *MODES[mode])
     pid = int(server.get("/").body)
     answer = server.get(f"/{path}?{SECRET}")
-    incident, *more = server.incidents()
-    assert not more
+    incident = only_incident(server)
     assert incident["pid"] == pid
     assert_explained(server, answer, incident, f"/{path}", cause, place=place_of(FILE, path), function=path)
     assert re.search(line.format(pid=pid) + rf".*; ref {answer.reference}", server.log), server.log
@@ -69,8 +69,7 @@ def test_kill_9_from_outside_is_called_that(serve, mode):
         time.sleep(1)
         os.kill(server.workers()[0], signal.SIGKILL)
         answer = waiting.result()
-    incident, *more = server.incidents()
-    assert not more
+    incident = only_incident(server)
     assert_explained(server, answer, incident, "/kill", "signal.external_kill", place=place_of(FILE, "kill"), function="kill")
     assert re.search(rf"\[ERROR\] Worker \(pid:{incident['pid']}\) was sent SIGKILL! .*; ref {answer.reference}", server.log)
     assert_no_memory_blamed(server)
@@ -93,8 +92,7 @@ def test_a_stopped_worker_is_called_stopped(serve, mode):
     server = serve("hanging:app", "--timeout", "2", *MODES[mode])
     server.get("/")
     answer = server.get(f"/stop?{SECRET}")
-    incident, *more = server.incidents()
-    assert not more
+    incident = only_incident(server)
     assert_explained(server, answer, incident, "/stop", "signal.stopped", place=place_of(FILE, "stop"))
     assert re.search(rf"\[CRITICAL\] WORKER TIMEOUT \(pid:{incident['pid']}\) signal\.stopped: GET /stop ", server.log)
     assert_back(server)
@@ -119,8 +117,7 @@ def test_an_oom_kill_is_called_that(serve, mode):
         server.get("/")
         answer = server.get(f"/hoard?{SECRET}", timeout=60)
         assert oom_kills(group) == 1
-        incident, *more = server.incidents()
-        assert not more
+        incident = only_incident(server)
         assert_explained(server, answer, incident, "/hoard", "memory.oom_kill")
         assert incident["confidence"] == "certain"
         assert re.search(
@@ -147,8 +144,8 @@ def test_kill_9_in_a_memory_group_is_not_called_an_oom_kill(serve):
 def test_a_catchable_signal_from_outside_is_named(serve):
     server = serve("hanging:app")
     server.get("/")
-    os.kill(server.workers()[0], signal.SIGUSR2)
-    server.wait_log(r"\[WARNING\] Worker \(pid:\d+\) was sent SIGUSR2! ")
+    os.kill(server.workers()[0], signal.SIGALRM)
+    server.wait_log(r"\[WARNING\] Worker \(pid:\d+\) was sent SIGALRM! ")
     incident, = server.incidents()
     assert incident["class"] == "signal.external_kill"
     assert_back(server)

@@ -106,7 +106,7 @@ def test_a_body_shorter_than_its_length_ends_the_connection(server):
 def test_hop_by_hop_fields_of_the_application_are_left_out(server):
     answer = server.get("/hop_by_hop")
     assert answer["X-Kept"] == "1" and answer.content == b"x"
-    assert answer["Keep-Alive"] is None and answer["Transfer-Encoding"] == "chunked" and answer["Connection"] == "close"
+    assert answer["Keep-Alive"] is None and answer["Transfer-Encoding"] in (None, "chunked") and answer["Connection"] == "close"
     assert answer["Server"] != "mine"
 
 
@@ -188,7 +188,8 @@ def test_wsgiref_validate_has_nothing_to_object(serve, mode, path):
     body = b"ab\ncd\nef"
     for framing, sent in ((b"Content-Length: %d" % len(body), body), (b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))):
         answer = Answer(server.raw(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + framing + b"\r\n\r\n" + sent))
-        assert answer.status == 200 and answer.content == body + b"!", server.log
+        written = b"written " if path == "/write" else b""
+        assert answer.status == 200 and answer.content == written + body + b"!", server.log
     if path != "/write":
         assert server.get(path).content == b"!", server.log
     head = Answer(server.raw(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))

@@ -13,9 +13,11 @@ from blackbox.judge import (
     assert_explained,
     assert_no_memory_blamed,
     assert_timeout_line,
+    only_incident,
     place_of,
 )
 from blackbox.support.site import MODES
+from blackbox.support.waiting import poll
 
 FILE = "hanging.py"
 # path, class, holds the GIL (so that no other thread of the worker gets on)
@@ -61,6 +63,18 @@ def surroundings(request, silent, unreachable):
     return env, peers.get(path)
 
 
+def wait_for_all_workers(server, count):
+    """Wait until that many workers have answered: a worker that boots yet takes no part."""
+    seen = set()
+
+    def all_answered():
+        with concurrent.futures.ThreadPoolExecutor(8) as clients:
+            seen.update(answer.body for answer in clients.map(server.get, ["/"] * 16))
+        return len(seen) >= count
+
+    poll(all_answered, 10, lambda: f"{count} workers answering, seen {seen}")
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("path", "cause", "holds_gil"), TROUBLES, ids=[trouble[0] for trouble in TROUBLES])
 def test_a_time_out_is_explained_and_answered(serve, surroundings, mode, path, cause, holds_gil):
@@ -79,8 +93,9 @@ def test_a_time_out_is_explained_and_answered(serve, surroundings, mode, path, c
         if others_finish:
             assert companion.result().body == b"steady", server.log
     assert 2 <= took < 4.5, took
-    incident, *more = server.incidents()
-    assert not more, [(other["class"], other["request"]) for other in more]
+    incident = only_incident(server)
+    if path == "self_deadlock" and mode == "gthread":
+        cause = "wait.lock"  # another thread of the worker is serving, and could release it for all that can be seen
     place = place_of(FILE, path)
     assert_explained(server, answer, incident, f"/{path}", cause, place=place, peer=peer)
     assert 2 <= incident["seconds"] < 4
@@ -93,8 +108,9 @@ def test_a_time_out_is_explained_and_answered(serve, surroundings, mode, path, c
 def test_the_function_and_the_stack_are_named(serve):
     server = serve("hanging:app", "--timeout", "2")
     answer = server.get("/compute_deep")
-    incident, = server.incidents()
-    assert_explained(server, answer, incident, "/compute_deep", "cpu.python", function="fibonacci")
+    incident = only_incident(server)
+    assert_explained(server, answer, incident, "/compute_deep", "cpu.python")
+    assert incident["function"].endswith("fibonacci")
     names = [frame["function"] for frame in incident["stack"]]
     assert names[-2:] == ["compute_deep", "app"], names
     assert {frame["file"].rsplit("/", 1)[1] for frame in incident["stack"]} == {FILE}
@@ -103,16 +119,16 @@ def test_the_function_and_the_stack_are_named(serve):
 def test_the_innermost_frame_is_named_when_it_is_not_the_applications(serve, silent):
     server = serve("hanging:app", "--timeout", "2", env={"SILENT": silent})
     server.get("/call_upstream")
-    incident, = server.incidents()
+    incident = only_incident(server)
     assert incident["place"] == place_of(FILE, "call_upstream")
-    assert re.match(r"socket\.py:\d+ readinto|.*socket\.py:\d+ readinto", incident["innermost"]), incident["innermost"]
+    assert re.fullmatch(r".*socket\.py:\d+ (SocketIO\.)?readinto", incident["innermost"]), incident["innermost"]
 
 
 def test_a_response_that_began_is_cut_and_never_completed(serve):
     server = serve("hanging:app", "--timeout", "2")
     answer = server.get("/half")
     assert answer.status == 200 and answer.body == b"hello"
-    incident, = server.incidents()
+    incident = only_incident(server)
     assert incident["class"] == "wait.sleep"
     assert incident["request"] == "GET /half"
     assert_back(server)
@@ -127,13 +143,15 @@ def test_a_chunked_response_that_began_has_no_last_chunk(serve):
 
 def test_workers_that_hang_at_the_same_time_each_have_their_incident(serve):
     server = serve("hanging:app", "--timeout", "2", "-w", "4")
+    server.wait_log("Booting worker with pid", count=4)
+    wait_for_all_workers(server, 4)
     with concurrent.futures.ThreadPoolExecutor() as clients:
-        answers = list(clients.map(server.get, ["/sleep", "/compute", "/regex", "/self_deadlock"]))
+        answers = list(clients.map(server.get, ["/sleep", "/compute", "/delegate", "/self_deadlock"]))
     assert [answer.status for answer in answers] == [500] * 4, server.log
-    incidents = server.incidents(4)
+    incidents = [incident for incident in server.incidents(4) if incident["class"] != "signal.own_kill"]
     told = {incident["request"]: incident for incident in incidents}
     assert {request: incident["class"] for request, incident in told.items()} == {
-        "GET /sleep": "wait.sleep", "GET /compute": "cpu.python", "GET /regex": "cpu.native_gil", "GET /self_deadlock": "wait.deadlock",
+        "GET /sleep": "wait.sleep", "GET /compute": "cpu.python", "GET /delegate": "wait.subprocess", "GET /self_deadlock": "wait.deadlock",
     }
     assert {incident["ref"] for incident in incidents} == {answer.reference for answer in answers}
     assert len({incident["pid"] for incident in incidents}) == 4
@@ -146,14 +164,16 @@ def test_threads_that_hang_in_one_worker_each_have_their_incident(serve):
     with concurrent.futures.ThreadPoolExecutor() as clients:
         answers = list(clients.map(server.get, ["/sleep", "/self_deadlock", "/delegate"]))
     assert [answer.status for answer in answers] == [500] * 3, server.log
-    told = {incident["request"]: incident["class"] for incident in server.incidents(3)}
-    assert told == {"GET /sleep": "wait.sleep", "GET /self_deadlock": "wait.deadlock", "GET /delegate": "wait.subprocess"}
+    told = {incident["request"]: incident["class"] for incident in server.incidents(3) if incident["class"] != "signal.own_kill"}
+    assert told["GET /self_deadlock"] in ("wait.lock", "wait.deadlock")
+    assert told == {**told, "GET /sleep": "wait.sleep", "GET /delegate": "wait.subprocess"}
+    assert len(told) == 3
     assert_back(server)
 
 
 def test_the_whole_of_a_worker_that_ignores_sigabrt_is_killed_and_owned_up_to(serve):
     server = serve("hanging:app", "--timeout", "2")
-    answer = server.get("/regex")
+    answer = server.get("/key_stretching")
     line = server.wait_log(r"\[ERROR\] Worker \(pid:(\d+)\) was sent SIGKILL! By this server.*; ref ([0-9a-f]{6})")
     assert line[2] == answer.reference
     assert int(line[1]) == server.incidents()[0]["pid"]
@@ -182,7 +202,49 @@ def test_a_request_queued_behind_the_late_one_is_served_by_the_next_worker(serve
         behind = [clients.submit(server.get, "/") for _ in range(5)]
         assert late.result().status == 500
         assert [answer.result().status for answer in behind] == [200] * 5, server.log
-    assert len(server.incidents()) == 1
+    only_incident(server)
+
+
+def test_requests_behind_one_that_must_be_killed_are_served_by_the_next_worker(serve):
+    server = serve("hanging:app", "--timeout", "2")
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        late = clients.submit(server.get, "/key_stretching")
+        time.sleep(0.5)
+        behind = [clients.submit(server.get, "/") for _ in range(5)]
+        assert late.result().status == 500
+        assert [answer.result().status for answer in behind] == [200] * 5, server.log
+
+
+def test_a_busy_worker_leaves_requests_to_idle_ones(serve):
+    server = serve("hanging:app", "--timeout", "10", "-w", "3")
+    wait_for_all_workers(server, 3)
+    with concurrent.futures.ThreadPoolExecutor(20) as clients:
+        long = [clients.submit(server.get, "/steady?3") for _ in range(2)]
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert {answer.status for answer in clients.map(server.get, ["/"] * 60)} == {200}
+        assert time.monotonic() - began < 1.5, "requests waited for a busy worker while another one was idle"
+        assert [answer.result().body for answer in long] == [b"steady"] * 2
+
+
+def test_requests_of_the_same_moment_go_to_different_workers(serve):
+    server = serve("hanging:app", "-w", "3")
+    wait_for_all_workers(server, 3)
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        began = time.monotonic()
+        assert {answer.body for answer in clients.map(server.get, ["/steady?1"] * 3)} == {b"steady"}
+    assert time.monotonic() - began < 1.8, "one waited for another while a worker was idle"
+
+
+def test_a_worker_told_to_abort_starts_no_other_request(serve):
+    server = serve("hanging:app", "--timeout", "2")
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        late = clients.submit(server.get, "/sleep")
+        time.sleep(0.3)
+        behind = clients.submit(server.get, "/steady?1.5")
+        assert late.result().status == 500
+        assert behind.result().body == b"steady", (behind.result(), server.log)
+    assert "did not react to SIGABRT" not in server.log
 
 
 def test_timeout_0_never_ends_a_request(serve):
