@@ -52,9 +52,9 @@ def in_background(ask, *args):
     return box
 
 
-def reference_of(answer):
+def reference_of(answer, status=500):
     """The client's side: a 500 with one reference in header and body."""
-    assert answer.status == 500, answer
+    assert answer.status == status, answer
     ref = answer.header("X-Reference-Id")
     assert ref and re.fullmatch("[0-9a-f]{6}", ref), answer
     assert f"Reference: {ref}" in answer.text, answer
@@ -111,6 +111,9 @@ def ask_with_neighbour(server, mode, function, neighbour_lives):
         if neighbour_lives:
             assert other.status == 200, (other, server.log)
             assert other.text == f"pid {server.incidents()[0]['pid']}", (other.text, server.log)
+        elif other.status == 503:  # the application never saw it: it may be sent again
+            reference_of(other, 503)
+            assert other.header("Retry-After"), other
         else:
             reference_of(other)
     return answer
