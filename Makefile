@@ -5,7 +5,7 @@ PORT ?= 8000
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 
-.PHONY: setup run test unit asan tsan lint blackbox blackbox-second bench fuzz soak docs format clean
+.PHONY: setup run test unit asan tsan lint smoke smoke-second blackbox bench fuzz soak docs format clean
 
 setup:  ## build Tricorn into .venv (idempotent)
 	@test -n "$(PYTHON)" || { echo "No CPython 3.10 or later with headers and venv: apt-get install python3-dev python3-venv"; exit 1; }
@@ -15,7 +15,7 @@ run: setup  ## serve the example on 127.0.0.1:8000
 	@sh examples/orders/run.sh $(PORT)
 
 test: export WITH_TEST_PACKAGES = 1
-test: setup lint unit asan blackbox blackbox-second  ## every rung that fits in 20 minutes
+test: setup lint unit asan smoke smoke-second  ## every rung that fits in 20 minutes
 	@echo "make test: all passed"
 
 lint:  ## style, layers, size
@@ -39,12 +39,16 @@ tsan:  ## the same under the thread sanitizer
 	cmake --build --preset tsan -j $(JOBS)
 	ctest --preset tsan -j $(JOBS) --output-on-failure | tail -n 5
 
-blackbox:  ## real servers, clients, frameworks and hangs
-	.venv/bin/pytest -q tests
+smoke:  ## time-outs, deaths, HTTP, PEP 3333, reload and stop, against a real server
+	.venv/bin/pytest -q tests/smoke
 
-blackbox-second:  ## the same on a second Python
-	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest -q tests; \
+smoke-second:  ## the same on a second Python
+	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest -q tests/smoke; \
 	else echo "SKIPPED: no second CPython 3.10 or later on this machine"; fi
+
+blackbox: export WITH_TEST_PACKAGES = 1
+blackbox: setup  ## frameworks, databases, every kind of hang; about 20 minutes
+	.venv/bin/pytest -q --timeout 120 tests
 
 bench: setup  ## beside gunicorn, granian, bjoern and the floor, into bench/results
 	sh bench/run.sh
