@@ -32,7 +32,8 @@ int wait_status_of(const siginfo_t& info) {
 // The serving request of a dead worker: the one that crashed, else the oldest.
 const heartbeat::Slot* story_of(const WorkerProcess& worker) {
   const heartbeat::Header& header = worker.page.header();
-  const pid_t crashed = header.crash.signal.load() != 0 ? header.crash.tid : 0;
+  // By a signal, or inside os._exit; 0: by neither.
+  const pid_t crashed = header.crash.signal.load() != 0 ? header.crash.tid : header.exit_tid.load();
   const heartbeat::Slot* oldest = nullptr;
   for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
     const heartbeat::Slot& slot = worker.page.slot(i);

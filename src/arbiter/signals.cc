@@ -119,6 +119,11 @@ void Arbiter::finish_stop() {
     if (worker->kill_at_ns != 0 && now >= worker->kill_at_ns)
       kill_worker(*worker, "the time-out above", worker->ref);
   }
+  for (const auto& [pid, worker] : workers_) {
+    if (worker->has_lost_threads && worker->kill.reason.empty() && !others_running(*worker)) {
+      kill_worker(*worker, "only the timed-out request above was left", worker->ref);
+    }
+  }
   if (!workers_.empty() || forks_pending_ > 0) {
     if (now >= stop_by_ns_) cut_remaining();
     wake_at(now + 50'000'000);

@@ -18,8 +18,9 @@ namespace {
 using heartbeat::Claim;
 
 constexpr std::int64_t kMs = 1'000'000;
-// While somebody works we look this often, else once a second. Costs a few page reads.
-constexpr std::int64_t kBusyTickNs = 100 * kMs;
+// Nothing tells us that a request began, so we look this often, at the cost of a few reads of
+// shared pages.
+constexpr std::int64_t kTickNs = 100 * kMs;
 // Age of a request at its first light sample; each next one comes at twice the age.
 constexpr std::int64_t kFirstSampleNs = 100 * kMs;
 constexpr std::size_t kSamplesMax = 16;
@@ -37,7 +38,7 @@ constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
 }  // namespace
 
 void Arbiter::supervise() {
-  wake_at(base::monotonic_ns() + 1'000 * kMs);
+  wake_at(base::monotonic_ns() + kTickNs);
   for (const auto& [pid, worker] : workers_) supervise_worker(*worker);
 }
 
@@ -73,7 +74,6 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   const std::uint32_t id = slot.request_id.load();
   if (watch.request_id != id) watch = {id, started + kFirstSampleNs, 0, {}, {}};
   const std::int64_t now = base::monotonic_ns();
-  wake_at(now + kBusyTickNs);
   const diagnose::Target target = diagnose::target_of(slot);
   if (now >= watch.next_sample_ns && watch.samples.size() < kSamplesMax) {
     watch.samples.push_back(worker.inspector->light_look(target));
