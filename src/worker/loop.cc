@@ -403,9 +403,9 @@ void Loop::close(Connection& connection) {
   ::close(fd);                // also takes it out of epoll: the keeper's table is this one
 }
 
-// Everything but the descriptor and its Hold goes: the arbiter reads that when this worker is dead. The
-// descriptor stays open when the keeper writes to it: closing it here could let the next client get its
-// number, and this client's answer.
+// Everything but the descriptor and its Hold goes: the arbiter reads that when this worker is dead.
+// The descriptor stays open when the keeper writes to it: closing it here could let the next client
+// get its number, and this client's answer.
 void Loop::forget(Connection& connection) {
   if (connection.exchange != nullptr) {
     connection.exchange->drop_unsent();
