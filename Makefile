@@ -27,17 +27,17 @@ lint:  ## style, layers, size
 unit:  ## C++ unit and protocol tests
 	cmake --preset dev -DPython_EXECUTABLE=$(PYTHON) $(CCACHE) >/dev/null
 	cmake --build --preset dev -j $(JOBS)
-	ctest --preset dev -j $(JOBS) --output-on-failure | tail -n 5
+	ctest --preset dev -j $(JOBS) --output-on-failure --progress
 
 asan:  ## the same under address and undefined-behaviour sanitizers
 	cmake --preset asan $(CCACHE) >/dev/null
 	cmake --build --preset asan -j $(JOBS)
-	ctest --preset asan -j $(JOBS) --output-on-failure | tail -n 5
+	ctest --preset asan -j $(JOBS) --output-on-failure --progress
 
 tsan:  ## the same under the thread sanitizer
 	cmake --preset tsan $(CCACHE) >/dev/null
 	cmake --build --preset tsan -j $(JOBS)
-	ctest --preset tsan -j $(JOBS) --output-on-failure | tail -n 5
+	ctest --preset tsan -j $(JOBS) --output-on-failure --progress
 
 smoke:  ## time-outs, deaths, HTTP, PEP 3333, reload and stop, against a real server
 	.venv/bin/pytest -q tests/smoke
