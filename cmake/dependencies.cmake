@@ -1,4 +1,4 @@
-# fmt and nlohmann-json, both header-only for us. Debian's packages are taken when they are there
+# fmt and nlohmann-json. Debian's packages are taken when they are there
 # (libfmt-dev, nlohmann-json3-dev); a pip build brings them as build requirements (pyproject.toml).
 find_package(Threads REQUIRED)
 
@@ -27,7 +27,15 @@ endforeach()
 
 add_library(tricorn_fmt INTERFACE)
 target_include_directories(tricorn_fmt SYSTEM INTERFACE "${TRICORN_FMT_INCLUDE}")
-target_compile_definitions(tricorn_fmt INTERFACE FMT_HEADER_ONLY=1)
+# A wheel must not need libfmt.so at run time; builds for tests may, and compile in half the time.
+if(NOT DEFINED SKBUILD)
+  find_library(TRICORN_FMT_LIBRARY fmt)
+endif()
+if(TRICORN_FMT_LIBRARY)
+  target_link_libraries(tricorn_fmt INTERFACE "${TRICORN_FMT_LIBRARY}")
+else()
+  target_compile_definitions(tricorn_fmt INTERFACE FMT_HEADER_ONLY=1)
+endif()
 add_library(tricorn_json INTERFACE)
 target_include_directories(tricorn_json SYSTEM INTERFACE "${TRICORN_JSON_INCLUDE}")
 

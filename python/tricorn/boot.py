@@ -72,11 +72,11 @@ def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str
             hook(worker)
         worker.booted = True
     except apps.AppImportError as problem:
-        core.note(str(problem))
+        core.note_boot_error(str(problem), "")
         print(problem, file=sys.stderr, flush=True)
         return APP_LOAD_ERROR
     except BaseException as problem:
-        core.note("".join(traceback.format_exception_only(type(problem), problem)).strip())
+        _note_boot_error(core, problem)
         core.log(_ERROR, "Exception in worker process\n" + traceback.format_exc().rstrip())
         print(problem, file=sys.stderr, flush=True)
         return BOOT_ERROR
@@ -87,6 +87,18 @@ def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str
         return core.serve(app, request_hooks)
     except SystemExit as leaving:  # INT, QUIT or the arbiter's ABRT came between two requests
         return leaving.code if isinstance(leaving.code, int) else 1
+
+
+def _note_boot_error(core: Any, problem: BaseException) -> None:
+    """Tell the arbiter what ended the boot, and where: its report is written when we are gone."""
+    text = traceback.format_exception_only(type(problem), problem)[-1].strip()
+    rows = [
+        f"{line} {getattr(frame.f_code, 'co_qualname', frame.f_code.co_name)} {frame.f_code.co_filename}"
+        for frame, line in traceback.walk_tb(problem.__traceback__)
+    ]
+    if isinstance(problem, SyntaxError) and problem.filename:  # its line was never run
+        rows.append(f"{problem.lineno or 0} <module> {problem.filename}")
+    core.note_boot_error(text, "\n".join(reversed(rows)))
 
 
 def _install_handlers(core: Any, spawner: Spawner, worker: hooks.Worker) -> None:

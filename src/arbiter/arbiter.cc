@@ -48,6 +48,7 @@ int Arbiter::run() {
       note_own_delay(1);  // the machine slept: nobody here was slow
     }
     retired_.clear();
+    if (reload_failed_) roll_back();
     if (reload_wanted_) commit_reload();
     if (state_ == State::Running) supervise();
     if (state_ != State::Starting) manage_workers();

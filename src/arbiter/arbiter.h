@@ -101,10 +101,11 @@ class Arbiter {
   void judge(WorkerProcess& worker, std::uint32_t index);
   void add_quick_looks(WorkerProcess& worker, const diagnose::Target& target,
                        diagnose::Evidence& evidence) const;
-  void end_timed_out(WorkerProcess& worker, const std::string& ref);
+  void end_timed_out(WorkerProcess& worker);
   diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
-  bool say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status,
-                    const std::string& ref);
+  std::optional<heartbeat::Claim> take_answer(heartbeat::Slot& slot, std::uint32_t id);
+  void answer_or_cut(WorkerProcess& worker, const heartbeat::Slot& slot, heartbeat::Claim before,
+                     int status, const std::string& ref);
   [[nodiscard]] bool others_running(const WorkerProcess& worker) const;
 
   // ---- death (reap.cc) ----
@@ -129,6 +130,7 @@ class Arbiter {
   void on_new_conf(const Answer& answer);
   void commit_reload();
   void abandon_reload(const std::string& why);
+  void roll_back();
   void after_reload_ready();
 
   std::string python_;
@@ -174,6 +176,7 @@ class Arbiter {
   std::unique_ptr<Reload> reload_;
   std::optional<SpawnerClient> next_spawner_;
   bool reload_wanted_ = false;
+  bool reload_failed_ = false;
   std::vector<SpawnerClient> retired_;  // spawners that are let go outside their own callback
 };
 

@@ -13,7 +13,8 @@ namespace tricorn::arbiter {
 void Arbiter::reload() {
   if (state_ != State::Running) return;
   log_.info("Hang up: Master");
-  if (next_spawner_ || reload_ != nullptr) return log_.warning("A reload is under way already");
+  if (next_spawner_ || reload_ != nullptr || reload_failed_)
+    return log_.warning("A reload is under way already");
   auto started = SpawnerClient::start(python_);
   if (!started)
     return log_.error("Reload failed, the old workers go on serving: " + started.error().text);
@@ -60,7 +61,7 @@ void Arbiter::commit_reload() {
 }
 
 void Arbiter::after_reload_ready() {
-  if (reload_ == nullptr || !spawner_settled_) return;
+  if (reload_ == nullptr || !spawner_settled_ || reload_failed_) return;
   const auto fresh = std::count_if(workers_.begin(), workers_.end(), [this](const auto& entry) {
     return entry.second->generation == generation_ && entry.second->was_ready;
   });
@@ -72,8 +73,15 @@ void Arbiter::after_reload_ready() {
   reload_.reset();  // the old spawner sees its channel close, and leaves
 }
 
+// Rolled back by the loop: this may run inside a callback of the spawner that has to go.
 void Arbiter::abandon_reload(const std::string& why) {
+  if (reload_failed_) return;
   log_.error("Reload failed, the old workers go on serving: " + why);
+  reload_failed_ = true;
+}
+
+void Arbiter::roll_back() {
+  reload_failed_ = false;
   reload_wanted_ = false;
   if (reload_ != nullptr) {
     options_ = std::move(reload_->old_options);

@@ -158,8 +158,10 @@ void Arbiter::cut_remaining() {
       if (slot.started_ns.load() == 0 || slot.abandoned.load() != 0) continue;
       diagnose::Evidence evidence = evidence_of(*worker);
       diagnose::describe_request(worker->page, slot, base::monotonic_ns(), evidence);
+      const auto before = take_answer(slot, slot.request_id.load());
+      if (!before) continue;
       const std::string ref = references_.next();
-      if (!say_farewell(*worker, slot, 503, ref)) continue;
+      answer_or_cut(*worker, slot, *before, 503, ref);
       log_.error(fmt::format("Worker (pid:{}) cut at shutdown: {} had run {:.1f} s; ref {}", pid,
                              diagnose::printable(evidence.request),
                              static_cast<double>(evidence.running_ns) / 1e9, ref));

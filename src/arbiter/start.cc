@@ -22,6 +22,7 @@ constexpr int kBindPauseMs = 1000;
 // Before the log is open there is only stderr, and Gunicorn's form for it. A server that serves
 // already goes on doing so.
 void Arbiter::fail_start(int status, const std::string& text) {
+  if (reload_ != nullptr) return abandon_reload(text);
   if (state_ != State::Starting) return log_.error(text);
   // A refused value has two lines of its own: which, then why.
   const bool complete = text.find("\n\nError: ") != std::string::npos;

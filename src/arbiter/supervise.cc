@@ -134,37 +134,40 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   evidence.peer = worker.inspector->peer_of(evidence.looks.back());
   evidence.children = worker.inspector->children();
   evidence.ports = worker.inspector->port_use();
+  const std::optional<Claim> before = take_answer(slot, watch.request_id);
+  if (!before) return;
   const diagnose::Verdict verdict = diagnose::decide(evidence);
   const int status = options_.status_by_cause ? diagnose::status_of(verdict.cause) : 500;
-  const std::string ref = references_.next();
-  incidents_.timed_out(verdict, evidence, ref);
-  if (!say_farewell(worker, slot, status, ref)) return;
-  worker.ref = ref;
-  end_timed_out(worker, ref);
+  worker.ref = references_.next();
+  incidents_.timed_out(verdict, evidence, worker.ref);
+  answer_or_cut(worker, slot, *before, status, worker.ref);
+  end_timed_out(worker);
 }
 
-// Takes the right to answer; what the worker began is cut, what it did not begin is answered.
-// @return false: the request ended by itself meanwhile
-bool Arbiter::say_farewell(WorkerProcess& worker, heartbeat::Slot& slot, int status,
-                           const std::string& ref) {
-  const int fd = slot.connection_fd.load();
-  const std::uint32_t id = slot.request_id.load();
+// Takes the right to answer request `id`. @return how far its answer was; nothing: it has ended by
+// itself.
+std::optional<Claim> Arbiter::take_answer(heartbeat::Slot& slot, std::uint32_t id) {
   Claim before = slot.claim.load();
   do {
-    if (before == Claim::None || before == Claim::Farewell) return false;
+    if (before == Claim::None || before == Claim::Farewell) return std::nullopt;
   } while (!slot.claim.compare_exchange_weak(before, Claim::Farewell));
   if (slot.request_id.load() != id) {  // the next request began between the two: it is not late
     slot.claim.store(before);
-    return false;
+    return std::nullopt;
   }
   slot.abandoned.store(1);
-  worker.keeper.answer(
-      fd, before == Claim::Pending ? farewell(status, ref, std::time(nullptr)) : std::string());
-  return true;
+  return before;
 }
 
-void Arbiter::end_timed_out(WorkerProcess& worker, const std::string& ref) {
-  static_cast<void>(ref);
+// What the worker had begun is cut, what it had not is answered.
+void Arbiter::answer_or_cut(WorkerProcess& worker, const heartbeat::Slot& slot, Claim before,
+                            int status, const std::string& ref) {
+  worker.keeper.answer(slot.connection_fd.load(), before == Claim::Pending
+                                                      ? farewell(status, ref, std::time(nullptr))
+                                                      : std::string());
+}
+
+void Arbiter::end_timed_out(WorkerProcess& worker) {
   if (others_running(worker)) {
     worker.has_lost_threads = true;
     drain(worker);

@@ -96,12 +96,19 @@ PyObject* worker_log(PyObject* object, PyObject* args) {
   Py_RETURN_NONE;
 }
 
-PyObject* worker_note(PyObject* object, PyObject* args) {
+PyObject* worker_note_boot_error(PyObject* object, PyObject* args) {
   const char* text = nullptr;
-  Py_ssize_t size = 0;
+  const char* stack = nullptr;
+  Py_ssize_t text_size = 0;
+  Py_ssize_t stack_size = 0;
   Worker* worker = made(object);
-  if (worker == nullptr || PyArg_ParseTuple(args, "s#", &text, &size) == 0) return nullptr;
-  tricorn::heartbeat::set_note(worker->header(), text, static_cast<std::size_t>(size));
+  if (worker == nullptr ||
+      PyArg_ParseTuple(args, "s#s#", &text, &text_size, &stack, &stack_size) == 0) {
+    return nullptr;
+  }
+  tricorn::heartbeat::Header& header = worker->header();
+  tricorn::heartbeat::set_note(header.boot_error, {text, static_cast<std::size_t>(text_size)});
+  tricorn::heartbeat::set_note(header.boot_stack, {stack, static_cast<std::size_t>(stack_size)});
   Py_RETURN_NONE;
 }
 
@@ -153,7 +160,9 @@ PyMethodDef kWorkerMethods[] = {
      "introduce() -> bool: meet the arbiter; False when it is gone"},
     {"log", worker_log, METH_VARARGS,
      "log(level, text): a line of the error log; 0 debug to 4 critical"},
-    {"note", worker_note, METH_VARARGS, "note(text): why the boot failed, for the arbiter"},
+    {"note_boot_error", worker_note_boot_error, METH_VARARGS,
+     "note_boot_error(text, stack): why the boot failed, for the arbiter; stack is lines of "
+     "\"LINE FUNCTION FILE\", innermost first"},
     {"note_exit", worker_note_exit, METH_VARARGS,
      "note_exit(status, tid): os._exit is being called"},
     {"install_handlers", worker_install_handlers, METH_NOARGS,

@@ -128,13 +128,13 @@ struct Death {
   pid_t sender = 0;  ///< who sent the signal with kill(2), 0 nobody or not known
   std::uint64_t address = 0;
   std::string module;  ///< file the crashing instruction is in, e.g. "libc.so.6"; empty not known
-  bool stack_overflow = false;   ///< the address lies at the low end of the thread's stack
-  bool in_os_exit = false;       ///< a thread was inside os._exit
-  bool by_own_decision = false;  ///< Header::exit_asked
+  bool stack_overflow = false;  ///< the address lies at the low end of the thread's stack
+  bool in_os_exit = false;      ///< a thread was inside os._exit
   bool was_ready = false;
-  std::string note;       ///< the worker's last words, e.g. the exception that ended the boot
-  CgroupCounters before;  ///< at the last look before
-  CgroupCounters after;   ///< at the reaping
+  std::string boot_error;               ///< the exception that ended the boot
+  std::vector<PythonFrame> boot_stack;  ///< where it was raised, innermost first
+  CgroupCounters before;                ///< at the last look before
+  CgroupCounters after;                 ///< at the reaping
   unsigned oom_blamed =
       0;  ///< workers reaped together with this one that took a share of the rise already
   std::uint64_t last_rss_bytes = 0;  ///< at the last look; 0 not seen

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 namespace tricorn::diagnose {
@@ -46,6 +47,24 @@ Stack without_server(Stack stack) {
   });
   // A stack that is the server's alone stays whole: it is all there is to see.
   if (boot != stack.begin()) stack.erase(boot, stack.end());
+  return stack;
+}
+
+Stack stack_from(std::string_view text) {
+  Stack stack;
+  while (!text.empty()) {
+    const std::string_view row = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(row.size() + 1, text.size()));
+    const std::size_t function_at = row.find(' ') + 1;
+    const std::size_t file_at = row.find(' ', function_at) + 1;
+    PythonFrame frame;
+    const auto parsed = std::from_chars(row.data(), row.data() + row.size(), frame.line);
+    const bool whole = parsed.ec == std::errc{} && function_at > 1 && file_at > function_at;
+    if (!whole || file_at == row.size()) break;
+    frame.function = row.substr(function_at, file_at - 1 - function_at);
+    frame.file = row.substr(file_at);
+    stack.push_back(std::move(frame));
+  }
   return stack;
 }
 

@@ -25,6 +25,10 @@ using Stack = std::vector<PythonFrame>;
 /// "app.py:203"; relative to the application's directory when it lies below it.
 [[nodiscard]] std::string place_text(const PythonFrame& frame, std::string_view app_directory);
 
+/// A stack from its text, lines of "LINE FUNCTION FILE", innermost first (heartbeat::Header's
+/// boot_stack). Stops at the first line that is not one: the page had no room for the rest.
+[[nodiscard]] Stack stack_from(std::string_view text);
+
 /// What the driver in the stack talks to: "PostgreSQL", "Redis" ...; empty: no database driver.
 [[nodiscard]] std::string_view database_in(const Stack& stack);
 

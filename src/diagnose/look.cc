@@ -340,11 +340,9 @@ Death Inspector::autopsy(int wait_status) {
   death.module = state_->crash_module;
   death.stack_overflow = state_->stack_overflow;
   death.in_os_exit = header.exit_tid.load(std::memory_order_acquire) != 0;
-  death.by_own_decision = header.exit_asked.load(std::memory_order_relaxed) != 0;
   death.was_ready = header.ready_ns.load(std::memory_order_relaxed) != 0;
-  const auto note_bytes =
-      std::min<std::size_t>(header.note_bytes.load(std::memory_order_acquire), sizeof header.note);
-  death.note.assign(header.note, note_bytes);
+  death.boot_error = heartbeat::text_of(header.boot_error);
+  death.boot_stack = stack_from(heartbeat::text_of(header.boot_stack));
   death.before = state_->before;
   death.after = state_->cgroups.read_all();
   death.last_rss_bytes = state_->last_rss;

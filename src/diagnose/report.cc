@@ -17,10 +17,6 @@ namespace {
 constexpr std::size_t kSourceLineMax = 200;  // characters of a source line in a traceback
 constexpr int kSourceLinesRead = 20000;      // lines of a source file that are looked through
 
-std::string request_text(const Evidence& evidence) {
-  return evidence.request.empty() ? "no request" : printable(evidence.request);
-}
-
 std::string at_text(const Verdict& verdict) {
   if (verdict.place.empty()) return "";
   const std::string function = verdict.function.empty() ? "" : " in " + printable(verdict.function);
@@ -48,6 +44,7 @@ std::string signal_name(int signal) {
 /// Where the worker was, for a death: with the place when there is a stack, else the request alone.
 std::string death_place(const Verdict& verdict, const Evidence& evidence) {
   std::string text = at_text(verdict);
+  if (verdict.cause == Cause::BootFailure) return text;
   if (!text.empty()) text = ", last seen" + text;
   if (evidence.request.empty()) return text;
   return text + fmt::format("; in {} since {:.1f} s", printable(evidence.request),
@@ -116,7 +113,8 @@ std::string printable(std::string_view text) {
 }
 
 std::string log_tail(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
-  return fmt::format("{}: {} {}{}{}; ref {}", name_of(verdict.cause), request_text(evidence),
+  const std::string request = evidence.request.empty() ? "" : printable(evidence.request) + " ";
+  return fmt::format("{}: {}{}{}{}; ref {}", name_of(verdict.cause), request,
                      printable(verdict.because), at_text(verdict), denial_text(verdict), ref);
 }
 
@@ -136,7 +134,7 @@ std::string death_line(const Verdict& verdict, const Evidence& evidence, std::st
 }
 
 std::string request_line(const Evidence& evidence) {
-  return "Error handling request " + request_text(evidence);
+  return "Error handling request " + printable(evidence.request);
 }
 
 std::string traceback_text(const std::vector<PythonFrame>& stack) {
@@ -158,7 +156,7 @@ const std::vector<PythonFrame>& last_stack(const Evidence& evidence) {
       if (const auto* stack = stack_of(*look)) return *stack;
     }
   }
-  return kNone;
+  return evidence.death ? evidence.death->boot_stack : kNone;
 }
 
 }  // namespace tricorn::diagnose

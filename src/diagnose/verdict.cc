@@ -47,7 +47,7 @@ bool boots(const Evidence& evidence) {
 /// A boot that hangs is a slow boot; what it hangs in is the reason.
 void call_it_a_boot(Verdict& verdict) {
   verdict.because =
-      fmt::format("the boot is not over ({}): {}", name_of(verdict.cause), verdict.because);
+      fmt::format("the boot is not over; {}: {}", name_of(verdict.cause), verdict.because);
   verdict.cause = Cause::BootSlow;
 }
 
@@ -74,6 +74,8 @@ void name_the_place(const Evidence& evidence, Verdict& verdict) {
   const Stack& stack = hot == nullptr ? last_stack(evidence) : *hot;
   const PythonFrame* frame = place_in(stack);
   if (frame == nullptr || !verdict.place.empty()) return;
+  // A module that is not there has no line of the application's to blame.
+  if (verdict.cause == Cause::BootFailure && !has_application_code(stack)) return;
   verdict.place = place_text(*frame, evidence.app_directory);
   verdict.function = frame->function;
   if (frame == &stack.front()) return;

@@ -234,6 +234,14 @@ const Row kDeaths[] = {
      "crash.stack_overflow"},
     {"exit", dead(exited(7)), "exit.code"},
     {"exit_in_boot", dead(exited(3), [](Death& d) { d.was_ready = false; }), "boot.failure"},
+    {"import_error_in_boot",
+     dead(exited(3),
+          [](Death& d) {
+            d.was_ready = false;
+            d.boot_error = "RuntimeError: no";
+            d.boot_stack = {{"/srv/app/site.py", "load", 8}};
+          }),
+     "boot.failure"},
     {"oom_in_boot",
      dead(SIGKILL,
           [](Death& d) {
@@ -244,6 +252,17 @@ const Row kDeaths[] = {
     {"usr_signal", dead(SIGUSR2), "signal.external_kill"},
 };
 INSTANTIATE_TEST_SUITE_P(Death, Decide, testing::ValuesIn(kDeaths), named);
+
+TEST(BootFailure, NamesTheApplicationsLine) {
+  Evidence evidence = dead(exited(3), [](Death& d) {
+    d.was_ready = false;
+    d.boot_stack = {{"/usr/lib/python3.11/importlib/__init__.py", "import_module", 126},
+                    {"/srv/app/site.py", "load", 8}};
+  });
+  EXPECT_TRUE(decide(evidence).place.ends_with("site.py:8")) << decide(evidence).place;
+  evidence.death->boot_stack.pop_back();
+  EXPECT_EQ(decide(evidence).place, "");
+}
 
 const Row kResources[] = {
     {"stopped", watched(thread('T', SYS_recvfrom)), "signal.stopped"},

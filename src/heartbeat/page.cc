@@ -93,11 +93,16 @@ std::atomic<Hold>& Page::hold(int fd) const {
   return holds[index < count ? index : count];
 }
 
-void set_note(Header& header, const char* text, std::size_t bytes) {
-  const std::size_t kept = std::min(bytes, kNoteBytesMax);
-  header.note_bytes.store(0, std::memory_order_release);
-  std::memcpy(header.note, text, kept);
-  header.note_bytes.store(static_cast<std::uint32_t>(kept), std::memory_order_release);
+void set_note(Note& note, std::string_view text) {
+  const std::size_t kept = std::min(text.size(), kNoteBytesMax);
+  note.bytes.store(0, std::memory_order_release);
+  std::memcpy(note.text, text.data(), kept);
+  note.bytes.store(static_cast<std::uint32_t>(kept), std::memory_order_release);
+}
+
+std::string_view text_of(const Note& note) {
+  return {note.text,
+          std::min<std::size_t>(note.bytes.load(std::memory_order_acquire), kNoteBytesMax)};
 }
 
 }  // namespace tricorn::heartbeat

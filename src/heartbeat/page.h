@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "heartbeat/python_layout.h"
 
@@ -24,8 +25,8 @@ inline constexpr std::uint32_t kVersion = 1;
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
 inline constexpr std::size_t kRequestBytesMax = 384;
-/// Bytes of the last note (exception text, reason to leave) a page keeps.
-inline constexpr std::size_t kNoteBytesMax = 1024;
+/// Bytes of a note a page keeps.
+inline constexpr std::size_t kNoteBytesMax = 2048;
 
 /// Where a worker is in its life. Written by the worker.
 enum class Life : std::uint32_t {
@@ -99,6 +100,12 @@ struct Crash {
   std::uint64_t sp;
 };
 
+/// Text the worker leaves for the arbiter.
+struct Note {
+  std::atomic<std::uint32_t> bytes;
+  char text[kNoteBytesMax];  ///< UTF-8
+};
+
 struct Header {
   std::uint32_t magic;
   std::uint32_t version;
@@ -114,14 +121,13 @@ struct Header {
       control_fd;                     ///< the worker's end of control: orders it has not read yet
   std::atomic<std::uint32_t> queued;  ///< whole requests that wait for an app thread
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
-  std::atomic<std::uint32_t> exit_asked;   ///< worker sets 1 when it exits by its own decision
   std::atomic<std::int32_t>
       exit_status;                     ///< what os._exit was called with, valid while exit_tid != 0
   std::atomic<std::int32_t> exit_tid;  ///< thread that is inside os._exit; 0 none
   std::atomic<std::uint32_t>
       layout_state;  ///< 0 not filled, 1 `python` is valid, 2 self-check failed
-  std::atomic<std::uint32_t> note_bytes;
-  char note[kNoteBytesMax];  ///< UTF-8
+  Note boot_error;   ///< the exception that ended the boot
+  Note boot_stack;   ///< where it was raised: lines of "LINE FUNCTION FILE", innermost first
   Crash crash;
   alignas(64) TricornPythonLayout python;  ///< how to read this interpreter from outside
 };
@@ -161,7 +167,9 @@ class Page {
 /// memfd_create(2).
 [[nodiscard]] int create_page_fd();
 
-/// Sets header.note (cut to kNoteBytesMax). Worker only.
-void set_note(Header& header, const char* text, std::size_t bytes);
+/// Leaves a text, cut to kNoteBytesMax. Worker only.
+void set_note(Note& note, std::string_view text);
+/// What was left, possibly nothing. Any process.
+[[nodiscard]] std::string_view text_of(const Note& note);
 
 }  // namespace tricorn::heartbeat

@@ -1,10 +1,38 @@
 """What black-box tests need: a server under test, a database, a Redis, and peers that never answer."""
 
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from blackbox.support.peers import full_backlog, silent_peer
 from blackbox.support.services import PostgreSQL, Redis
 from blackbox.support.site import Site
+
+
+def pytest_configure(config):
+    """Declare the marks."""
+    config.addinivalue_line("markers", "alone: measures CPU or time, so no other test runs beside it under pytest-xdist")
+
+
+def pytest_collection_modifyitems(items):
+    """Put tests that run alone last, so that they hold up nobody."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+@pytest.fixture(autouse=True)
+def beside_others(request):
+    """Share the machine with the other processes of pytest-xdist, or keep them off it for an `alone` test."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        yield
+        return
+    mode = fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (Path(tempfile.gettempdir()) / f"tricorn-tests-{run}.lock").open("w") as lock:
+        fcntl.flock(lock, mode)
+        yield
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -76,6 +76,18 @@ def test_kill_9_from_outside_is_called_that(serve, mode):
     assert_back(server)
 
 
+def test_what_dies_early_was_seen_before(serve):
+    """A request is looked at from 0.1 s on, so half a second is enough to know its line."""
+    server = serve("hanging:app")
+    server.get("/")
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        waiting = clients.submit(server.get, "/kill")
+        time.sleep(0.6)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        waiting.result()
+    assert only_incident(server)["place"] == place_of(FILE, "kill")
+
+
 def test_kill_9_of_an_idle_worker_is_called_that_too(serve):
     server = serve("hanging:app")
     server.get("/")

@@ -65,6 +65,7 @@ def test_users_sign_in(site):
         assert [client.get(f"{site.url}/me/").text for _ in range(5)] == ["kim"] * 5
 
 
+@pytest.mark.alone
 def test_wrk_on_a_view_with_queries_meets_no_error(site):
     requests.post(f"{site.url}/orders/", json={"customer": "wrk", "items": [["tea", 1]]}, timeout=10)
     out = subprocess.run(

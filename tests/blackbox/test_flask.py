@@ -109,6 +109,7 @@ def test_curl_with_everything(site, tmp_path):
 
 
 @pytest.mark.parametrize("options", [("-c", "1"), ("-c", "50")], ids=["one connection", "50 connections"])
+@pytest.mark.alone
 def test_wrk_meets_no_error(site, options):
     out = subprocess.run(
         [tool("wrk"), "-t", "1", "-d", "2s", *options, f"{site.url}/"], capture_output=True, text=True, check=True).stdout
@@ -117,6 +118,7 @@ def test_wrk_meets_no_error(site, options):
 
 
 @pytest.mark.parametrize("options", [(), ("-k",)], ids=["close", "keep-alive"])
+@pytest.mark.alone
 def test_ab_meets_no_error(site, options):
     out = subprocess.run(
         [tool("ab"), "-q", "-n", "1000", "-c", "20", *options, f"{site.url}/"], capture_output=True, text=True, check=True).stdout
@@ -126,6 +128,7 @@ def test_ab_meets_no_error(site, options):
         assert re.search(r"Keep-Alive requests: +1000\n", out), out
 
 
+@pytest.mark.alone
 def test_ab_posts_without_an_error(site, tmp_path):
     body = tmp_path / "body"
     body.write_bytes(os.urandom(10_240))

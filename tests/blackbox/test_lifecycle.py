@@ -78,6 +78,21 @@ def test_a_request_beyond_graceful_timeout_is_cut_answered_and_logged(serve, mod
     server.wait()
 
 
+def test_a_stop_does_not_wait_for_a_request_that_had_its_answer(serve):
+    server = serve("hanging:app", "--timeout", "2", *MODES["gthread"])
+    assert server.get("/").status == 200
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        late = clients.submit(server.get, "/sleep")
+        time.sleep(1)
+        neighbour = clients.submit(server.get, "/steady?1.7")
+        assert late.result().status == 500
+        began = time.monotonic()
+        server.send(signal.SIGTERM)
+        assert neighbour.result().body == b"steady"
+        assert server.wait() == 0
+    assert time.monotonic() - began < 5
+
+
 def test_a_second_signal_makes_the_stop_quick(serve):
     server = serve("wsgi_rules:app", "--graceful-timeout", "30")
     with under_way(server, "/slept?20"):

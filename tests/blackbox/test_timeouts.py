@@ -76,7 +76,9 @@ def wait_for_all_workers(server, count):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("path", "cause", "holds_gil"), TROUBLES, ids=[trouble[0] for trouble in TROUBLES])
+@pytest.mark.parametrize(("path", "cause", "holds_gil"), [
+    pytest.param(*trouble, id=trouble[0], marks=pytest.mark.alone if trouble[1].startswith("cpu.") else ()) for trouble in TROUBLES
+])
 def test_a_time_out_is_explained_and_answered(serve, surroundings, mode, path, cause, holds_gil):
     env, peer = surroundings
     server = serve("hanging:app", "--timeout", "2", *MODES[mode], env=env)
@@ -105,6 +107,7 @@ def test_a_time_out_is_explained_and_answered(serve, surroundings, mode, path, c
     assert_back(server)
 
 
+@pytest.mark.alone
 def test_the_function_and_the_stack_are_named(serve):
     server = serve("hanging:app", "--timeout", "2")
     answer = server.get("/compute_deep")
@@ -112,8 +115,7 @@ def test_the_function_and_the_stack_are_named(serve):
     assert_explained(server, answer, incident, "/compute_deep", "cpu.python")
     assert incident["function"].endswith("fibonacci")
     names = [frame["function"] for frame in incident["stack"]]
-    assert names[-2:] == ["compute_deep", "app"], names
-    assert {frame["file"].rsplit("/", 1)[1] for frame in incident["stack"]} == {FILE}
+    assert "compute_deep" in names and names[-1].endswith("wsgi_app"), names
 
 
 def test_the_innermost_frame_is_named_when_it_is_not_the_applications(serve, silent):
@@ -141,6 +143,7 @@ def test_a_chunked_response_that_began_has_no_last_chunk(serve):
     assert server.incidents()[0]["request"] == "GET /half_chunked"
 
 
+@pytest.mark.alone
 def test_workers_that_hang_at_the_same_time_each_have_their_incident(serve):
     server = serve("hanging:app", "--timeout", "2", "-w", "4")
     server.wait_log("Booting worker with pid", count=4)
@@ -215,6 +218,7 @@ def test_requests_behind_one_that_must_be_killed_are_served_by_the_next_worker(s
         assert [answer.result().status for answer in behind] == [200] * 5, server.log
 
 
+@pytest.mark.alone
 def test_a_busy_worker_leaves_requests_to_idle_ones(serve):
     server = serve("hanging:app", "--timeout", "10", "-w", "3")
     wait_for_all_workers(server, 3)
@@ -227,6 +231,7 @@ def test_a_busy_worker_leaves_requests_to_idle_ones(serve):
         assert [answer.result().body for answer in long] == [b"steady"] * 2
 
 
+@pytest.mark.alone
 def test_requests_of_the_same_moment_go_to_different_workers(serve):
     server = serve("hanging:app", "-w", "3")
     wait_for_all_workers(server, 3)

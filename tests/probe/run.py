@@ -1,6 +1,6 @@
-"""Runs every hang of hangs.py on every Python given and checks class and line.
+"""Runs every hang of hangs.py on every Python given and checks class and line: `make probe`.
 
-run.py --probe build/look_probe --include src PYTHON...   (each PYTHON needs its headers and a C compiler)
+run.py --probe build/dev/src/look_probe --include src PYTHON...   (each PYTHON needs its headers and a C compiler)
 """
 import argparse
 import json

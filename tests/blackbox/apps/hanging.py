@@ -1,4 +1,4 @@
-"""One kind of trouble a path. The line that a report must name ends in `# <- path`.
+"""A Flask application with one kind of trouble a path. The line that a report must name ends in `# <- path`.
 
 Peers come by the environment: SILENT, UNREACHABLE (host:port), PG_DSN, REDIS_PORT.
 """
@@ -14,6 +14,8 @@ import threading
 import time
 import urllib.request
 import zlib
+
+import flask
 
 
 def address_of(name):
@@ -164,44 +166,43 @@ def leave_later():
     os._exit(7)  # <- leave_later
 
 
-TROUBLE = {
-    function.__name__: function
-    for function in (
-        sleep, compute, compute_deep, regex, big_sum, key_stretching, compress, query_postgresql, row_lock, pop_redis,
-        query_mysql, receive, receive_with_timeout, call_upstream, connect, lock, self_deadlock, delegate, hoard, stop, kill,
-        segv, segv_later, abort, leave, leave_later,
-    )
-}
+app = flask.Flask(__name__)
+for function in (
+    sleep, compute, compute_deep, regex, big_sum, key_stretching, compress, query_postgresql, row_lock, pop_redis,
+    query_mysql, receive, receive_with_timeout, call_upstream, connect, lock, self_deadlock, delegate, hoard, stop, kill,
+    segv, segv_later, abort, leave, leave_later,
+):
+    app.add_url_rule(f"/{function.__name__}", view_func=function)
 
 
-def steady(environ):
+@app.get("/")
+def index():
+    return str(os.getpid())
+
+
+@app.get("/steady")
+def steady():
     """Sleep as long as asked: a request that others must not disturb."""
-    time.sleep(float(environ["QUERY_STRING"]))
-    return b"steady"
+    time.sleep(float(flask.request.query_string))
+    return "steady"
 
 
-def half(environ, start_response):
-    """Begin a response and never end it."""
-    write = start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100")])
+def begin_and_sleep(start_response, *fields):
+    """Begin a response and never end it; write() is WSGI's alone."""
+    write = start_response("200 OK", [("Content-Type", "text/plain"), *fields])
     write(b"hello")
     sleep()
 
 
-def half_chunked(environ, start_response):
-    """Begin a chunked response and never end it."""
-    write = start_response("200 OK", [("Content-Type", "text/plain")])
-    write(b"hello")
-    sleep()
+def begun_first(application):
+    def with_begun(environ, start_response):
+        if environ["PATH_INFO"] == "/half":
+            begin_and_sleep(start_response, ("Content-Length", "100"))
+        if environ["PATH_INFO"] == "/half_chunked":
+            begin_and_sleep(start_response)
+        return application(environ, start_response)
+
+    return with_begun
 
 
-def app(environ, start_response):
-    name = environ["PATH_INFO"].strip("/")
-    if name == "half":
-        half(environ, start_response)
-    if name == "half_chunked":
-        half_chunked(environ, start_response)
-    if name in TROUBLE:
-        TROUBLE[name]()
-    body = steady(environ) if name == "steady" else str(os.getpid()).encode()
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
-    return [body]
+app.wsgi_app = begun_first(app.wsgi_app)

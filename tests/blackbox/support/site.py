@@ -1,6 +1,7 @@
 """A server under test, started with exactly the arguments given: its processes, signals, logs and reports."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -23,10 +24,16 @@ GTHREAD = ("-k", "gthread", "--threads", "4")
 MODES = {"sync": SYNC, "gthread": GTHREAD}
 
 
+# Below the ports that the kernel gives to clients, and different ones for each process of pytest-xdist: nobody else
+# takes a port between its choice and its use.
+PORTS = itertools.count(10_000 + 2_500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
+
+
 def free_port():
     """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def clean_environment(extra=None):
