@@ -76,6 +76,8 @@ def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str
         print(problem, file=sys.stderr, flush=True)
         return APP_LOAD_ERROR
     except BaseException as problem:
+        if isinstance(problem, KeyboardInterrupt) or not worker.alive:
+            return 0  # the server stops
         _note_boot_error(core, problem)
         core.log(_ERROR, "Exception in worker process\n" + traceback.format_exc().rstrip())
         print(problem, file=sys.stderr, flush=True)

@@ -12,7 +12,10 @@ _FDS_MAX = 64
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Wait for the next request; None when the arbiter is gone."""
-    data, fds, _, _ = socket.recv_fds(channel, _BYTES_MAX, _FDS_MAX)
+    try:
+        data, fds, _, _ = socket.recv_fds(channel, _BYTES_MAX, _FDS_MAX)
+    except ConnectionResetError:  # it left answers of ours unread
+        return None
     if not data:
         return None
     return json.loads(data), list(fds)

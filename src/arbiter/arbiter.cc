@@ -49,6 +49,7 @@ int Arbiter::run() {
     }
     retired_.clear();
     if (reload_failed_) roll_back();
+    if (reload_again_ && !next_spawner_ && reload_ == nullptr) reload();
     if (reload_wanted_) commit_reload();
     if (state_ == State::Running) supervise();
     if (state_ != State::Starting) manage_workers();

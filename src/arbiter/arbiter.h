@@ -61,6 +61,7 @@ class Arbiter {
   void open_for_business();
   bool open_outputs();
   bool bind_all();
+  void starting_hook(const char* name, std::function<void()> then);
   void settle(std::function<void()> then);
   void preload(std::function<void()> then);
   void fail_start(int status, const std::string& text);
@@ -86,6 +87,8 @@ class Arbiter {
   void drain(WorkerProcess& worker);
   void signal_worker(const WorkerProcess& worker, int signal);
   void kill_worker(WorkerProcess& worker, std::string reason, std::string ref);
+  void kill_worker_after(WorkerProcess& worker, std::int64_t grace_ns, std::string reason);
+  void kill_if_due(WorkerProcess& worker);
   void adopt(base::UniqueFd connection);
   void rescue_orders(const base::UniqueFd& control);
   void hook(const char* name, const HookArguments& arguments = {});
@@ -119,6 +122,7 @@ class Arbiter {
   void on_signals();
   void on_signal(int signal);
   void stop(bool graceful);
+  void end_boot(WorkerProcess& worker);
   void finish_stop();
   void finish_hooks();
   void cut_remaining();
@@ -177,6 +181,7 @@ class Arbiter {
   std::optional<SpawnerClient> next_spawner_;
   bool reload_wanted_ = false;
   bool reload_failed_ = false;
+  bool reload_again_ = false;           // HUP came during a reload
   std::vector<SpawnerClient> retired_;  // spawners that are let go outside their own callback
 };
 

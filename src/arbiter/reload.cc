@@ -13,8 +13,11 @@ namespace tricorn::arbiter {
 void Arbiter::reload() {
   if (state_ != State::Running) return;
   log_.info("Hang up: Master");
-  if (next_spawner_ || reload_ != nullptr || reload_failed_)
-    return log_.warning("A reload is under way already");
+  if (next_spawner_ || reload_ != nullptr || reload_failed_) {
+    reload_again_ = true;
+    return log_.info("A reload is under way; another one follows");
+  }
+  reload_again_ = false;
   auto started = SpawnerClient::start(python_);
   if (!started)
     return log_.error("Reload failed, the old workers go on serving: " + started.error().text);

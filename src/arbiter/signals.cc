@@ -21,6 +21,8 @@ namespace {
 constexpr std::int64_t kQuickNs =
     2'000'000'000;  // a second INT during a graceful stop leaves this long
 
+constexpr std::int64_t kBootGraceNs = 1'000'000'000;  // for what an import undoes when interrupted
+
 std::string name_of_signal(int signal) {
   std::string name =
       ::sigabbrev_np(signal) != nullptr ? ::sigabbrev_np(signal) : std::to_string(signal);
@@ -109,16 +111,20 @@ void Arbiter::stop(bool graceful) {
   for (const auto& [pid, worker] : workers_) {
     worker->leaving = false;  // told again: it may have been draining at its own pace
     drain(*worker);
+    if (!worker->was_ready && !worker->ready()) end_boot(*worker);
     if (!graceful) signal_worker(*worker, SIGQUIT);
   }
 }
 
+// A worker that boots serves nobody: there is nothing to wait for.
+void Arbiter::end_boot(WorkerProcess& worker) {
+  signal_worker(worker, SIGINT);
+  kill_worker_after(worker, kBootGraceNs, "it was still booting when the server stopped");
+}
+
 void Arbiter::finish_stop() {
   const std::int64_t now = base::monotonic_ns();
-  for (const auto& [pid, worker] : workers_) {
-    if (worker->kill_at_ns != 0 && now >= worker->kill_at_ns)
-      kill_worker(*worker, "the time-out above", worker->ref);
-  }
+  for (const auto& [pid, worker] : workers_) kill_if_due(*worker);
   for (const auto& [pid, worker] : workers_) {
     if (worker->has_lost_threads && worker->kill.reason.empty() && !others_running(*worker)) {
       kill_worker(*worker, "only the timed-out request above was left", worker->ref);

@@ -87,16 +87,22 @@ void Arbiter::open_for_business() {
   if (!bind_all()) return;
   settle([this] {
     hook("nworkers_changed", {0, 0, target_workers_, std::nullopt});
-    hook("on_starting");
-    std::string names;
-    for (const BoundListener& listener : listeners_)
-      names += (names.empty() ? "" : ",") + listener.name;
-    log_.info(fmt::format("Listening at: {} ({})", names, ::getpid()));
-    log_.info(fmt::format("Using worker: {}", options_.worker_class));
-    preload([this] {
-      hook("when_ready");
-      state_ = State::Running;
+    starting_hook("on_starting", [this] {
+      std::string names;
+      for (const BoundListener& listener : listeners_)
+        names += (names.empty() ? "" : ",") + listener.name;
+      log_.info(fmt::format("Listening at: {} ({})", names, ::getpid()));
+      log_.info(fmt::format("Using worker: {}", options_.worker_class));
+      preload([this] { starting_hook("when_ready", [this] { state_ = State::Running; }); });
     });
+  });
+}
+
+// A hook that fails before there is a service ends the server, as in Gunicorn.
+void Arbiter::starting_hook(const char* name, std::function<void()> then) {
+  spawner_->hook(name, {}, [this, then = std::move(then)](const Answer& answer) {
+    if (!answer.ok) return fail_start(1, answer.text);
+    then();
   });
 }
 

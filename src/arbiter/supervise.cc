@@ -43,12 +43,7 @@ void Arbiter::supervise() {
 }
 
 void Arbiter::supervise_worker(WorkerProcess& worker) {
-  const std::int64_t now = base::monotonic_ns();
-  if (worker.kill_at_ns != 0) {
-    if (now < worker.kill_at_ns) return wake_at(worker.kill_at_ns);
-    return kill_worker(worker, "1.0 s after the time-out above: it did not react to SIGABRT",
-                       worker.ref);
-  }
+  if (worker.kill_at_ns != 0) return kill_if_due(worker);
   if (!worker.kill.reason.empty()) return;
   if (!worker.was_ready) return supervise_boot(worker);
   for (std::uint32_t i = 0; i < worker.slots.size(); ++i) supervise_slot(worker, i);
@@ -176,8 +171,8 @@ void Arbiter::end_timed_out(WorkerProcess& worker) {
   drain(worker);  // its other threads must not take what they cannot finish
   worker.page.header().abort_asked.store(1);
   signal_worker(worker, SIGABRT);
-  worker.kill_at_ns = base::monotonic_ns() + kAbortGraceNs;
-  wake_at(worker.kill_at_ns);
+  kill_worker_after(worker, kAbortGraceNs,
+                    "1.0 s after the time-out above: it did not react to SIGABRT");
 }
 
 // ---- boot

@@ -56,6 +56,7 @@ struct WorkerProcess {
   bool boot_reported = false;
   bool has_lost_threads = false;  ///< a request timed out, the others still run
   std::int64_t kill_at_ns = 0;    ///< SIGKILL is due, 0: none
+  std::string kill_at_reason;
   Kill kill;
   std::string ref;  ///< of the incident of this worker that came last
   std::vector<diagnose::ProcessLook> crash_looks;

@@ -92,7 +92,8 @@ void Arbiter::on_forked(std::unique_ptr<WorkerProcess> worker, const Answer& ans
   worker->inspector = std::make_unique<diagnose::Inspector>(worker->pid, worker->page);
   watch(worker->control.get(), EPOLLIN, token(Source::Control, worker->control.get()));
   watch(worker->keeper.fd(), EPOLLIN, token(Source::Keeper, worker->keeper.fd()));
-  workers_.emplace(worker->pid, std::move(worker));
+  WorkerProcess& born = *workers_.emplace(worker->pid, std::move(worker)).first->second;
+  if (state_ == State::Stopping) end_boot(born);
   reap();  // it may be dead already: it was not reaped while nobody knew its pid
 }
 
@@ -171,6 +172,18 @@ void Arbiter::kill_worker(WorkerProcess& worker, std::string reason, std::string
   worker.kill = {std::move(reason), std::move(ref)};
   worker.kill_at_ns = 0;
   signal_worker(worker, SIGKILL);
+}
+
+void Arbiter::kill_worker_after(WorkerProcess& worker, std::int64_t grace_ns, std::string reason) {
+  worker.kill_at_ns = base::monotonic_ns() + grace_ns;
+  worker.kill_at_reason = std::move(reason);
+  wake_at(worker.kill_at_ns);
+}
+
+void Arbiter::kill_if_due(WorkerProcess& worker) {
+  if (worker.kill_at_ns == 0) return;
+  if (base::monotonic_ns() < worker.kill_at_ns) return wake_at(worker.kill_at_ns);
+  kill_worker(worker, std::move(worker.kill_at_reason), worker.ref);
 }
 
 // ---- connections that outlive their worker

@@ -5,6 +5,16 @@
 #include "http/h1/scan.h"
 
 namespace tricorn::http {
+namespace {
+
+int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
 
 std::string_view name_of(KnownField known) { return kFieldNames[static_cast<std::size_t>(known)]; }
 
@@ -20,6 +30,19 @@ const Field* RequestHead::find(std::string_view name) const {
     if (equals_lower(field.name, name)) return &field;
   }
   return nullptr;
+}
+
+std::string percent_decode(std::string_view text) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape =
+        text[i] == '%' && i + 2 < text.size() && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0;
+    decoded.push_back(escape ? static_cast<char>(hex(text[i + 1]) << 4 | hex(text[i + 2]))
+                             : text[i]);
+    if (escape) i += 2;
+  }
+  return decoded;
 }
 
 bool equals_lower(std::string_view text, std::string_view lower) {

@@ -151,6 +151,9 @@ struct Refusal {
 [[nodiscard]] bool valid_field_value(std::string_view value);
 /// Digits only, at most 2^63-1: no overflow in whoever counts with a sign. RFC 9110 section 8.6.
 [[nodiscard]] std::optional<std::uint64_t> parse_content_length(std::string_view value);
+/// Well-formed escapes become bytes, once; everything else stays. Source: RFC 3986 section 2.4, as
+/// urllib.parse.unquote reads it.
+[[nodiscard]] std::string percent_decode(std::string_view text);
 /// Compares a name or token without case; `lower` is lower case.
 [[nodiscard]] bool equals_lower(std::string_view text, std::string_view lower);
 

@@ -208,7 +208,7 @@ void AccessLog::append(std::string& line, const Piece& piece, const AccessFacts&
       append_escaped(line, head.method_text);
       break;
     case Atom::Path:
-      append_escaped(line, facts.path_info);
+      append_escaped(line, http::percent_decode(head.path));
       break;
     case Atom::Query:
       append_escaped(line, head.query);

@@ -17,7 +17,6 @@ namespace tricorn::worker {
 struct AccessFacts {
   const http::RequestHead* head = nullptr;
   std::string_view remote_address;   ///< empty for a unix socket
-  std::string_view path_info;        ///< decoded path
   std::string_view response_fields;  ///< "Name: value\r\n" lines
   std::string_view status;           ///< "200"
   std::uint64_t body_bytes = 0;

@@ -33,8 +33,10 @@ bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 }  // namespace
 
-Exchange::Exchange(const http::Limits& limits, const ClientTimeouts& timeouts)
+Exchange::Exchange(const http::Limits& limits, const ClientTimeouts& timeouts,
+                   const std::atomic<bool>& draining)
     : timeouts_(timeouts),
+      draining_(draining),
       head_bytes_max_(limits.head_max() + kReceiveBytes),
       buffer_(std::make_unique_for_overwrite<char[]>(kReceiveBytes)),
       parser_(limits),
@@ -86,7 +88,7 @@ Intake Exchange::receive() {
     if (got < 0) return would_block(errno) ? Intake::Nothing : Intake::Closed;
     if (got == 0) return Intake::Closed;
     on_wire_ -= static_cast<std::uint64_t>(got);
-    connection_->readable = static_cast<std::size_t>(got) == wanted;
+    connection_->readable = connection_->hung_up || static_cast<std::size_t>(got) == wanted;
     return after_body_bytes();
   }
   if (!make_room()) return Intake::Refused;
@@ -95,9 +97,9 @@ Intake Exchange::receive() {
   if (got < 0) return would_block(errno) ? Intake::Nothing : Intake::Closed;
   if (got == 0) return Intake::Closed;
   end_ += static_cast<std::size_t>(got);
-  // A short read means the socket is drained: no further read until the next edge. Source:
-  // epoll(7).
-  connection_->readable = static_cast<std::size_t>(got) == space;
+  // A short read means the socket is drained: no further read until the next edge, unless the edge
+  // told of its end as well. Source: epoll(7).
+  connection_->readable = connection_->hung_up || static_cast<std::size_t>(got) == space;
   return parse();
 }
 
@@ -174,9 +176,14 @@ Intake Exchange::decode_ahead() {
     next_ = end_ = begin_ + head().head_bytes;
   }
   body_view_ = ahead_;
+  if (malformed_) return Intake::Refused;
   if (chunks_left_ && ahead_.size() < kBodyAheadBytes) return Intake::More;
   stage_ = Stage::Complete;
   return Intake::Ready;
+}
+
+const http::Refusal& Exchange::refusal() const {
+  return malformed_ ? decoder_.refusal() : parser_.refusal();
 }
 
 bool Exchange::take_continue() { return std::exchange(continue_owed_, false); }

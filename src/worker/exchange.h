@@ -1,6 +1,7 @@
 // One request and its response while they are in progress. A connection that idles has none.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -38,7 +39,9 @@ enum class Intake { More, Ready, Closed, Refused, Nothing };
 /// At any time one thread uses it: the baton's holder, or the app thread that runs it.
 class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
  public:
-  Exchange(const http::Limits& limits, const ClientTimeouts& timeouts);
+  /// @param draining  no further request may follow on any connection once it is true
+  Exchange(const http::Limits& limits, const ClientTimeouts& timeouts,
+           const std::atomic<bool>& draining);
 
   /// Starts over for `connection`; keeps buffers.
   void attach(Connection& connection);
@@ -50,7 +53,8 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   /// Parses what was read already (pipelined requests).
   Intake parse();
   [[nodiscard]] const http::RequestHead& head() const { return parser_.head(); }
-  [[nodiscard]] const http::Refusal& refusal() const { return parser_.refusal(); }
+  /// Why the request is refused, after Intake::Refused.
+  [[nodiscard]] const http::Refusal& refusal() const;
   /// True once a byte of the next request was read.
   [[nodiscard]] bool has_input() const { return end_ > begin_; }
   [[nodiscard]] bool head_done() const { return stage_ != Stage::Head; }
@@ -67,8 +71,13 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   gateway::wsgi::BodyStatus read(char* into, std::size_t bytes_max, std::size_t& got,
                                  const pyapi::Gil& gil) override;
   [[nodiscard]] std::int64_t remaining() const override;
+  [[nodiscard]] const http::Refusal* fault() const override {
+    return malformed_ ? &decoder_.refusal() : nullptr;
+  }
   [[nodiscard]] bool begin() override;
-  [[nodiscard]] bool must_close() const override { return !body_taken(); }
+  [[nodiscard]] bool must_close() const override {
+    return !body_taken() || draining_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] bool send(std::string_view head, PyObject* owner, std::string_view body,
                           std::string_view tail, bool last, const pyapi::Gil& gil) override;
   [[nodiscard]] bool send_file(std::string_view head, const gateway::wsgi::SendableFile& file,
@@ -119,6 +128,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   Connection* connection_ = nullptr;
   heartbeat::Slot* slot_ = nullptr;
   ClientTimeouts timeouts_;
+  const std::atomic<bool>& draining_;
   std::size_t head_bytes_max_;
 
   // received bytes: [begin_, end_) are not consumed; the head's views point into them

@@ -65,7 +65,11 @@ void die_of(int signal) {
 void on_fatal(int signal, siginfo_t* info, void* context) {
   heartbeat::Header& header = *g_header;
   if (signal == SIGABRT && header.abort_asked.load() != 0) {
-    PyErr_SetInterruptEx(SIGABRT);
+    if (::syscall(SYS_gettid) == ::getpid()) {
+      PyErr_SetInterruptEx(SIGABRT);
+    } else {  // Python's handler runs in the main thread, whose system call must be interrupted
+      ::syscall(SYS_tgkill, ::getpid(), ::getpid(), SIGABRT);
+    }
     return;
   }
   std::uint32_t none = 0;

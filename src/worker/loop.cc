@@ -207,7 +207,7 @@ Exchange* Loop::on_event(const epoll_event& event) {
   Connection& connection = *by_fd_[low];
   if (connection.state == State::Closed || token != token_of(connection))
     return nullptr;  // closed in this batch
-  if ((event.events & (EPOLLHUP | EPOLLERR)) != 0) connection.hung_up = true;
+  if ((event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) connection.hung_up = true;
   if ((event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
     connection.readable = true;
   switch (connection.state) {
@@ -334,7 +334,7 @@ void Loop::finish(Exchange& exchange) {
 void Loop::after_response(Connection& connection) {
   Exchange& exchange = *connection.exchange;
   ++connection.served;
-  if (exchange.close_after || draining_) {
+  if (exchange.close_after) {
     if (exchange.body_taken() && !connection.readable) {
       close(connection);
     } else {
@@ -374,6 +374,21 @@ void Loop::go_idle(Connection& connection) {
   set_hold(connection, Hold::Idle);
   release_exchange(connection);
   idle_deadlines_.arm(connection.deadline, now_ns_);
+  if (draining_) let_go(connection);
+}
+
+// Its next request may be on its way: another worker reads it. Without one, a connection that never
+// had an answer waits for its first, and one that had is closed, as keep-alive allows.
+void Loop::let_go(Connection& connection) {
+  const int fd = connection.fd;
+  if (options_.give_away(fd)) {
+    set_hold(connection, Hold::None);
+    forget(connection);
+    poller_.remove(fd);
+    ::close(fd);
+  } else if (connection.served > 0) {
+    close(connection);
+  }
 }
 
 void Loop::linger(Connection& connection) {
@@ -428,7 +443,7 @@ void Loop::forget(Connection& connection) {
 Exchange& Loop::exchange_for(Connection& connection) {
   if (connection.exchange == nullptr) {
     if (spare_.empty())
-      spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client));
+      spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client, drain_asked_));
     connection.exchange = spare_.back().release();
     spare_.pop_back();
     connection.exchange->attach(connection);
@@ -469,10 +484,7 @@ void Loop::adopt(base::UniqueFd connection) {
 }
 
 void Loop::ask_to_drain() {
-  {
-    const std::lock_guard lock(mailbox_.mutex);
-    mailbox_.drain = true;
-  }
+  drain_asked_.store(true, std::memory_order_relaxed);
   wakeup_.raise();
 }
 
@@ -480,16 +492,14 @@ void Loop::read_mailbox() {
   wakeup_.clear();
   std::vector<Exchange*> answered;
   std::vector<base::UniqueFd> adopted;
-  bool drain = false;
   {
     const std::lock_guard lock(mailbox_.mutex);
     answered.swap(mailbox_.answered);
     adopted.swap(mailbox_.adopted);
-    drain = mailbox_.drain;
   }
   for (Exchange* exchange : answered) finish(*exchange);
   for (base::UniqueFd& fd : adopted) open_adopted(std::move(fd));
-  if (drain && !draining_) begin_drain();
+  if (drain_asked_.load(std::memory_order_relaxed) && !draining_) begin_drain();
 }
 
 // Its own address tells which listener it came through.
@@ -517,18 +527,8 @@ void Loop::begin_drain() {
   accept_paused_ = false;
   draining_ = true;
   for (const auto& connection : by_fd_) {
-    if (!connection || connection->state != State::Idle || connection->readable) continue;
-    // Its next request may be on its way: another worker reads it. Without one, a connection that
-    // never had an answer waits for its first, and one that had is closed, as keep-alive allows.
-    const int fd = connection->fd;
-    if (options_.give_away(fd)) {
-      set_hold(*connection, Hold::None);
-      forget(*connection);
-      poller_.remove(fd);
-      ::close(fd);
-    } else if (connection->served > 0) {
-      close(*connection);
-    }
+    if (connection && connection->state == State::Idle && !connection->readable)
+      let_go(*connection);
   }
 }
 

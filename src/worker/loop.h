@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -75,7 +76,6 @@ class Loop {
   /// Wakes whoever waits. Any thread, async-signal-safe.
   void wake() const { wakeup_.raise(); }
 
-  [[nodiscard]] bool draining() const { return draining_; }
   /// Draining, and nothing is left to do.
   [[nodiscard]] bool finished() const { return draining_ && open_ == 0; }
   /// While no app thread is free, new connections are left to other workers and the backlog.
@@ -119,6 +119,7 @@ class Loop {
   void release_exchange(Connection& connection);
   void read_mailbox();
   void begin_drain();
+  void let_go(Connection& connection);
   void expire_deadlines();
   [[nodiscard]] int timeout_until_deadline(int longest_ms) const;
   void make_room_for_one();
@@ -156,9 +157,9 @@ class Loop {
     std::mutex mutex;
     std::vector<Exchange*> answered;
     std::vector<base::UniqueFd> adopted;
-    bool drain = false;
   };
   Mailbox mailbox_;
+  std::atomic<bool> drain_asked_{false};
 };
 
 }  // namespace tricorn::worker

@@ -3,6 +3,9 @@
 
 #include "worker/stop_signals.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -19,9 +22,15 @@ void on_signal(int signal) {
   if (signal == SIGTERM) g_graceful.store(true);
   if (signal == SIGUSR1) g_reopen.store(true);
   if (signal == SIGINT || signal == SIGQUIT) {
+    // The kernel may choose any thread, and only Python's main thread runs Python's handler: its
+    // system call must be the one that is interrupted. Source: signal(7), kernel/signal.c.
+    if (::syscall(SYS_gettid) != ::getpid()) {
+      ::syscall(SYS_tgkill, ::getpid(), ::getpid(), signal);
+      errno = saved;
+      return;
+    }
     g_quick.store(true);
-    PyErr_SetInterruptEx(
-        SIGINT);  // async-signal-safe; interrupts the application in the main thread
+    PyErr_SetInterruptEx(SIGINT);
   }
   stop_signal_bell().raise();
   errno = saved;

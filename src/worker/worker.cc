@@ -101,10 +101,11 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   for (std::uint32_t i = 0; i < options_.threads; ++i)
     responses_.push_back(std::make_unique<Response>());
   application_ = std::make_unique<gateway::wsgi::Application>(
-      callable, hooks, [this](std::string_view line, std::string_view traceback) {
+      callable, hooks,
+      [this](base::Level level, std::string_view line, std::string_view traceback) {
         if (page_.header().abort_asked.load() != 0)
           return;  // the arbiter has told it already, better
-        log_.error(line);
+        log_.write(level, line);
         log_.write_raw(traceback);
       });
   options_.loop.give_away = [this](int fd) {
@@ -201,6 +202,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
   heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client,
                            began);
   exchange.run_on(slot);
+  if (log_.enabled(base::Level::Debug))
+    log_.debug(fmt::format("{} {}", head.method_text, head.path));
   const std::atomic<std::uint32_t>& abort_asked = page_.header().abort_asked;
   if (abort_asked.load() != 0) {  // this worker is about to be killed: nobody has seen the request
     heartbeat::end_request(slot);
@@ -219,8 +222,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
     call.body = &exchange;
     call.sink = &exchange;
     call.abort_asked = &abort_asked;
-    call.may_keep_alive =
-        options_.loop.keepalive_ns > 0 && !loop_->draining() && !exchange.close_after;
+    call.may_keep_alive = options_.loop.keepalive_ns > 0 && !exchange.close_after;
     application_->serve(call, response, gil);
     exchange.close_after = !response.keep_alive() || !exchange.body_taken();
     exchange.failed = response.cut() || response.client_gone();
@@ -248,7 +250,6 @@ void Worker::note_access(const Exchange& exchange, const Response& response,
   AccessFacts facts;
   facts.head = &exchange.head();
   facts.remote_address = address;
-  facts.path_info = facts.head->path;
   facts.response_fields = response.fields();
   facts.status = response.status_line().substr(0, 3);
   facts.body_bytes = response.body_bytes();

@@ -94,7 +94,7 @@ def test_ways_to_name_the_application(serve, spec, body):
         ("specs:holder.app", "Failed to parse 'holder.app' as an attribute name or function call."),
         ("specs:nothing", "Failed to find application object: 'nothing'"),
         ("specs:not_callable", "Application object must be callable."),
-        ("specs:factory(os.environ)", "Failed to parse arguments as literal values: factory(os.environ)"),
+        ("specs:factory(os.environ)", "Failed to parse arguments as literal values: 'factory(os.environ)'"),
     ],
 )
 def test_an_application_that_cannot_be_found_ends_with_4(spec, message):

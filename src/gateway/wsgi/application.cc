@@ -29,11 +29,22 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
     refuse(built, call, response, gil);
   } else if (!run(call, response, environ.get(), gil) && !response.client_gone() &&
              call.abort_asked->load() == 0) {
-    response.fail(gil);
+    const http::Refusal* fault = call.body->fault();  // not the application's then
+    if (fault != nullptr) {
+      response.answer(fault->status, fault->message, gil);
+    } else {
+      response.fail(gil);
+    }
+  }
+  if (response.body_dropped()) {
+    report_(base::Level::Warning,
+            fmt::format("{} {}: the application gave a body with status {}, which has none",
+                        call.request.head->method_text, call.request.head->path, response.status()),
+            {});
   }
   if (hooks_.post_request != nullptr &&
       !call_hook(hooks_.post_request, call, environ.get(), &response)) {
-    report_("Exception in post_request hook", pyapi::take_traceback(gil));
+    report_(base::Level::Error, "Exception in post_request hook", pyapi::take_traceback(gil));
   }
   if (input) input_detach(input.get());
 }
@@ -106,7 +117,8 @@ void Application::close(PyObject* iterable, const http::RequestHead& head, const
   if (method.get() == Py_None) return;
   const Ref result = Ref::steal(PyObject_CallNoArgs(method.get()));
   if (!result) {
-    report_(fmt::format("Error handling request {} {}: close() of the response", head.method_text,
+    report_(base::Level::Error,
+            fmt::format("Error handling request {} {}: close() of the response", head.method_text,
                         head.path),
             pyapi::take_traceback(gil));
   }
@@ -154,7 +166,7 @@ void Application::report_exception(const http::RequestHead& head, bool response_
       response_begun ? fmt::format("Error handling request {} {} (response had begun)",
                                    head.method_text, head.path)
                      : fmt::format("Error handling request {} {}", head.method_text, head.path);
-  report_(line, pyapi::take_traceback(Gil::held_by_caller()));
+  report_(base::Level::Error, line, pyapi::take_traceback(Gil::held_by_caller()));
 }
 
 }  // namespace tricorn::gateway::wsgi

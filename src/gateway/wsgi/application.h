@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/log.h"
 #include "gateway/wsgi/body.h"
 #include "gateway/wsgi/environ.h"
 #include "gateway/wsgi/response.h"
@@ -31,7 +32,8 @@ struct Call {
 };
 
 /// Told what went wrong in the application: first a line, then Python's traceback (may be empty).
-using ReportError = std::function<void(std::string_view line, std::string_view traceback)>;
+using Report =
+    std::function<void(base::Level level, std::string_view line, std::string_view traceback)>;
 
 /// Hooks of the configuration file that run around each request; null: none.
 struct RequestHooks {
@@ -44,7 +46,7 @@ struct RequestHooks {
 class Application {
  public:
   /// @param callable  the WSGI callable, borrowed for the process's life
-  Application(PyObject* callable, RequestHooks hooks, ReportError report)
+  Application(PyObject* callable, RequestHooks hooks, Report report)
       : callable_(callable), hooks_(hooks), report_(std::move(report)) {}
 
   /// Serves one request to its end; whatever the application does costs this request at most.
@@ -64,7 +66,7 @@ class Application {
 
   PyObject* callable_;
   RequestHooks hooks_;
-  ReportError report_;
+  Report report_;
 };
 
 }  // namespace tricorn::gateway::wsgi

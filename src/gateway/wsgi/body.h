@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "http/message.h"
 #include "pyapi/gil.h"
 
 namespace tricorn::gateway::wsgi {
@@ -27,6 +28,8 @@ class Body {
                           const pyapi::Gil& gil) = 0;
   /// Bytes still to come when the length is known, else -1 (chunked).
   [[nodiscard]] virtual std::int64_t remaining() const = 0;
+  /// What the client did wrong, after Malformed, else null.
+  [[nodiscard]] virtual const http::Refusal* fault() const = 0;
 };
 
 }  // namespace tricorn::gateway::wsgi

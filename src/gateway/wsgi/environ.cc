@@ -18,26 +18,9 @@ PyObject* latin1(std::string_view text) {
   return PyUnicode_DecodeLatin1(text.data(), static_cast<Py_ssize_t>(text.size()), nullptr);
 }
 
-int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-// Once, and only well-formed escapes: RFC 3986 section 2.4, as urllib.parse.unquote does it.
 PyObject* percent_decoded(std::string_view path) {
   if (path.find('%') == std::string_view::npos) return latin1(path);
-  std::string decoded;
-  decoded.reserve(path.size());
-  for (std::size_t i = 0; i < path.size(); ++i) {
-    const bool escape =
-        path[i] == '%' && i + 2 < path.size() && hex(path[i + 1]) >= 0 && hex(path[i + 2]) >= 0;
-    decoded.push_back(escape ? static_cast<char>(hex(path[i + 1]) << 4 | hex(path[i + 2]))
-                             : path[i]);
-    if (escape) i += 2;
-  }
-  return latin1(decoded);
+  return latin1(http::percent_decode(path));
 }
 
 std::string cgi_key(std::string_view name) {

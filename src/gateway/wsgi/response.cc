@@ -47,7 +47,7 @@ void Response::reset(const http::RequestHead& request, Sink& sink, bool may_keep
   request_ = &request;
   phase_ = Phase::Fresh;
   may_keep_alive_ = may_keep_alive;
-  keep_alive_ = chunked_ = no_body_ = cut_ = client_gone_ = false;
+  keep_alive_ = chunked_ = no_body_ = body_dropped_ = cut_ = client_gone_ = false;
   status_ = 0;
   status_text_.clear();
   fields_.clear();
@@ -142,8 +142,7 @@ void Response::build_head() {
   facts.version_minor = request_->version_minor;
   facts.status = status_;
   facts.content_length = content_length_ ? content_length_ : known_length_;
-  facts.client_keeps_alive =
-      request_->keep_alive && may_keep_alive_ && !sink_->must_close();
+  facts.client_keeps_alive = request_->keep_alive && may_keep_alive_ && !sink_->must_close();
   const http::h1::Framing framing = http::h1::frame(facts);
   keep_alive_ = framing.keep_alive;
   chunked_ = framing.chunked;
@@ -173,7 +172,10 @@ bool Response::begin(std::string_view& head) {
 bool Response::send_body(PyObject* owner, std::string_view body, bool last, const Gil& gil) {
   std::string_view head;
   if (!begin(head)) return false;
-  if (no_body_) body = {};
+  if (no_body_) {
+    body_dropped_ = body_dropped_ || (!body.empty() && request_->method != http::Method::Head);
+    body = {};
+  }
   if (content_length_ &&
       body.size() > *content_length_ - body_bytes_) {  // never more than promised
     body = body.substr(0, *content_length_ - body_bytes_);

@@ -57,6 +57,8 @@ class Response {
   [[nodiscard]] bool keep_alive() const { return keep_alive_ && !cut_ && !client_gone_; }
   /// The response is broken on the wire: the connection must end without looking complete.
   [[nodiscard]] bool cut() const { return cut_; }
+  /// The application gave bytes of a body with a status that has none. RFC 9110 section 6.4.1.
+  [[nodiscard]] bool body_dropped() const { return body_dropped_; }
   /// "Name: value\r\n" lines of the application, for the access log.
   [[nodiscard]] std::string_view fields() const { return fields_; }
   [[nodiscard]] std::string_view status_line() const { return status_text_; }
@@ -81,6 +83,7 @@ class Response {
   bool keep_alive_ = false;
   bool chunked_ = false;
   bool no_body_ = false;
+  bool body_dropped_ = false;
   bool cut_ = false;
   bool client_gone_ = false;
   int status_ = 0;
