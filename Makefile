@@ -4,8 +4,10 @@ SECOND_PYTHON ?= $(word 2,$(shell sh tools/pythons.sh))
 PORT ?= 8000
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+# Most tests wait, so more of them than CPUs run at a time.
+PYTEST_OPTIONS ?= -q --timeout 120 -n 4
 
-.PHONY: setup run test unit asan tsan lint smoke smoke-second blackbox bench fuzz soak docs format clean
+.PHONY: setup run test unit asan tsan lint probe blackbox blackbox-second bench fuzz soak docs format clean
 
 setup:  ## build Tricorn into .venv (idempotent)
 	@test -n "$(PYTHON)" || { echo "No CPython 3.10 or later with headers and venv: apt-get install python3-dev python3-venv"; exit 1; }
@@ -15,7 +17,7 @@ run: setup  ## serve the example on 127.0.0.1:8000
 	@sh examples/orders/run.sh $(PORT)
 
 test: export WITH_TEST_PACKAGES = 1
-test: setup lint unit asan smoke smoke-second  ## every rung that fits in 20 minutes
+test: setup lint asan probe blackbox blackbox-second  ## every rung that fits in 20 minutes
 	@echo "make test: all passed"
 
 lint:  ## style, layers, size
@@ -24,31 +26,31 @@ lint:  ## style, layers, size
 	$(PYTHON) tools/check_layers.py
 	$(PYTHON) tools/tidy.py
 
-unit:  ## C++ unit and protocol tests
+unit:  ## C++ unit and protocol tests, the fastest way
 	cmake --preset dev -DPython_EXECUTABLE=$(PYTHON) $(CCACHE) >/dev/null
 	cmake --build --preset dev -j $(JOBS)
 	ctest --preset dev -j $(JOBS) --output-on-failure --progress
 
-asan:  ## the same under address and undefined-behaviour sanitizers
+asan:  ## C++ unit and protocol tests under address and undefined-behaviour sanitizers
 	cmake --preset asan $(CCACHE) >/dev/null
 	cmake --build --preset asan -j $(JOBS)
 	ctest --preset asan -j $(JOBS) --output-on-failure --progress
 
-tsan:  ## the same under the thread sanitizer
+tsan:  ## C++ unit and protocol tests under the thread sanitizer
 	cmake --preset tsan $(CCACHE) >/dev/null
 	cmake --build --preset tsan -j $(JOBS)
 	ctest --preset tsan -j $(JOBS) --output-on-failure --progress
 
-smoke:  ## time-outs, deaths, HTTP, PEP 3333, reload and stop, against a real server
-	.venv/bin/pytest -q tests/smoke
-
-smoke-second:  ## the same on a second Python
-	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest -q tests/smoke; \
-	else echo "SKIPPED: no second CPython 3.10 or later on this machine"; fi
+probe:  ## stacks read from outside, every hang, on every Python of this machine
+	$(PYTHON) tests/probe/run.py --probe build/asan/src/look_probe --include src $(shell sh tools/pythons.sh)
 
 blackbox: export WITH_TEST_PACKAGES = 1
-blackbox: setup  ## frameworks, databases, every kind of hang; about 20 minutes
-	.venv/bin/pytest -q --timeout 120 tests
+blackbox: setup  ## a real server: frameworks, databases, time-outs, deaths, HTTP, PEP 3333, reload, stop
+	.venv/bin/pytest $(PYTEST_OPTIONS) tests/blackbox
+
+blackbox-second:  ## the same on a second Python
+	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest $(PYTEST_OPTIONS) tests/blackbox; \
+	else echo "SKIPPED: no second CPython 3.10 or later on this machine"; fi
 
 bench: setup  ## beside gunicorn, granian, bjoern and the floor, into bench/results
 	sh bench/run.sh

@@ -11,6 +11,8 @@
 #include <ctime>
 #include <utility>
 
+#include "pyapi/ref.h"
+
 namespace tricorn::worker {
 namespace {
 
@@ -116,6 +118,23 @@ base::Result<base::UniqueFd> open_append(const std::string& path) {
   return file;
 }
 
+// str() of the value whose key is `name` in lower case.
+std::string environ_value(PyObject* environ, std::string_view name) {
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  Py_ssize_t at = 0;
+  while (environ != nullptr && PyDict_Next(environ, &at, &key, &value) != 0) {
+    const char* text = PyUnicode_Check(key) ? PyUnicode_AsUTF8(key) : nullptr;
+    if (text == nullptr || !http::equals_lower(text, name)) continue;
+    const pyapi::Ref shown = pyapi::Ref::steal(PyObject_Str(value));
+    const char* bytes = shown ? PyUnicode_AsUTF8(shown.get()) : nullptr;
+    if (bytes != nullptr) return bytes;
+    break;
+  }
+  PyErr_Clear();
+  return {};
+}
+
 }  // namespace
 
 AccessLog::Atom AccessLog::atom_of(std::string_view name, std::string& argument) {
@@ -135,6 +154,7 @@ AccessLog::Atom AccessLog::atom_of(std::string_view name, std::string& argument)
     argument = lower(name.substr(1, name.size() - 3));
     if (name.back() == 'i') return Atom::RequestField;
     if (name.back() == 'o') return Atom::ResponseField;
+    if (name.back() == 'e') return Atom::EnvironKey;
   }
   return Atom::Dash;  // unknown atoms print "-", as in Gunicorn
 }
@@ -160,6 +180,7 @@ base::Result<void> AccessLog::open(const std::string& path, std::string_view for
     } else if (format.substr(0, 2) == "%(" && close != std::string_view::npos) {
       std::string argument;
       const Atom atom = atom_of(format.substr(2, close - 2), argument);
+      wants_environ_ = wants_environ_ || atom == Atom::EnvironKey;
       pieces_.push_back({atom, std::move(argument)});
       format.remove_prefix(close + 2);
     } else {
@@ -249,6 +270,9 @@ void AccessLog::append(std::string& line, const Piece& piece, const AccessFacts&
       break;
     case Atom::ResponseField:
       append_or_dash(line, response_value(facts.response_fields, piece.text));
+      break;
+    case Atom::EnvironKey:
+      append_or_dash(line, environ_value(facts.environ, piece.text));
       break;
   }
 }

@@ -1,6 +1,9 @@
 // The access log: one line a request, in Gunicorn's format language.
 #pragma once
 
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -16,6 +19,7 @@ namespace tricorn::worker {
 /// What a line can say about one request.
 struct AccessFacts {
   const http::RequestHead* head = nullptr;
+  PyObject* environ = nullptr;       ///< borrowed; needed when wants_environ()
   std::string_view remote_address;   ///< empty for a unix socket
   std::string_view response_fields;  ///< "Name: value\r\n" lines
   std::string_view status;           ///< "200"
@@ -33,8 +37,10 @@ class AccessLog {
   base::Result<void> open(const std::string& path, std::string_view format);
   base::Result<void> reopen();
   [[nodiscard]] bool enabled() const { return !path_.empty(); }
+  /// The format has atoms of the form %({name}e)s.
+  [[nodiscard]] bool wants_environ() const { return wants_environ_; }
 
-  /// Adds the line of one request.
+  /// Adds the line of one request. The caller holds the GIL.
   void add(const AccessFacts& facts);
   /// Writes what was added. Called before the worker waits, so a line is never late.
   void flush();
@@ -63,6 +69,7 @@ class AccessLog {
     Pid,
     RequestField,
     ResponseField,
+    EnvironKey,
   };
   struct Piece {
     Atom atom;
@@ -75,6 +82,7 @@ class AccessLog {
 
   std::vector<Piece> pieces_;
   std::string path_;
+  bool wants_environ_ = false;
   base::UniqueFd file_;
   std::mutex mutex_;
   std::string pending_;

@@ -190,6 +190,7 @@ int Crew::attend_loop() {
     return kTickMs;
   }
   loop_.set_accepting(false);
+  before_wait_();
   loop_.turn();
   loop_.wait(0);
   loop_.turn();

@@ -212,6 +212,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
     return;
   }
   Response& response = *responses_[index];
+  Ref environ;
   if (name_client(connection)) {
     gateway::wsgi::Call call;
     call.request.head = &head;
@@ -222,6 +223,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
     call.body = &exchange;
     call.sink = &exchange;
     call.abort_asked = &abort_asked;
+    if (access_log_.wants_environ()) call.environ_used = &environ;
     call.may_keep_alive = options_.loop.keepalive_ns > 0 && !exchange.close_after;
     application_->serve(call, response, gil);
     exchange.close_after = !response.keep_alive() || !exchange.body_taken();
@@ -238,17 +240,19 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
   page_.hold(connection.fd).store(heartbeat::Hold::Writing, std::memory_order_relaxed);
   if (!heartbeat::end_request(slot)) exchange.abandoned = true;
   if (abort_asked.load() != 0) loop_->ask_to_drain();
-  if (access_log_.enabled()) note_access(exchange, response, base::monotonic_ns() - began);
+  if (access_log_.enabled())
+    note_access(exchange, response, environ.get(), base::monotonic_ns() - began);
   count_request();
 }
 
-void Worker::note_access(const Exchange& exchange, const Response& response,
+void Worker::note_access(const Exchange& exchange, const Response& response, PyObject* environ,
                          std::int64_t duration_ns) {
   char address[INET6_ADDRSTRLEN] = "";
   const heartbeat::Client& client = exchange.connection().client;
   if (client.family != AF_UNIX) ::inet_ntop(client.family, client.address, address, sizeof address);
   AccessFacts facts;
   facts.head = &exchange.head();
+  facts.environ = environ;
   facts.remote_address = address;
   facts.response_fields = response.fields();
   facts.status = response.status_line().substr(0, 3);

@@ -72,7 +72,7 @@ class Worker {
   bool start_threads(const pyapi::Gil& gil);
   void run_request(std::uint32_t index, Exchange& exchange, const pyapi::Gil& gil);
   void note_access(const Exchange& exchange, const gateway::wsgi::Response& response,
-                   std::int64_t duration_ns);
+                   PyObject* environ, std::int64_t duration_ns);
   void count_request();
   bool name_client(Connection& connection);
 

@@ -243,7 +243,7 @@ def test_hup_loads_the_application_again_without_losing_a_request(serve, tmp_pat
         server.send(signal.SIGHUP)
         server.wait_log("Handling signal: hup")
         poll(lambda: server.get("/").content == b"a newer one", 10, "the new application")
-        poll(lambda: len(server.workers()) == 2, 10, "two workers")
+        server.wait_log("Worker exiting", count=2)
     assert set(load.outcomes) == {200}, (load.outcomes, load.broken[:5], server.log)
     assert {server.get("/").content for _ in range(10)} == {b"a newer one"}
     assert "Hang up: Master" in server.log

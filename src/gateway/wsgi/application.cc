@@ -47,6 +47,7 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
     report_(base::Level::Error, "Exception in post_request hook", pyapi::take_traceback(gil));
   }
   if (input) input_detach(input.get());
+  if (call.environ_used != nullptr) *call.environ_used = std::move(environ);
 }
 
 // @return false when a 500 is due (and reported) or the client is gone

@@ -26,7 +26,8 @@ struct Call {
   Environ* environ = nullptr;  ///< of the listener the request came through
   Body* body = nullptr;
   Sink* sink = nullptr;
-  bool may_keep_alive = true;  ///< the server's side of it
+  bool may_keep_alive = true;          ///< the server's side of it
+  pyapi::Ref* environ_used = nullptr;  ///< takes the environ for later, when given
   /// Not 0: the arbiter aborts this process and answers its clients; no 500 of our own then.
   const std::atomic<std::uint32_t>* abort_asked = nullptr;
 };
