@@ -184,12 +184,12 @@ int Crew::watch_loan() {
 
 int Crew::attend_loop() {
   if (Member* member = take_resting(); member != nullptr) {
-    loop_.set_accepting(true);
+    loop_.set_open(true);
     attending_ = false;
     hand_to(*member);
     return kTickMs;
   }
-  loop_.set_accepting(false);
+  loop_.set_open(false);
   before_wait_();
   loop_.turn();
   loop_.wait(0);

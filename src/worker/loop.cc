@@ -84,7 +84,8 @@ Loop::~Loop() = default;
 // -------------------------------------------------------------------------------------
 
 void Loop::set_accepting(bool accepting) {
-  if (accepting == accepting_ || (accepting && draining_)) return;
+  const bool leaving = draining_ || drain_asked_.load(std::memory_order_relaxed);
+  if (accepting == accepting_ || (accepting && leaving)) return;
   accepting_ = accepting;
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     // EXCLUSIVE: one of the idle workers wakes, not all. Source: epoll_ctl(2).
@@ -96,8 +97,24 @@ void Loop::set_accepting(bool accepting) {
   }
 }
 
+void Loop::set_open(bool open) {
+  // A worker that is about to leave, or to be killed, passes on what it has not read.
+  if (drain_asked_.load(std::memory_order_relaxed) && !draining_) begin_drain();
+  set_accepting(open);
+  if (open == open_to_requests_) return;
+  open_to_requests_ = open;
+  std::vector<std::uint64_t> waiting;
+  waiting.swap(deferred_);
+  for (const std::uint64_t token : waiting) {
+    Connection& connection = *by_fd_[static_cast<std::uint32_t>(token)];
+    if (connection.state != State::Idle || token != token_of(connection)) continue;
+    if (on_readable(connection) != nullptr) queue(connection);
+  }
+}
+
 void Loop::accept_from(std::uint32_t index) {
   for (int taken = 0; taken < kAcceptsPerEvent && accepting_; ++taken) {
+    if (drain_asked_.load(std::memory_order_relaxed)) return set_accepting(false);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     const int fd = ::accept4(listeners_[index].fd, reinterpret_cast<sockaddr*>(&address), &length,
@@ -212,6 +229,12 @@ Exchange* Loop::on_event(const epoll_event& event) {
     connection.readable = true;
   switch (connection.state) {
     case State::Idle:
+      if (!open_to_requests_) {
+        connection.deadline.disarm();  // it is us who keep the client waiting
+        deferred_.push_back(token);
+        return nullptr;
+      }
+      [[fallthrough]];
     case State::Reading:
       return connection.readable ? on_readable(connection) : nullptr;
     case State::Flushing:
@@ -386,7 +409,7 @@ void Loop::let_go(Connection& connection) {
     forget(connection);
     poller_.remove(fd);
     ::close(fd);
-  } else if (connection.served > 0) {
+  } else if (connection.served > 0 && !connection.readable) {
     close(connection);
   }
 }
@@ -527,8 +550,7 @@ void Loop::begin_drain() {
   accept_paused_ = false;
   draining_ = true;
   for (const auto& connection : by_fd_) {
-    if (connection && connection->state == State::Idle && !connection->readable)
-      let_go(*connection);
+    if (connection && connection->state == State::Idle) let_go(*connection);
   }
 }
 

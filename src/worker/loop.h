@@ -78,8 +78,10 @@ class Loop {
 
   /// Draining, and nothing is left to do.
   [[nodiscard]] bool finished() const { return draining_ && open_ == 0; }
-  /// While no app thread is free, new connections are left to other workers and the backlog.
-  void set_accepting(bool accepting);
+  /// While no app thread is free, new connections are left in the backlog for other workers, and
+  /// requests in their sockets: if this worker is killed meanwhile, nobody has seen them and
+  /// another one serves them.
+  void set_open(bool open);
   /// What the sentinel watches while it holds the baton: readable when wait() would return
   /// something.
   [[nodiscard]] int poll_fd() const { return poller_.fd(); }
@@ -95,6 +97,7 @@ class Loop {
   std::vector<PyObject*>& garbage() { return garbage_; }
 
  private:
+  void set_accepting(bool accepting);
   void accept_from(std::uint32_t index);
   void open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client);
   Exchange* on_event(const epoll_event& event);
@@ -150,7 +153,9 @@ class Loop {
   std::vector<PyObject*> garbage_;
   bool draining_ = false;
   bool accepting_ = false;
-  bool accept_paused_ = false;  // the system refused a descriptor: try again after a while
+  bool open_to_requests_ = true;
+  std::vector<std::uint64_t> deferred_;  // tokens of idle connections with something to read
+  bool accept_paused_ = false;           // the system refused a descriptor: try again after a while
   std::int64_t accept_again_ns_ = 0;
 
   struct Mailbox {  // the only part of the loop other threads write to

@@ -115,7 +115,7 @@ def test_the_function_and_the_stack_are_named(serve):
     assert_explained(server, answer, incident, "/compute_deep", "cpu.python")
     assert incident["function"].endswith("fibonacci")
     names = [frame["function"] for frame in incident["stack"]]
-    assert "compute_deep" in names and names[-1].endswith("wsgi_app"), names
+    assert "compute_deep" in names and names[-1].endswith("__call__"), names
 
 
 def test_the_innermost_frame_is_named_when_it_is_not_the_applications(serve, silent):
