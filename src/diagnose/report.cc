@@ -15,6 +15,7 @@ namespace tricorn::diagnose {
 namespace {
 
 constexpr std::size_t kSourceLineMax = 200;  // characters of a source line in a traceback
+constexpr std::size_t kRepeatsShown = 3;     // of a frame that calls itself, as Python prints it
 constexpr int kSourceLinesRead = 20000;      // lines of a source file that are looked through
 
 std::string at_text(const Verdict& verdict) {
@@ -62,6 +63,10 @@ std::string source_line(const PythonFrame& frame) {
   if (wanted != frame.line) return "";
   line.erase(0, std::min(line.find_first_not_of(" \t"), line.size()));
   return printable(line.substr(0, kSourceLineMax));
+}
+
+std::string repeated_text(std::size_t times) {
+  return fmt::format("  [Previous line repeated {} more time{}]\n", times, times == 1 ? "" : "s");
 }
 
 const std::vector<PythonFrame>* stack_of(const ProcessLook& look) {
@@ -140,7 +145,14 @@ std::string request_line(const Evidence& evidence) {
 std::string traceback_text(const std::vector<PythonFrame>& stack) {
   if (stack.empty()) return "";
   std::string text = "Traceback (most recent call last):\n";
+  std::size_t repeated = 0;
   for (auto frame = stack.rbegin(); frame != stack.rend(); ++frame) {
+    repeated = frame != stack.rbegin() && *frame == *(frame - 1) ? repeated + 1 : 0;
+    if (repeated >= kRepeatsShown) {
+      const bool last = frame + 1 == stack.rend() || *(frame + 1) != *frame;
+      if (last) text += repeated_text(repeated - kRepeatsShown + 1);
+      continue;
+    }
     text += fmt::format("  File \"{}\", line {}, in {}\n", printable(frame->file), frame->line,
                         printable(frame->function));
     const std::string source = source_line(*frame);

@@ -85,6 +85,11 @@ TEST(Report, ATracebackIsPythonsOutermostFirst) {
             "Traceback (most recent call last):\n  File \"<a>\", line 1, in outer\n  File \"<b>\", "
             "line 2, in inner\n");
   EXPECT_EQ(traceback_text({}), "");
+  const std::vector<PythonFrame> deep(5, {"<a>", "again", 1});
+  EXPECT_EQ(traceback_text(deep),
+            "Traceback (most recent call last):\n  File \"<a>\", line 1, in again\n"
+            "  File \"<a>\", line 1, in again\n  File \"<a>\", line 1, in again\n"
+            "  [Previous line repeated 2 more times]\n");
 }
 
 TEST(Report, TheJsonIsOneLineWithTheContractsFields) {
