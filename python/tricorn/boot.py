@@ -94,10 +94,11 @@ def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str
 def _note_boot_error(core: Any, problem: BaseException) -> None:
     """Tell the arbiter what ended the boot, and where: its report is written when we are gone."""
     text = traceback.format_exception_only(type(problem), problem)[-1].strip()
-    rows = [
-        f"{line} {getattr(frame.f_code, 'co_qualname', frame.f_code.co_name)} {frame.f_code.co_filename}"
-        for frame, line in traceback.walk_tb(problem.__traceback__)
-    ]
+    rows = []
+    for frame, line in traceback.walk_tb(problem.__traceback__):
+        code = frame.f_code
+        name = getattr(code, "co_qualname", code.co_name)  # qualified from 3.11 on
+        rows.append(f"{line} {name} {code.co_filename}")
     if isinstance(problem, SyntaxError) and problem.filename:  # its line was never run
         rows.append(f"{problem.lineno or 0} <module> {problem.filename}")
     core.note_boot_error(text, "\n".join(reversed(rows)))

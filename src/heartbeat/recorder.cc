@@ -1,9 +1,17 @@
 #include "heartbeat/recorder.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cstring>
 
 namespace tricorn::heartbeat {
+
+std::string text_of(const Client& client) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (client.family != AF_UNIX) ::inet_ntop(client.family, client.address, text, sizeof text);
+  return text;
+}
 namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;

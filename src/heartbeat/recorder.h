@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "heartbeat/page.h"
@@ -15,6 +16,9 @@ struct Client {
   std::uint16_t port = 0;
   std::uint8_t address[16] = {};
 };
+
+/// Its address as text; empty for a unix socket.
+[[nodiscard]] std::string text_of(const Client& client);
 
 /// Opens a request on `slot`: the application is about to be called.
 /// @param now_ns  monotonic

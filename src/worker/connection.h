@@ -5,8 +5,10 @@
 #include <Python.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "heartbeat/recorder.h"
+#include "http/proxy_header.h"
 #include "net/deadlines.h"
 
 namespace tricorn::worker {
@@ -44,6 +46,10 @@ struct Connection {
   PyObject* remote_addr = nullptr;  ///< str, made at the first request; owned
   PyObject* remote_port = nullptr;
   Exchange* exchange = nullptr;  ///< null while Idle
+  bool trusted = false;          ///< its peer is in forwarded_allow_ips
+  bool proxy_due = false;        ///< a PROXY header may still come
+  /// The ends that a PROXY header told; `client` is its source then.
+  std::unique_ptr<http::ProxyHeader> proxied;
 };
 
 }  // namespace tricorn::worker

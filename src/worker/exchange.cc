@@ -29,13 +29,22 @@ constexpr std::size_t kPiecesMax = 16;
 // Bodies up to this size are copied rather than referenced when they must wait.
 constexpr std::size_t kCopyBytesMax = 2048;
 
+// The connection's client is who the proxy says.
+void name_ends(Connection& connection, http::ProxyHeader header) {
+  connection.client.family = header.ipv6 ? AF_INET6 : AF_INET;
+  connection.client.port = header.source.port;
+  std::memcpy(connection.client.address, header.source.address, sizeof header.source.address);
+  connection.proxied = std::make_unique<http::ProxyHeader>(std::move(header));
+}
+
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 }  // namespace
 
 Exchange::Exchange(const http::Limits& limits, const ClientTimeouts& timeouts,
-                   const std::atomic<bool>& draining)
+                   const ProxyRules& proxy, const std::atomic<bool>& draining)
     : timeouts_(timeouts),
+      proxy_(proxy),
       draining_(draining),
       head_bytes_max_(limits.head_max() + kReceiveBytes),
       buffer_(std::make_unique_for_overwrite<char[]>(kReceiveBytes)),
@@ -107,6 +116,9 @@ Intake Exchange::parse() {
   if (stage_ == Stage::Complete) return Intake::Ready;
   if (stage_ == Stage::Buffering) return after_body_bytes();
   if (begin_ == end_) return Intake::More;
+  if (connection_->proxy_due) {
+    if (const auto early = take_proxy_header()) return *early;
+  }
   switch (parser_.feed({buffer_.get() + begin_, end_ - begin_})) {
     case http::h1::HeadParser::Status::NeedMore:
       return Intake::More;
@@ -115,6 +127,29 @@ Intake Exchange::parse() {
     case http::h1::HeadParser::Status::Done:
       return after_head();
   }
+  return Intake::Refused;
+}
+
+// Takes the header off the front. @return what came of it when no request follows yet
+std::optional<Intake> Exchange::take_proxy_header() {
+  http::ProxyHeader header;
+  const http::ProxyStatus status =
+      http::read_proxy_header({buffer_.get() + begin_, end_ - begin_}, proxy_.mode, header);
+  if (status == http::ProxyStatus::NeedMore) return Intake::More;
+  connection_->proxy_due = false;
+  if (status == http::ProxyStatus::Absent) return std::nullopt;
+  if (!proxy_.from.contains(connection_->client)) {
+    const std::string peer = heartbeat::text_of(connection_->client);
+    return refuse(403, "Proxy request from '" + peer + "' not allowed");
+  }
+  if (status == http::ProxyStatus::Invalid) return refuse(400, std::move(header.fault));
+  begin_ += header.bytes;
+  if (header.known) name_ends(*connection_, std::move(header));
+  return begin_ == end_ ? std::optional(Intake::More) : std::nullopt;
+}
+
+std::optional<Intake> Exchange::refuse(int status, std::string message) {
+  own_refusal_ = http::Refusal{status, std::move(message)};
   return Intake::Refused;
 }
 
@@ -183,6 +218,7 @@ Intake Exchange::decode_ahead() {
 }
 
 const http::Refusal& Exchange::refusal() const {
+  if (own_refusal_) return *own_refusal_;
   return malformed_ ? decoder_.refusal() : parser_.refusal();
 }
 
@@ -201,6 +237,7 @@ void Exchange::next_request() {
   reuse_ = true;
   stage_ = Stage::Head;
   malformed_ = false;
+  own_refusal_.reset();
   ahead_.clear();
   body_view_ = {};
   on_wire_ = 0;

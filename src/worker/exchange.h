@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "heartbeat/recorder.h"
 #include "http/h1/chunked.h"
 #include "http/h1/parser.h"
+#include "worker/trust.h"
 
 namespace tricorn::worker {
 
@@ -40,7 +42,8 @@ enum class Intake { More, Ready, Closed, Refused, Nothing };
 class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
  public:
   /// @param draining  no further request may follow on any connection once it is true
-  Exchange(const http::Limits& limits, const ClientTimeouts& timeouts,
+  /// @param proxy  outlives it
+  Exchange(const http::Limits& limits, const ClientTimeouts& timeouts, const ProxyRules& proxy,
            const std::atomic<bool>& draining);
 
   /// Starts over for `connection`; keeps buffers.
@@ -109,6 +112,8 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
     std::size_t bytes;
   };
 
+  std::optional<Intake> take_proxy_header();
+  std::optional<Intake> refuse(int status, std::string message);
   Intake after_head();
   Intake after_body_bytes();
   Intake decode_ahead();
@@ -128,7 +133,9 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   Connection* connection_ = nullptr;
   heartbeat::Slot* slot_ = nullptr;
   ClientTimeouts timeouts_;
+  const ProxyRules& proxy_;
   const std::atomic<bool>& draining_;
+  std::optional<http::Refusal> own_refusal_;  // beside the parsers'
   std::size_t head_bytes_max_;
 
   // received bytes: [begin_, end_) are not consumed; the head's views point into them

@@ -1,6 +1,5 @@
 #include "worker/loop.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -33,13 +32,6 @@ constexpr std::size_t kSpareExchanges = 64;
 // Reads of one lingering connection per event.
 constexpr int kLingerReads = 16;
 constexpr std::uint32_t kConnectionEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-
-// As a log line names a client; empty for a unix socket, as in Gunicorn.
-std::string text_of(const heartbeat::Client& client) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (client.family != AF_UNIX) ::inet_ntop(client.family, client.address, text, sizeof text);
-  return text;
-}
 
 std::uint64_t token_of(const Connection& connection) {
   return std::uint64_t{connection.generation} << 32 | static_cast<std::uint32_t>(connection.fd);
@@ -156,6 +148,8 @@ void Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Clien
   connection.listener = listener;
   connection.served = 0;
   connection.client = client;
+  connection.trusted = options_.forwarded_from.contains(client);
+  connection.proxy_due = options_.proxy.mode != http::ProxyMode::Off;
   ++open_;
   page_.header().connections.store(open_, std::memory_order_relaxed);
   set_hold(connection, Hold::Idle);
@@ -305,7 +299,8 @@ Exchange* Loop::make_running(Connection& connection) {
 // Source: RFC 9112 section 2.2.
 void Loop::refuse(Connection& connection) {
   const http::Refusal& refusal = connection.exchange->refusal();
-  log_.warning("Invalid request from ip=" + text_of(connection.client) + ": " + refusal.message);
+  log_.warning("Invalid request from ip=" + heartbeat::text_of(connection.client) + ": " +
+               refusal.message);
   answer_and_close(connection, http::h1::error_page(refusal.status, refusal.message, {}));
 }
 
@@ -404,7 +399,8 @@ void Loop::go_idle(Connection& connection) {
 // had an answer waits for its first, and one that had is closed, as keep-alive allows.
 void Loop::let_go(Connection& connection) {
   const int fd = connection.fd;
-  if (options_.give_away(fd)) {
+  // Another worker would not know whom a PROXY header has named.
+  if (connection.proxied == nullptr && options_.give_away(fd)) {
     set_hold(connection, Hold::None);
     forget(connection);
     poller_.remove(fd);
@@ -453,6 +449,7 @@ void Loop::forget(Connection& connection) {
     if (*owned != nullptr) garbage_.push_back(std::exchange(*owned, nullptr));
   }
   connection.deadline.disarm();
+  connection.proxied.reset();
   connection.state = State::Closed;
   --open_;
   page_.header().connections.store(open_, std::memory_order_relaxed);
@@ -466,7 +463,8 @@ void Loop::forget(Connection& connection) {
 Exchange& Loop::exchange_for(Connection& connection) {
   if (connection.exchange == nullptr) {
     if (spare_.empty())
-      spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client, drain_asked_));
+      spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client, options_.proxy,
+                                                  drain_asked_));
     connection.exchange = spare_.back().release();
     spare_.pop_back();
     connection.exchange->attach(connection);
@@ -482,6 +480,7 @@ void Loop::release_exchange(Connection& connection) {
 }
 
 void Loop::set_hold(const Connection& connection, Hold hold) {
+  if (hold == Hold::Idle && connection.proxied != nullptr) hold = Hold::None;  // as in let_go()
   page_.hold(connection.fd).store(hold, std::memory_order_relaxed);
 }
 

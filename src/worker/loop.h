@@ -35,6 +35,8 @@ struct Listener {
 struct LoopOptions {
   http::Limits limits;
   ClientTimeouts client;
+  TrustedPeers forwarded_from;  ///< forwarded_allow_ips
+  ProxyRules proxy;
   std::int64_t header_timeout_ns =
       10'000'000'000;  ///< from a request's first byte (or accept) to its head's end
   std::int64_t keepalive_ns = 2'000'000'000;  ///< between requests; 0 closes after each

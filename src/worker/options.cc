@@ -80,6 +80,20 @@ std::uint64_t requests_max_of(const Json& settings, std::uint32_t age) {
   return most + std::uniform_int_distribution<std::uint64_t>(0, jitter)(generator);
 }
 
+base::Result<void> read_peers(const Json& settings, const char* name, TrustedPeers& into) {
+  const Json& value = settings.at(name);
+  if (!value.is_array()) return into.parse(name, value.get<std::string>());
+  std::string list;
+  for (const Json& one : value) list += one.get<std::string>() + ",";
+  return into.parse(name, list);
+}
+
+http::ProxyMode proxy_mode_of(const std::string& name) {
+  if (name == "v1") return http::ProxyMode::V1;
+  if (name == "v2") return http::ProxyMode::V2;
+  return name == "auto" ? http::ProxyMode::Auto : http::ProxyMode::Off;
+}
+
 Options parse(const Json& settings, std::uint32_t age) {
   Options options;
   options.loop = loop_of(settings);
@@ -92,12 +106,6 @@ Options parse(const Json& settings, std::uint32_t age) {
   options.level = base::level_from(text(settings, "loglevel"));
   options.access_log = text(settings, "accesslog");
   options.access_log_format = text(settings, "access_log_format");
-  const Json& allowed = settings.at("forwarded_allow_ips");
-  if (allowed.is_array()) {
-    for (const Json& one : allowed) options.forwarded_allow_ips += one.get<std::string>() + ",";
-  } else {
-    options.forwarded_allow_ips = allowed.get<std::string>();
-  }
   options.trust = trust_of(settings);
   if (const char* script_name = std::getenv("SCRIPT_NAME")) options.script_name = script_name;
   return options;
@@ -107,7 +115,15 @@ Options parse(const Json& settings, std::uint32_t age) {
 
 base::Result<Options> options_from_json(std::string_view json, std::uint32_t age) {
   try {
-    return parse(Json::parse(json), age);
+    const Json settings = Json::parse(json);
+    Options options = parse(settings, age);
+    options.loop.proxy.mode = proxy_mode_of(text(settings, "proxy_protocol"));
+    for (const auto& [name, into] : {std::pair{"forwarded_allow_ips", &options.loop.forwarded_from},
+                                     std::pair{"proxy_allow_ips", &options.loop.proxy.from}}) {
+      if (auto read = read_peers(settings, name, *into); !read)
+        return base::Unexpected{read.error()};
+    }
+    return options;
   } catch (const Json::exception& problem) {
     return base::fail(fmt::format("settings for the worker: {}", problem.what()));
   }

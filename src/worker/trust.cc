@@ -21,7 +21,7 @@ bool same_prefix(const std::uint8_t* a, const std::uint8_t* b, int bits) {
 
 }  // namespace
 
-base::Result<void> TrustedPeers::parse(std::string_view list) {
+base::Result<void> TrustedPeers::parse(std::string_view setting, std::string_view list) {
   while (!list.empty()) {
     const std::size_t comma = std::min(list.find(','), list.size());
     std::string item(list.substr(0, comma));
@@ -40,7 +40,7 @@ base::Result<void> TrustedPeers::parse(std::string_view list) {
     network.bits = slash == std::string::npos ? most : std::atoi(item.c_str() + slash + 1);
     const bool good = ::inet_pton(network.family, host.c_str(), network.address) == 1;
     if (!good || network.bits < 0 || network.bits > most) {
-      return base::fail("forwarded_allow_ips: '" + item + "' is no address or network");
+      return base::fail(std::string(setting) + ": '" + item + "' is no address or network");
     }
     networks_.push_back(network);
   }

@@ -1,4 +1,4 @@
-// Which clients may speak for others: forwarded_allow_ips.
+// Which peers may speak for others: forwarded_allow_ips, proxy_allow_ips.
 #pragma once
 
 #include <string_view>
@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "heartbeat/recorder.h"
+#include "http/proxy_header.h"
 
 namespace tricorn::worker {
 
@@ -13,7 +14,8 @@ namespace tricorn::worker {
 class TrustedPeers {
  public:
   /// @param list  comma-separated addresses, CIDR networks or "*", as validated by config
-  base::Result<void> parse(std::string_view list);
+  /// @param setting  its name, for the error
+  base::Result<void> parse(std::string_view setting, std::string_view list);
   /// Unix sockets are always trusted, as in Gunicorn.
   [[nodiscard]] bool contains(const heartbeat::Client& client) const;
 
@@ -25,6 +27,12 @@ class TrustedPeers {
   };
   bool all_ = false;
   std::vector<Network> networks_;
+};
+
+/// Whether and from whom a PROXY header is taken.
+struct ProxyRules {
+  http::ProxyMode mode = http::ProxyMode::Off;
+  TrustedPeers from;
 };
 
 }  // namespace tricorn::worker

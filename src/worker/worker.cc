@@ -1,6 +1,5 @@
 #include "worker/worker.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,7 +35,6 @@ Worker::~Worker() = default;
 
 base::Result<void> Worker::open_logs() {
   if (auto opened = log_.open(options_.error_log, options_.level); !opened) return opened;
-  if (auto parsed = trusted_peers_.parse(options_.forwarded_allow_ips); !parsed) return parsed;
   return access_log_.open(options_.access_log, options_.access_log_format);
 }
 
@@ -182,14 +180,12 @@ bool Worker::start_threads(const Gil& /*gil*/) {
 // REMOTE_ADDR and REMOTE_PORT as Python strings, made once a connection.
 bool Worker::name_client(Connection& connection) {
   if (connection.remote_addr != nullptr) return true;
-  char text[INET6_ADDRSTRLEN] = "";
   const heartbeat::Client& client = connection.client;
   if (client.family != AF_UNIX) {
-    ::inet_ntop(client.family, client.address, text, sizeof text);
     connection.remote_port = PyUnicode_FromFormat("%u", static_cast<unsigned>(client.port));
     if (connection.remote_port == nullptr) return false;
   }
-  connection.remote_addr = PyUnicode_FromString(text);
+  connection.remote_addr = PyUnicode_FromString(heartbeat::text_of(client).c_str());
   return connection.remote_addr != nullptr;
 }
 
@@ -218,7 +214,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
     call.request.head = &head;
     call.request.remote_addr = connection.remote_addr;
     call.request.remote_port = connection.remote_port;
-    call.request.trusted = trusted_peers_.contains(connection.client);
+    call.request.trusted = connection.trusted;
+    call.request.proxied = connection.proxied.get();
     call.environ = environs_[connection.listener].get();
     call.body = &exchange;
     call.sink = &exchange;
@@ -247,9 +244,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
 
 void Worker::note_access(const Exchange& exchange, const Response& response, PyObject* environ,
                          std::int64_t duration_ns) {
-  char address[INET6_ADDRSTRLEN] = "";
-  const heartbeat::Client& client = exchange.connection().client;
-  if (client.family != AF_UNIX) ::inet_ntop(client.family, client.address, address, sizeof address);
+  const std::string address = heartbeat::text_of(exchange.connection().client);
   AccessFacts facts;
   facts.head = &exchange.head();
   facts.environ = environ;

@@ -33,7 +33,6 @@ struct Options {
   base::Level level = base::Level::Info;
   std::string access_log;  ///< empty: off
   std::string access_log_format;
-  std::string forwarded_allow_ips;
   std::string script_name;
   gateway::wsgi::TrustRules trust;
 };
@@ -83,7 +82,6 @@ class Worker {
   base::UniqueFd keeper_;
   base::Log log_;
   AccessLog access_log_;
-  TrustedPeers trusted_peers_;
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<Crew> crew_;
   std::unique_ptr<gateway::wsgi::Application> application_;

@@ -1,5 +1,7 @@
 #include "gateway/wsgi/environ.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 
 #include "gateway/wsgi/keys.h"
@@ -101,6 +103,8 @@ EnvironStatus Environ::build(const EnvironRequest& request, Ref& into, const Gil
       return status;
   }
   if (unix_socket_ && !add_host_of_unix(*request.head, environ)) return EnvironStatus::Failed;
+  if (request.proxied != nullptr && !add_proxied(*request.proxied, environ))
+    return EnvironStatus::Failed;
   if (has_script_name(request)) return strip_script_name(environ);
   return EnvironStatus::Built;
 }
@@ -221,6 +225,17 @@ EnvironStatus Environ::apply_scheme(const http::RequestHead& head, PyObject* env
   if (secure != 1) return EnvironStatus::Built;
   return PyDict_SetItem(environ, keys().url_scheme, keys().https) == 0 ? EnvironStatus::Built
                                                                        : EnvironStatus::Failed;
+}
+
+// REMOTE_ADDR and REMOTE_PORT are the source already.
+bool Environ::add_proxied(const http::ProxyHeader& proxied, PyObject* environ) {
+  char address[INET6_ADDRSTRLEN] = "";
+  ::inet_ntop(proxied.ipv6 ? AF_INET6 : AF_INET, proxied.destination.address, address,
+              sizeof address);
+  return set(environ, keys().proxy_protocol, Ref::steal(latin1(proxied.ipv6 ? "TCP6" : "TCP4"))) &&
+         set(environ, keys().proxy_addr, Ref::steal(latin1(address))) &&
+         set(environ, keys().proxy_port,
+             Ref::steal(latin1(std::to_string(proxied.destination.port))));
 }
 
 // A unix socket has no name of its own: SERVER_NAME and SERVER_PORT come from Host, as in Gunicorn.

@@ -11,6 +11,7 @@
 
 #include "gateway/wsgi/file_wrapper.h"
 #include "http/message.h"
+#include "http/proxy_header.h"
 #include "pyapi/ref.h"
 
 namespace tricorn::gateway::wsgi {
@@ -52,7 +53,8 @@ struct EnvironRequest {
   PyObject* remote_addr = nullptr;  ///< str
   PyObject* remote_port = nullptr;  ///< str, null for a unix socket
   PyObject* input = nullptr;
-  bool trusted = false;  ///< the client is in forwarded_allow_ips
+  bool trusted = false;                        ///< the client is in forwarded_allow_ips
+  const http::ProxyHeader* proxied = nullptr;  ///< what a PROXY header told of this connection
 };
 
 /// Builds environs for one listener. Made once, used by all app threads under the GIL.
@@ -74,6 +76,7 @@ class Environ {
   EnvironStatus strip_script_name(PyObject* environ);
   bool has_script_name(const EnvironRequest& request) const;
   bool add_target(const http::RequestHead& head, PyObject* environ);
+  static bool add_proxied(const http::ProxyHeader& proxied, PyObject* environ);
   bool add_host_of_unix(const http::RequestHead& head, PyObject* environ);
   bool add_value(PyObject* environ, PyObject* key, std::string_view value, bool may_repeat);
   PyObject* key_of(const http::Field& field);

@@ -10,7 +10,7 @@ namespace tricorn::gateway::wsgi {
 
 struct Keys {
   PyObject *request_method, *path_info, *query_string, *raw_uri, *server_protocol, *remote_addr,
-      *remote_port;
+      *proxy_protocol, *proxy_addr, *proxy_port, *remote_port;
   PyObject *input, *url_scheme, *script_name, *server_name, *server_port;
   PyObject *empty, *root, *http, *https, *http10, *http11;
   std::array<PyObject*, 10> method;  ///< by http::Method; null for Other
