@@ -89,6 +89,9 @@ class Arbiter {
   void kill_worker(WorkerProcess& worker, std::string reason, std::string ref);
   void kill_worker_after(WorkerProcess& worker, std::int64_t grace_ns, std::string reason);
   void kill_if_due(WorkerProcess& worker);
+  WorkerProcess* best_adopter(const WorkerProcess* not_this);
+  static bool send_connection(WorkerProcess& to, const base::UniqueFd& connection, bool came_back);
+  void place_offer(WorkerProcess& from, base::UniqueFd connection);
   void adopt(base::UniqueFd connection);
   void rescue_orders(const base::UniqueFd& control);
   void hook(const char* name, const HookArguments& arguments = {});

@@ -67,6 +67,7 @@ void Arbiter::reap() {
 }
 
 void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
+  on_control(worker);  // connections it passed on with its last breath
   const std::string ref = worker.ref.empty() ? references_.next() : worker.ref;
   explain_death(worker, wait_status, ref);
   ::waitpid(worker.pid, nullptr, 0);

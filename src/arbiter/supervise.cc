@@ -43,6 +43,7 @@ void Arbiter::supervise() {
 }
 
 void Arbiter::supervise_worker(WorkerProcess& worker) {
+  worker.given = 0;
   if (worker.kill_at_ns != 0) return kill_if_due(worker);
   if (!worker.kill.reason.empty()) return;
   if (!worker.was_ready) return supervise_boot(worker);

@@ -41,10 +41,20 @@ struct WorkerProcess {
   /// Counts as one of the workers that should be there.
   [[nodiscard]] bool counts() const { return !leaving; }
 
+  /// For one more connection, those on their way to it counted.
+  [[nodiscard]] bool has_free_thread() const {
+    unsigned free = 0;
+    for (std::uint32_t i = 0; i < page.slot_count(); ++i) {
+      free += page.slot(i).started_ns.load(std::memory_order_relaxed) == 0 ? 1 : 0;
+    }
+    return free > given;
+  }
+
   pid_t pid = -1;
   base::UniqueFd pidfd;
   int age = 0;
-  unsigned adopted = 0;  ///< connections it was given, beside those it accepts itself
+  unsigned given =
+      0;  ///< connections it was given since the last tick: its page may not know them yet
   unsigned generation = 0;
   heartbeat::Page page;
   base::UniqueFd control;

@@ -126,6 +126,9 @@ void Arbiter::on_control(WorkerProcess& worker) {
       case heartbeat::Verb::GiveAway:
         if (passed.valid()) adopt(std::move(passed));
         break;
+      case heartbeat::Verb::Offer:
+        if (passed.valid()) place_offer(worker, std::move(passed));
+        break;
       case heartbeat::Verb::Leaving:
         on_worker_leaving(worker, std::string(message.payload, message.bytes));
         break;
@@ -189,20 +192,42 @@ void Arbiter::kill_if_due(WorkerProcess& worker) {
 // ---- connections that outlive their worker
 // ---------------------------------------------------------
 
-// To the ready worker with the fewest connections; without one it waits.
-void Arbiter::adopt(base::UniqueFd connection) {
+// A worker that has a thread free, among these the one with the fewest connections.
+WorkerProcess* Arbiter::best_adopter(const WorkerProcess* not_this) {
   WorkerProcess* best = nullptr;
-  const auto load = [](const WorkerProcess& worker) {
-    return worker.page.header().connections.load(std::memory_order_relaxed) + worker.adopted;
+  const auto rank = [](const WorkerProcess& worker) {
+    const auto connections = worker.page.header().connections.load(std::memory_order_relaxed);
+    return std::pair{!worker.has_free_thread(), connections + worker.given};
   };
   for (const auto& [pid, worker] : workers_) {
-    if (!worker->ready() || worker->leaving) continue;
-    if (best == nullptr || load(*worker) < load(*best)) best = worker.get();
+    if (!worker->ready() || worker->leaving || worker.get() == not_this) continue;
+    if (best == nullptr || rank(*worker) < rank(*best)) best = worker.get();
   }
-  if (best != nullptr && heartbeat::send_message(best->control.get(), heartbeat::Verb::Adopt, 0,
-                                                 nullptr, 0, connection.get(), MSG_DONTWAIT)) {
-    ++best->adopted;
-  } else if (state_ == State::Running && orphans_.size() < kOrphansMax) {
+  return best;
+}
+
+bool Arbiter::send_connection(WorkerProcess& to, const base::UniqueFd& connection, bool came_back) {
+  const bool sent =
+      heartbeat::send_message(to.control.get(), heartbeat::Verb::Adopt, came_back ? 1 : 0, nullptr,
+                              0, connection.get(), MSG_DONTWAIT);
+  if (sent) ++to.given;
+  return sent;
+}
+
+// Back it goes rather than to a queue elsewhere.
+void Arbiter::place_offer(WorkerProcess& from, base::UniqueFd connection) {
+  WorkerProcess* taker = best_adopter(&from);
+  const bool placed =
+      taker != nullptr && taker->has_free_thread() && send_connection(*taker, connection, false);
+  if (placed || send_connection(from, connection, true)) return;
+  adopt(std::move(connection));
+}
+
+// Without a ready worker it waits.
+void Arbiter::adopt(base::UniqueFd connection) {
+  WorkerProcess* best = best_adopter(nullptr);
+  if (best != nullptr && send_connection(*best, connection, false)) return;
+  if (state_ == State::Running && orphans_.size() < kOrphansMax) {
     orphans_.push_back(std::move(connection));
   }
 }

@@ -28,11 +28,14 @@ enum class Verb : std::uint32_t {
   Crashed =
       3,  ///< it dies: Header::crash is filled, or exit_tid is inside os._exit; it waits for Go
   GiveAway = 5,  ///< an idle client connection (fd rides along) for another worker: this one drains
+  Offer = 6,     ///< an idle client connection (fd rides along) has something to read, and no
+                 ///< thread here is free; it comes back when nobody's is
   Leaving = 4,   ///< drains by its own decision; text = "max_requests"
   // arbiter -> worker
   Go = 16,     ///< introduced: boot; after Crashed: looked at, die
   Drain = 17,  ///< stop accepting, finish what is held, exit
-  Adopt = 18,  ///< take this client connection (fd rides along) as freshly accepted
+  Adopt = 18,  ///< take this client connection (fd rides along) as freshly accepted; number 1: it
+               ///< was offered and nobody else has a thread free
   ReopenLogs = 19,
   // arbiter -> keeper
   Answer =

@@ -21,7 +21,7 @@ using heartbeat::Hold;
 // Tokens of epoll: a connection is (generation << 32 | fd), everything else has this upper half.
 constexpr std::uint64_t kOwnToken = 0xFFFF'FFFF'0000'0000;
 constexpr std::uint64_t kWakeToken = kOwnToken | 0xFFFF'FFFF;
-// Connections taken from one listener per event, so that a burst spreads over the workers.
+// Connections taken from one listener per event: one when there are other workers.
 constexpr int kAcceptsPerEvent = 32;
 // How long a client may take to close after our last byte. Source: RFC 9112 section 9.6.
 constexpr std::int64_t kLingerNs = 2'000'000'000;
@@ -104,8 +104,26 @@ void Loop::set_open(bool open) {
   }
 }
 
+// Nobody here is free to serve it: another worker may be.
+void Loop::put_off(Connection& connection) {
+  const bool movable = options_.shared_listeners && connection.proxied == nullptr;
+  if (movable && !connection.came_back && options_.offer(connection.fd)) return hand_on(connection);
+  connection.deadline.disarm();  // it is us who keep the client waiting
+  deferred_.push_back(token_of(connection));
+}
+
+// Its descriptor is on its way to another worker.
+void Loop::hand_on(Connection& connection) {
+  const int fd = connection.fd;
+  set_hold(connection, Hold::None);
+  forget(connection);
+  poller_.remove(fd);
+  ::close(fd);
+}
+
 void Loop::accept_from(std::uint32_t index) {
-  for (int taken = 0; taken < kAcceptsPerEvent && accepting_; ++taken) {
+  const int most = options_.shared_listeners ? 1 : kAcceptsPerEvent;
+  for (int taken = 0; taken < most && accepting_; ++taken) {
     if (drain_asked_.load(std::memory_order_relaxed)) return set_accepting(false);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
@@ -113,6 +131,7 @@ void Loop::accept_from(std::uint32_t index) {
                              SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       open_connection(fd, static_cast<std::uint8_t>(index), client_of(address));
+      if (options_.shared_listeners && accepting_) go_to_the_back(index);
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -126,6 +145,13 @@ void Loop::accept_from(std::uint32_t index) {
   }
 }
 
+// The kernel wakes the first idle worker in a listener's queue, so without this the same one gets
+// almost every connection. Source: epoll_ctl(2) EPOLLEXCLUSIVE; fs/eventpoll.c.
+void Loop::go_to_the_back(std::uint32_t index) {
+  poller_.remove(listeners_[index].fd);
+  poller_.add(listeners_[index].fd, EPOLLIN | EPOLLEXCLUSIVE, kOwnToken | index);
+}
+
 // A full house closes the connection that has idled longest rather than refuse a new client.
 void Loop::make_room_for_one() {
   if (open_ < options_.connections_max) return;
@@ -134,7 +160,7 @@ void Loop::make_room_for_one() {
   }
 }
 
-void Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client) {
+Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client) {
   make_room_for_one();
   if (by_fd_.size() <= static_cast<std::size_t>(fd))
     by_fd_.resize(static_cast<std::size_t>(fd) + 64);
@@ -144,7 +170,7 @@ void Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Clien
   connection.fd = fd;
   connection.generation = (connection.generation + 1) & 0x7FFF'FFFF;
   connection.state = State::Idle;
-  connection.readable = connection.hung_up = false;
+  connection.readable = connection.hung_up = connection.came_back = false;
   connection.listener = listener;
   connection.served = 0;
   connection.client = client;
@@ -158,8 +184,10 @@ void Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Clien
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
   header_deadlines_.arm(connection.deadline, now_ns_);
-  if (!poller_.add(fd, kConnectionEvents, token_of(connection))) close(connection);
+  const bool watched = poller_.add(fd, kConnectionEvents, token_of(connection));
+  if (!watched) close(connection);
   if (open_ >= options_.connections_max && idle_deadlines_.first() == nullptr) set_accepting(false);
+  return watched ? &connection : nullptr;
 }
 
 // ---- events
@@ -224,8 +252,7 @@ Exchange* Loop::on_event(const epoll_event& event) {
   switch (connection.state) {
     case State::Idle:
       if (!open_to_requests_) {
-        connection.deadline.disarm();  // it is us who keep the client waiting
-        deferred_.push_back(token);
+        if (connection.readable) put_off(connection);
         return nullptr;
       }
       [[fallthrough]];
@@ -352,6 +379,7 @@ void Loop::finish(Exchange& exchange) {
 void Loop::after_response(Connection& connection) {
   Exchange& exchange = *connection.exchange;
   ++connection.served;
+  connection.came_back = false;
   if (exchange.close_after) {
     if (exchange.body_taken() && !connection.readable) {
       close(connection);
@@ -398,13 +426,9 @@ void Loop::go_idle(Connection& connection) {
 // Its next request may be on its way: another worker reads it. Without one, a connection that never
 // had an answer waits for its first, and one that had is closed, as keep-alive allows.
 void Loop::let_go(Connection& connection) {
-  const int fd = connection.fd;
   // Another worker would not know whom a PROXY header has named.
-  if (connection.proxied == nullptr && options_.give_away(fd)) {
-    set_hold(connection, Hold::None);
-    forget(connection);
-    poller_.remove(fd);
-    ::close(fd);
+  if (connection.proxied == nullptr && options_.give_away(connection.fd)) {
+    hand_on(connection);
   } else if (connection.served > 0 && !connection.readable) {
     close(connection);
   }
@@ -495,12 +519,12 @@ void Loop::post(Exchange& exchange) {
   wakeup_.raise();
 }
 
-void Loop::adopt(base::UniqueFd connection) {
+void Loop::adopt(base::UniqueFd connection, bool came_back) {
   // Known to the page at once: if this worker dies now, the keeper hands it on.
   page_.hold(connection.get()).store(Hold::Idle, std::memory_order_relaxed);
   {
     const std::lock_guard lock(mailbox_.mutex);
-    mailbox_.adopted.push_back(std::move(connection));
+    mailbox_.adopted.emplace_back(std::move(connection), came_back);
   }
   wakeup_.raise();
 }
@@ -513,19 +537,19 @@ void Loop::ask_to_drain() {
 void Loop::read_mailbox() {
   wakeup_.clear();
   std::vector<Exchange*> answered;
-  std::vector<base::UniqueFd> adopted;
+  std::vector<std::pair<base::UniqueFd, bool>> adopted;
   {
     const std::lock_guard lock(mailbox_.mutex);
     answered.swap(mailbox_.answered);
     adopted.swap(mailbox_.adopted);
   }
   for (Exchange* exchange : answered) finish(*exchange);
-  for (base::UniqueFd& fd : adopted) open_adopted(std::move(fd));
+  for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
   if (drain_asked_.load(std::memory_order_relaxed) && !draining_) begin_drain();
 }
 
 // Its own address tells which listener it came through.
-void Loop::open_adopted(base::UniqueFd fd) {
+void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
   const bool alive = ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
@@ -541,7 +565,8 @@ void Loop::open_adopted(base::UniqueFd fd) {
     if (endpoint.family == local.family && endpoint.port == local.port)
       through = static_cast<std::uint8_t>(i);
   }
-  open_connection(fd.release(), through, client_of(address));
+  Connection* connection = open_connection(fd.release(), through, client_of(address));
+  if (connection != nullptr) connection->came_back = came_back;
 }
 
 void Loop::begin_drain() {

@@ -41,9 +41,13 @@ struct LoopOptions {
       10'000'000'000;  ///< from a request's first byte (or accept) to its head's end
   std::int64_t keepalive_ns = 2'000'000'000;  ///< between requests; 0 closes after each
   std::uint32_t connections_max = 1000;
+  bool shared_listeners = false;  ///< other workers accept from them too
   /// Passes an idle connection on to another worker; the descriptor stays the caller's to close.
   /// @return false: nobody takes it
   std::function<bool(int fd)> give_away;
+  /// The same for one that another worker should serve because no thread here is free; it comes
+  /// back by adopt() when none is free there either.
+  std::function<bool(int fd)> offer;
 };
 
 class Loop {
@@ -70,8 +74,9 @@ class Loop {
   /// Hands an exchange back from a thread that does not hold the baton; the holder is woken. Any
   /// thread.
   void post(Exchange& exchange);
-  /// Gives the loop a client connection of another worker. Any thread.
-  void adopt(base::UniqueFd connection);
+  /// Gives the loop a client connection of another worker, or one back that was offered. Any
+  /// thread.
+  void adopt(base::UniqueFd connection, bool came_back);
   /// Starts leaving: no new connections, idle ones closed, responses end their connection. Any
   /// thread.
   void ask_to_drain();
@@ -101,14 +106,17 @@ class Loop {
  private:
   void set_accepting(bool accepting);
   void accept_from(std::uint32_t index);
-  void open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client);
+  void go_to_the_back(std::uint32_t index);
+  Connection* open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client);
   Exchange* on_event(const epoll_event& event);
   Exchange* on_readable(Connection& connection);
   Exchange* after_intake(Connection& connection, Intake intake);
   void refuse(Connection& connection);
   void answer_and_close(Connection& connection, std::string_view answer);
   void queue(Connection& connection);
-  void open_adopted(base::UniqueFd fd);
+  void open_adopted(base::UniqueFd fd, bool came_back);
+  void put_off(Connection& connection);
+  void hand_on(Connection& connection);
   template <class Action>
   void expire(net::DeadlineQueue& queue, Action action);
   Exchange* make_running(Connection& connection);
@@ -163,7 +171,7 @@ class Loop {
   struct Mailbox {  // the only part of the loop other threads write to
     std::mutex mutex;
     std::vector<Exchange*> answered;
-    std::vector<base::UniqueFd> adopted;
+    std::vector<std::pair<base::UniqueFd, bool>> adopted;  // with came_back
   };
   Mailbox mailbox_;
   std::atomic<bool> drain_asked_{false};

@@ -100,6 +100,7 @@ Options parse(const Json& settings, std::uint32_t age) {
   options.threads =
       static_cast<std::uint32_t>(std::max<std::int64_t>(number(settings, "threads"), 1));
   options.multiprocess = number(settings, "workers") > 1;
+  options.loop.shared_listeners = options.multiprocess;
   options.requests_max = requests_max_of(settings, age);
   options.graceful_timeout = std::chrono::seconds(number(settings, "graceful_timeout"));
   options.error_log = text(settings, "errorlog");

@@ -101,7 +101,7 @@ void Sentinel::obey(const heartbeat::Message& order, base::UniqueFd passed) {
       loop_.ask_to_drain();
       break;
     case heartbeat::Verb::Adopt:
-      if (passed.valid()) loop_.adopt(std::move(passed));
+      if (passed.valid()) loop_.adopt(std::move(passed), order.number == 1);
       break;
     case heartbeat::Verb::ReopenLogs:
       options_.reopen_logs();

@@ -106,10 +106,13 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
         log_.write(level, line);
         log_.write_raw(traceback);
       });
-  options_.loop.give_away = [this](int fd) {
-    return heartbeat::send_message(control_.get(), heartbeat::Verb::GiveAway, fd, nullptr, 0, fd,
-                                   MSG_DONTWAIT);
+  const auto pass_on = [this](heartbeat::Verb verb) {
+    return [this, verb](int fd) {
+      return heartbeat::send_message(control_.get(), verb, fd, nullptr, 0, fd, MSG_DONTWAIT);
+    };
   };
+  options_.loop.give_away = pass_on(heartbeat::Verb::GiveAway);
+  options_.loop.offer = pass_on(heartbeat::Verb::Offer);
   loop_ = std::make_unique<Loop>(options_.loop, listeners_, page_, log_);
   crew_ = std::make_unique<Crew>(
       *loop_, page_, options_.threads,
