@@ -93,7 +93,9 @@ class Arbiter {
   static bool send_connection(WorkerProcess& to, const base::UniqueFd& connection, bool came_back);
   void place_offer(WorkerProcess& from, base::UniqueFd connection);
   void adopt(base::UniqueFd connection);
-  void rescue_orders(const base::UniqueFd& control);
+  void take_back(WorkerProcess& worker, base::UniqueFd connection);
+  [[nodiscard]] bool is_client(int fd) const;
+  void rescue_orders(WorkerProcess& worker, const base::UniqueFd& control);
   void hook(const char* name, const HookArguments& arguments = {});
   WorkerProcess* worker_by_pid(pid_t pid);
 
@@ -119,6 +121,8 @@ class Arbiter {
   void on_worker_death(WorkerProcess& worker, int wait_status);
   void explain_death(WorkerProcess& worker, int wait_status, const std::string& ref);
   void answer_clients_of(WorkerProcess& worker, const std::string& ref, int status);
+  static void ask_for_strays(WorkerProcess& worker);
+  static void hand_over_if_answered(WorkerProcess& worker, int fd);
   void on_boot_failure(int exit_code);
 
   // ---- signals (signals.cc) ----

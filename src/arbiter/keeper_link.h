@@ -19,6 +19,11 @@ class KeeperLink {
   void answer(int fd, std::string answer) { order(heartbeat::Verb::Answer, fd, std::move(answer)); }
   /// Send the worker's descriptor `fd` back.
   void hand_over(int fd) { order(heartbeat::Verb::HandOver, fd, {}); }
+  /// The same if its answer is complete on the wire, which ends at byte `answer_end`; else end it.
+  void hand_over_if_answered(int fd, std::uint64_t answer_end) {
+    order(heartbeat::Verb::HandOverIfAnswered, fd,
+          {reinterpret_cast<const char*>(&answer_end), sizeof answer_end});
+  }
   /// Exit, after all that was ordered before.
   void leave() { order(heartbeat::Verb::Leave, 0, {}); }
 

@@ -22,6 +22,7 @@ using heartbeat::Hold;
 constexpr int kBootError = 3;  // Gunicorn's exit statuses of a worker that could not boot
 constexpr int kAppLoadError = 4;
 constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr int kStraysBehind = 256;         // other descriptors an application has open, and more
 constexpr unsigned kBackOffDoublings = 5;  // 1 s to 32 s between boots that fail
 
 int wait_status_of(const siginfo_t& info) {
@@ -126,7 +127,9 @@ void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, i
     heartbeat::Slot& slot = worker.page.slot(i);
     const int fd = slot.connection_fd.load();
     if (slot.started_ns.load() == 0) continue;
-    if (slot.claim.load() == Claim::Pending) worker.keeper.answer(fd, farewell(status, ref, wall));
+    const Claim claim = slot.claim.load();
+    if (claim == Claim::Pending) worker.keeper.answer(fd, farewell(status, ref, wall));
+    if (claim == Claim::Started) hand_over_if_answered(worker, fd);
     answered.push_back(fd);
   }
   for (int fd = 0; fd < static_cast<int>(worker.page.hold_count()); ++fd) {
@@ -134,12 +137,33 @@ void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, i
     if (hold == Hold::None || std::find(answered.begin(), answered.end(), fd) != answered.end())
       continue;
     if (hold == Hold::Idle) worker.keeper.hand_over(fd);
+    if (hold == Hold::Writing) hand_over_if_answered(worker, fd);
     if (hold == Hold::Reading || hold == Hold::Queued || hold == Hold::InApp) {
       worker.keeper.answer(fd, farewell(503, ref, wall));
     }
   }
   worker.keeper.hand_over(worker.page.header().control_fd.load());
+  if (worker.page.header().accepting.load() != 0) ask_for_strays(worker);
   worker.keeper.leave();
+}
+
+// It was killed on its way out of accept4: the connection has the lowest number that was free, so
+// it lies among the known ones or right behind them. What comes back and is no client's is dropped.
+void Arbiter::ask_for_strays(WorkerProcess& worker) {
+  const heartbeat::Page& page = worker.page;
+  const auto known = [&page](int fd) { return page.hold(fd).load() != Hold::None; };
+  int end = static_cast<int>(page.hold_count());
+  while (end > 0 && !known(end - 1)) --end;
+  end = std::min(end + kStraysBehind, static_cast<int>(page.hold_count()));
+  for (int fd = 0; fd < end; ++fd) {
+    if (!known(fd)) worker.keeper.hand_over(fd);
+  }
+}
+
+// The answer may be all there, and only the note of it missing: the kernel knows.
+void Arbiter::hand_over_if_answered(WorkerProcess& worker, int fd) {
+  const std::uint64_t end = worker.page.answer_end(fd).load(std::memory_order_relaxed);
+  if (end != 0) worker.keeper.hand_over_if_answered(fd, end);
 }
 
 void Arbiter::on_boot_failure(int exit_code) {

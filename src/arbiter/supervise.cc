@@ -43,7 +43,8 @@ void Arbiter::supervise() {
 }
 
 void Arbiter::supervise_worker(WorkerProcess& worker) {
-  worker.given = 0;
+  worker.given_before = std::exchange(worker.given, {});
+  worker.passed_on.clear();
   if (worker.kill_at_ns != 0) return kill_if_due(worker);
   if (!worker.kill.reason.empty()) return;
   if (!worker.was_ready) return supervise_boot(worker);

@@ -47,15 +47,18 @@ struct WorkerProcess {
     for (std::uint32_t i = 0; i < page.slot_count(); ++i) {
       free += page.slot(i).started_ns.load(std::memory_order_relaxed) == 0 ? 1 : 0;
     }
-    return free > given;
+    return free > given.size();
   }
 
   pid_t pid = -1;
   base::UniqueFd pidfd;
   int age = 0;
-  unsigned given =
-      0;  ///< connections it was given since the last tick: its page may not know them yet
+  /// Connections it was given, copies of ours: if it dies in the system call that brings one,
+  /// nothing else knows of it. Kept for one tick at least.
+  std::vector<base::UniqueFd> given;
+  std::vector<base::UniqueFd> given_before;
   unsigned generation = 0;
+  std::vector<ino_t> passed_on;  ///< sockets that came from it since the last tick
   heartbeat::Page page;
   base::UniqueFd control;
   KeeperLink keeper;

@@ -1,7 +1,9 @@
 // Workers from fork to leaving.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
 #include "base/clock.h"
+#include "net/address.h"
 
 namespace tricorn::arbiter {
 namespace {
@@ -22,6 +25,11 @@ namespace {
 constexpr std::uint32_t kHolds = 65536;
 // Connections that may wait for a ready worker.
 constexpr std::size_t kOrphansMax = 4096;
+
+ino_t inode_of(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
 
 }  // namespace
 
@@ -124,10 +132,14 @@ void Arbiter::on_control(WorkerProcess& worker) {
         break;
       }
       case heartbeat::Verb::GiveAway:
-        if (passed.valid()) adopt(std::move(passed));
-        break;
       case heartbeat::Verb::Offer:
-        if (passed.valid()) place_offer(worker, std::move(passed));
+        if (!passed.valid()) break;
+        worker.passed_on.push_back(inode_of(passed.get()));
+        if (message.verb == heartbeat::Verb::GiveAway) {
+          adopt(std::move(passed));
+        } else {
+          place_offer(worker, std::move(passed));
+        }
         break;
       case heartbeat::Verb::Leaving:
         on_worker_leaving(worker, std::string(message.payload, message.bytes));
@@ -197,7 +209,7 @@ WorkerProcess* Arbiter::best_adopter(const WorkerProcess* not_this) {
   WorkerProcess* best = nullptr;
   const auto rank = [](const WorkerProcess& worker) {
     const auto connections = worker.page.header().connections.load(std::memory_order_relaxed);
-    return std::pair{!worker.has_free_thread(), connections + worker.given};
+    return std::pair{!worker.has_free_thread(), connections + worker.given.size()};
   };
   for (const auto& [pid, worker] : workers_) {
     if (!worker->ready() || worker->leaving || worker.get() == not_this) continue;
@@ -210,7 +222,7 @@ bool Arbiter::send_connection(WorkerProcess& to, const base::UniqueFd& connectio
   const bool sent =
       heartbeat::send_message(to.control.get(), heartbeat::Verb::Adopt, came_back ? 1 : 0, nullptr,
                               0, connection.get(), MSG_DONTWAIT);
-  if (sent) ++to.given;
+  if (sent) to.given.emplace_back(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
   return sent;
 }
 
@@ -232,8 +244,31 @@ void Arbiter::adopt(base::UniqueFd connection) {
   }
 }
 
+// Connected, and by one of our listeners: its own address tells.
+bool Arbiter::is_client(int fd) const {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) != 0) return false;
+  const net::Endpoint local = net::local_endpoint(fd);
+  return std::any_of(listeners_.begin(), listeners_.end(), [&local](const BoundListener& listener) {
+    const net::Endpoint endpoint = net::local_endpoint(listener.fd.get());
+    return endpoint.family == local.family && endpoint.port == local.port &&
+           (local.family != AF_UNIX || endpoint.host == local.host);
+  });
+}
+
+// A connection of a dead worker, for another one. It may come by more than one way.
+void Arbiter::take_back(WorkerProcess& worker, base::UniqueFd connection) {
+  if (!is_client(connection.get())) return;
+  const ino_t inode = inode_of(connection.get());
+  auto& known = worker.passed_on;
+  if (std::find(known.begin(), known.end(), inode) != known.end()) return;
+  known.push_back(inode);
+  adopt(std::move(connection));
+}
+
 // The end of a dead worker's control channel: connections it was given and had not taken yet.
-void Arbiter::rescue_orders(const base::UniqueFd& control) {
+void Arbiter::rescue_orders(WorkerProcess& worker, const base::UniqueFd& control) {
   heartbeat::Message order;
   for (;;) {
     base::UniqueFd passed;
@@ -241,7 +276,8 @@ void Arbiter::rescue_orders(const base::UniqueFd& control) {
         heartbeat::Received::Message) {
       return;
     }
-    if (order.verb == heartbeat::Verb::Adopt && passed.valid()) adopt(std::move(passed));
+    if (order.verb == heartbeat::Verb::Adopt && passed.valid())
+      take_back(worker, std::move(passed));
   }
 }
 
@@ -263,10 +299,14 @@ void Arbiter::on_keeper(int fd) {
     if (received == heartbeat::Received::Closed) break;
     if (!connection.valid()) continue;
     if (number == worker->page.header().control_fd.load()) {
-      rescue_orders(connection);
+      rescue_orders(*worker, connection);
     } else {
-      adopt(std::move(connection));
+      take_back(*worker, std::move(connection));
     }
+  }
+  for (auto* given : {&worker->given, &worker->given_before}) {
+    for (base::UniqueFd& connection : *given) take_back(*worker, std::move(connection));
+    given->clear();
   }
   poller_.remove(fd);
   if (buried != buried_.end()) buried_.erase(buried);

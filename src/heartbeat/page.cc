@@ -18,8 +18,9 @@ namespace {
 constexpr std::size_t kSlotsAt = (sizeof(Header) + 63) / 64 * 64;
 
 std::size_t page_bytes(std::uint32_t slots, std::uint32_t holds) {
-  return kSlotsAt + std::size_t{slots} * sizeof(Slot) + holds +
-         1;  // + 1: the scratch byte of hold()
+  // One more of each: the scratch places of hold() and answer_end().
+  return kSlotsAt + std::size_t{slots} * sizeof(Slot) +
+         (std::size_t{holds} + 1) * (sizeof(std::uint64_t) + sizeof(Hold));
 }
 
 void* map(int fd, std::size_t size) {
@@ -86,11 +87,19 @@ Slot& Page::slot(std::uint32_t index) const {
 }
 
 std::atomic<Hold>& Page::hold(int fd) const {
-  auto* holds = reinterpret_cast<std::atomic<Hold>*>(static_cast<char*>(base_) + kSlotsAt +
-                                                     std::size_t{slot_count()} * sizeof(Slot));
   const std::uint32_t count = hold_count();
-  const auto index = static_cast<std::uint32_t>(fd);
-  return holds[index < count ? index : count];
+  auto* holds = reinterpret_cast<std::atomic<Hold>*>(behind_slots() + (std::size_t{count} + 1) *
+                                                                          sizeof(std::uint64_t));
+  return holds[std::min(static_cast<std::uint32_t>(fd), count)];
+}
+
+std::atomic<std::uint64_t>& Page::answer_end(int fd) const {
+  auto* ends = reinterpret_cast<std::atomic<std::uint64_t>*>(behind_slots());
+  return ends[std::min(static_cast<std::uint32_t>(fd), hold_count())];
+}
+
+char* Page::behind_slots() const {
+  return static_cast<char*>(base_) + kSlotsAt + std::size_t{slot_count()} * sizeof(Slot);
 }
 
 void set_note(Note& note, std::string_view text) {

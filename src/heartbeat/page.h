@@ -118,8 +118,9 @@ struct Header {
   std::atomic<std::uint64_t> requests;  ///< answered since boot
   std::atomic<std::uint32_t> connections;
   std::atomic<std::int32_t>
-      control_fd;                     ///< the worker's end of control: orders it has not read yet
-  std::atomic<std::uint32_t> queued;  ///< whole requests that wait for an app thread
+      control_fd;  ///< the worker's end of control: orders it has not read yet
+  std::atomic<std::uint32_t> accepting;    ///< 1: in accept4, or its connection is in no Hold yet
+  std::atomic<std::uint32_t> queued;       ///< whole requests that wait for an app thread
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
   std::atomic<std::int32_t>
       exit_status;                     ///< what os._exit was called with, valid while exit_tid != 0
@@ -155,11 +156,17 @@ class Page {
   [[nodiscard]] std::uint32_t slot_count() const { return header().slot_count; }
   /// The Hold byte of connection `fd`; a scratch byte when fd is beyond the table.
   [[nodiscard]] std::atomic<Hold>& hold(int fd) const;
+  /// Bytes written to connection `fd` in all once its present answer is complete: when the kernel
+  /// has as many, the next request may follow. 0: not known, or the connection ends with the
+  /// answer.
+  [[nodiscard]] std::atomic<std::uint64_t>& answer_end(int fd) const;
   [[nodiscard]] std::uint32_t hold_count() const { return header().hold_count; }
 
  private:
   Page(void* base, std::size_t size) : base_(base), size_(size) {}
   void* base_ = nullptr;
+  [[nodiscard]] char* behind_slots() const;
+
   std::size_t size_ = 0;
 };
 

@@ -41,7 +41,11 @@ enum class Verb : std::uint32_t {
   Answer =
       32,  ///< number = fd; write the payload to it if not empty, then end the connection properly
   HandOver = 33,  ///< number = fd; send it back with Done
-  Leave = 34,     ///< exit: closes everything the worker had
+  /// number = fd, payload = its answer_end (8 bytes): send it back when the kernel has been given
+  /// as
+  /// many bytes, else end it
+  HandOverIfAnswered = 35,
+  Leave = 34,  ///< exit: closes everything the worker had
   // keeper -> arbiter
   Done = 48,  ///< number = fd; for HandOver the descriptor rides along
 };

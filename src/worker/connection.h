@@ -42,6 +42,7 @@ struct Connection {
   bool hung_up = false;  ///< the client closed its side or reset
   std::uint8_t listener = 0;
   std::uint32_t served = 0;
+  std::uint64_t written = 0;  ///< bytes given to the socket in all
   heartbeat::Client client;
   PyObject* remote_addr = nullptr;  ///< str, made at the first request; owned
   PyObject* remote_port = nullptr;

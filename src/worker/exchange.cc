@@ -350,6 +350,7 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
                     std::string_view tail, bool last, const Gil& gil) {
   const std::size_t total = head.size() + body.size() + tail.size();
   std::size_t taken = 0;
+  if (last) note_answer_end(unsent_bytes_ + total);
   if (!has_unsent()) {
     std::array<iovec, 3> pieces{{{const_cast<char*>(head.data()), head.size()},
                                  {const_cast<char*>(body.data()), body.size()},
@@ -360,6 +361,7 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
     const ssize_t sent_now = ::sendmsg(connection_->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent_now < 0 && !would_block(errno) && errno != EINTR) return false;
     taken = static_cast<std::size_t>(std::max<ssize_t>(sent_now, 0));
+    connection_->written += taken;
     if (taken == total) return true;
   }
   for (const auto& [bytes, holder] : {std::pair{head, static_cast<PyObject*>(nullptr)},
@@ -389,13 +391,22 @@ bool Exchange::send_file(std::string_view head, const gateway::wsgi::SendableFil
   file_offset_ = file.offset;
   file_bytes_ = file.bytes;
   keep(head, nullptr);
+  note_answer_end(unsent_bytes_ + static_cast<std::uint64_t>(file.bytes));
   return flush() != Flush::Failed;
 }
 
 // ---- flushing
 // --------------------------------------------------------------------------------------
 
+// Before the last byte goes: if we are killed on the way out of that system call, the kernel's
+// count still tells whether the client has its answer.
+void Exchange::note_answer_end(std::uint64_t bytes_left) {
+  if (lives_on_ && !must_close())
+    answer_end_->store(connection_->written + bytes_left, std::memory_order_relaxed);
+}
+
 void Exchange::sent(std::size_t bytes) {
+  connection_->written += bytes;
   unsent_bytes_ -= bytes;
   while (bytes > 0) {
     Segment& segment = segments_[segment_at_];
@@ -442,6 +453,7 @@ Exchange::Flush Exchange::flush_file() {
     if (now <= 0)
       return Flush::Failed;  // 0: the file was cut short, so the promised length can't be kept
     file_bytes_ -= now;
+    connection_->written += static_cast<std::uint64_t>(now);
   }
   file_.reset();
   return Flush::Done;

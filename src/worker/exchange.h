@@ -70,7 +70,13 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
 
   // ---- the application's side ----
   /// @param slot  of the thread that runs the request
-  void run_on(heartbeat::Slot& slot) { slot_ = &slot; }
+  /// @param answer_end  of its connection, in the shared page
+  void run_on(heartbeat::Slot& slot, std::atomic<std::uint64_t>& answer_end) {
+    slot_ = &slot;
+    answer_end_ = &answer_end;
+    lives_on_ = false;
+    answer_end.store(0, std::memory_order_relaxed);
+  }
   gateway::wsgi::BodyStatus read(char* into, std::size_t bytes_max, std::size_t& got,
                                  const pyapi::Gil& gil) override;
   [[nodiscard]] std::int64_t remaining() const override;
@@ -81,6 +87,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   [[nodiscard]] bool must_close() const override {
     return !body_taken() || draining_.load(std::memory_order_relaxed);
   }
+  void will_live_on(bool keep_alive) override { lives_on_ = keep_alive; }
   [[nodiscard]] bool send(std::string_view head, PyObject* owner, std::string_view body,
                           std::string_view tail, bool last, const pyapi::Gil& gil) override;
   [[nodiscard]] bool send_file(std::string_view head, const gateway::wsgi::SendableFile& file,
@@ -129,9 +136,12 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   Flush flush_segments();
   Flush flush_file();
   void sent(std::size_t bytes);
+  void note_answer_end(std::uint64_t bytes_left);
 
   Connection* connection_ = nullptr;
   heartbeat::Slot* slot_ = nullptr;
+  std::atomic<std::uint64_t>* answer_end_ = nullptr;
+  bool lives_on_ = false;
   ClientTimeouts timeouts_;
   const ProxyRules& proxy_;
   const std::atomic<bool>& draining_;

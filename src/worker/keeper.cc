@@ -12,8 +12,10 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 
 #include "heartbeat/wire.h"
+#include "net/written.h"
 
 namespace tricorn::worker {
 namespace {
@@ -57,6 +59,15 @@ void obey(int socket, const Message& order) {
       static_cast<void>(
           heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, -1, 0));
       break;
+    case Verb::HandOverIfAnswered: {
+      std::uint64_t end = 0;
+      if (order.bytes == sizeof end) std::memcpy(&end, order.payload, sizeof end);
+      const bool answered = end != 0 && net::bytes_written(order.number) == end;
+      if (!answered) end_connection(order.number);
+      static_cast<void>(heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0,
+                                                answered ? order.number : -1, 0));
+      break;
+    }
     case Verb::HandOver:
       static_cast<void>(
           heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, order.number, 0));

@@ -1,7 +1,5 @@
 #include "worker/loop.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,45 +10,19 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "http/h1/writer.h"
+#include "worker/loop_tokens.h"
 
 namespace tricorn::worker {
 namespace {
 
 using heartbeat::Hold;
 
-// Tokens of epoll: a connection is (generation << 32 | fd), everything else has this upper half.
-constexpr std::uint64_t kOwnToken = 0xFFFF'FFFF'0000'0000;
-constexpr std::uint64_t kWakeToken = kOwnToken | 0xFFFF'FFFF;
-// Connections taken from one listener per event: one when there are other workers.
-constexpr int kAcceptsPerEvent = 32;
 // How long a client may take to close after our last byte. Source: RFC 9112 section 9.6.
 constexpr std::int64_t kLingerNs = 2'000'000'000;
-// Pause after the system refused a descriptor (EMFILE, ENFILE, ENOMEM).
-constexpr std::int64_t kAcceptPauseNs = 100'000'000;
 // Exchanges kept for the next request; 16 KiB and a parser each.
 constexpr std::size_t kSpareExchanges = 64;
 // Reads of one lingering connection per event.
 constexpr int kLingerReads = 16;
-constexpr std::uint32_t kConnectionEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-
-std::uint64_t token_of(const Connection& connection) {
-  return std::uint64_t{connection.generation} << 32 | static_cast<std::uint32_t>(connection.fd);
-}
-
-heartbeat::Client client_of(const sockaddr_storage& address) {
-  heartbeat::Client client;
-  client.family = address.ss_family;
-  if (address.ss_family == AF_INET) {
-    const auto& in = reinterpret_cast<const sockaddr_in&>(address);
-    std::memcpy(client.address, &in.sin_addr, sizeof in.sin_addr);
-    client.port = ntohs(in.sin_port);
-  } else if (address.ss_family == AF_INET6) {
-    const auto& in6 = reinterpret_cast<const sockaddr_in6&>(address);
-    std::memcpy(client.address, &in6.sin6_addr, sizeof in6.sin6_addr);
-    client.port = ntohs(in6.sin6_port);
-  }
-  return client;
-}
 
 }  // namespace
 
@@ -71,124 +43,6 @@ Loop::Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat
 }
 
 Loop::~Loop() = default;
-
-// ---- accepting
-// -------------------------------------------------------------------------------------
-
-void Loop::set_accepting(bool accepting) {
-  const bool leaving = draining_ || drain_asked_.load(std::memory_order_relaxed);
-  if (accepting == accepting_ || (accepting && leaving)) return;
-  accepting_ = accepting;
-  for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    // EXCLUSIVE: one of the idle workers wakes, not all. Source: epoll_ctl(2).
-    if (accepting) {
-      poller_.add(listeners_[i].fd, EPOLLIN | EPOLLEXCLUSIVE, kOwnToken | i);
-    } else {
-      poller_.remove(listeners_[i].fd);
-    }
-  }
-}
-
-void Loop::set_open(bool open) {
-  // A worker that is about to leave, or to be killed, passes on what it has not read.
-  if (drain_asked_.load(std::memory_order_relaxed) && !draining_) begin_drain();
-  set_accepting(open);
-  if (open == open_to_requests_) return;
-  open_to_requests_ = open;
-  std::vector<std::uint64_t> waiting;
-  waiting.swap(deferred_);
-  for (const std::uint64_t token : waiting) {
-    Connection& connection = *by_fd_[static_cast<std::uint32_t>(token)];
-    if (connection.state != State::Idle || token != token_of(connection)) continue;
-    if (on_readable(connection) != nullptr) queue(connection);
-  }
-}
-
-// Nobody here is free to serve it: another worker may be.
-void Loop::put_off(Connection& connection) {
-  const bool movable = options_.shared_listeners && connection.proxied == nullptr;
-  if (movable && !connection.came_back && options_.offer(connection.fd)) return hand_on(connection);
-  connection.deadline.disarm();  // it is us who keep the client waiting
-  deferred_.push_back(token_of(connection));
-}
-
-// Its descriptor is on its way to another worker.
-void Loop::hand_on(Connection& connection) {
-  const int fd = connection.fd;
-  set_hold(connection, Hold::None);
-  forget(connection);
-  poller_.remove(fd);
-  ::close(fd);
-}
-
-void Loop::accept_from(std::uint32_t index) {
-  const int most = options_.shared_listeners ? 1 : kAcceptsPerEvent;
-  for (int taken = 0; taken < most && accepting_; ++taken) {
-    if (drain_asked_.load(std::memory_order_relaxed)) return set_accepting(false);
-    sockaddr_storage address{};
-    socklen_t length = sizeof address;
-    const int fd = ::accept4(listeners_[index].fd, reinterpret_cast<sockaddr*>(&address), &length,
-                             SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      open_connection(fd, static_cast<std::uint8_t>(index), client_of(address));
-      if (options_.shared_listeners && accepting_) go_to_the_back(index);
-      continue;
-    }
-    if (errno == EINTR || errno == ECONNABORTED) continue;
-    if (errno != EAGAIN) {  // EMFILE and the like: spare the others, say it once a pause
-      log_.error(std::string("accept on ") + listeners_[index].name + ": " + std::strerror(errno));
-      set_accepting(false);
-      accept_paused_ = true;
-      accept_again_ns_ = now_ns_ + kAcceptPauseNs;
-    }
-    return;
-  }
-}
-
-// The kernel wakes the first idle worker in a listener's queue, so without this the same one gets
-// almost every connection. Source: epoll_ctl(2) EPOLLEXCLUSIVE; fs/eventpoll.c.
-void Loop::go_to_the_back(std::uint32_t index) {
-  poller_.remove(listeners_[index].fd);
-  poller_.add(listeners_[index].fd, EPOLLIN | EPOLLEXCLUSIVE, kOwnToken | index);
-}
-
-// A full house closes the connection that has idled longest rather than refuse a new client.
-void Loop::make_room_for_one() {
-  if (open_ < options_.connections_max) return;
-  if (net::Deadline* oldest = idle_deadlines_.first(); oldest != nullptr) {
-    close(*reinterpret_cast<Connection*>(oldest));
-  }
-}
-
-Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client) {
-  make_room_for_one();
-  if (by_fd_.size() <= static_cast<std::size_t>(fd))
-    by_fd_.resize(static_cast<std::size_t>(fd) + 64);
-  auto& place = by_fd_[static_cast<std::size_t>(fd)];
-  if (!place) place = std::make_unique<Connection>();
-  Connection& connection = *place;
-  connection.fd = fd;
-  connection.generation = (connection.generation + 1) & 0x7FFF'FFFF;
-  connection.state = State::Idle;
-  connection.readable = connection.hung_up = connection.came_back = false;
-  connection.listener = listener;
-  connection.served = 0;
-  connection.client = client;
-  connection.trusted = options_.forwarded_from.contains(client);
-  connection.proxy_due = options_.proxy.mode != http::ProxyMode::Off;
-  ++open_;
-  page_.header().connections.store(open_, std::memory_order_relaxed);
-  set_hold(connection, Hold::Idle);
-  if (client.family != AF_UNIX) {
-    const int on = 1;
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  }
-  header_deadlines_.arm(connection.deadline, now_ns_);
-  const bool watched = poller_.add(fd, kConnectionEvents, token_of(connection));
-  if (!watched) close(connection);
-  if (open_ >= options_.connections_max && idle_deadlines_.first() == nullptr) set_accepting(false);
-  return watched ? &connection : nullptr;
-}
 
 // ---- events
 // ----------------------------------------------------------------------------------------
@@ -423,17 +277,6 @@ void Loop::go_idle(Connection& connection) {
   if (draining_) let_go(connection);
 }
 
-// Its next request may be on its way: another worker reads it. Without one, a connection that never
-// had an answer waits for its first, and one that had is closed, as keep-alive allows.
-void Loop::let_go(Connection& connection) {
-  // Another worker would not know whom a PROXY header has named.
-  if (connection.proxied == nullptr && options_.give_away(connection.fd)) {
-    hand_on(connection);
-  } else if (connection.served > 0 && !connection.readable) {
-    close(connection);
-  }
-}
-
 void Loop::linger(Connection& connection) {
   ::shutdown(connection.fd, SHUT_WR);
   connection.state = State::Lingering;
@@ -546,36 +389,6 @@ void Loop::read_mailbox() {
   for (Exchange* exchange : answered) finish(*exchange);
   for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
   if (drain_asked_.load(std::memory_order_relaxed) && !draining_) begin_drain();
-}
-
-// Its own address tells which listener it came through.
-void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  const bool alive = ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
-  if (!alive || draining_) {
-    page_.hold(fd.get()).store(Hold::None, std::memory_order_relaxed);
-    if (alive) static_cast<void>(options_.give_away(fd.get()));
-    return;
-  }
-  const net::Endpoint local = net::local_endpoint(fd.get());
-  std::uint8_t through = 0;
-  for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    const net::Endpoint& endpoint = listeners_[i].endpoint;
-    if (endpoint.family == local.family && endpoint.port == local.port)
-      through = static_cast<std::uint8_t>(i);
-  }
-  Connection* connection = open_connection(fd.release(), through, client_of(address));
-  if (connection != nullptr) connection->came_back = came_back;
-}
-
-void Loop::begin_drain() {
-  set_accepting(false);
-  accept_paused_ = false;
-  draining_ = true;
-  for (const auto& connection : by_fd_) {
-    if (connection && connection->state == State::Idle) let_go(*connection);
-  }
 }
 
 // ---- deadlines

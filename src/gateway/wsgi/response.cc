@@ -145,6 +145,7 @@ void Response::build_head() {
   facts.client_keeps_alive = request_->keep_alive && may_keep_alive_ && !sink_->must_close();
   const http::h1::Framing framing = http::h1::frame(facts);
   keep_alive_ = framing.keep_alive;
+  sink_->will_live_on(keep_alive_);
   chunked_ = framing.chunked;
   no_body_ = !framing.send_body;
   content_length_ = facts.content_length;

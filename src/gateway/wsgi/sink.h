@@ -17,6 +17,8 @@ class Sink {
   [[nodiscard]] virtual bool begin() = 0;
   /// A part of the request's body is still on the wire, so no further request can follow it.
   [[nodiscard]] virtual bool must_close() const = 0;
+  /// Called once the head is made, before the first byte: whether a further request may follow.
+  virtual void will_live_on(bool keep_alive) = 0;
   /// Sends `head`, then `body`, then `tail`, in one system call where the client takes them. What
   /// it does not take at once is kept: head and tail copied, the body by a reference to `owner`.
   /// Waits, without the GIL, while too much is kept, unless nothing follows (`last`).
