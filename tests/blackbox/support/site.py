@@ -117,12 +117,12 @@ class Site:
     def session(self):
         """Give pid -> (name, state) of all processes in the server's session."""
         found = {}
-        for entry in Path("/proc").glob("[0-9]*/stat"):
+        for entry in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
-                head, tail = entry.read_text().rsplit(")", 1)
+                head, tail = Path("/proc", entry, "stat").read_text().rsplit(")", 1)
                 fields = tail.split()
                 if int(fields[3]) == self.pid:
-                    found[int(entry.parent.name)] = (head.split("(", 1)[1], fields[0])
+                    found[int(entry)] = (head.split("(", 1)[1], fields[0])
         return found
 
     def processes(self):
