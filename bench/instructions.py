@@ -2,7 +2,7 @@
 """Instructions per request, counted by valgrind's callgrind: a figure that no neighbour on the machine can move.
 
     instructions.py --peers-root build/peers                    # tricorn, the floor and bjoern
-    instructions.py --servers tricorn --cases hello --keep /tmp/profile    # then callgrind_annotate /tmp/profile/*
+    instructions.py --servers tricorn --cases hello --keep /tmp/profile    # then callgrind_annotate /tmp/profile/many/*
 
 Each server is started twice under callgrind and asked a few requests and many over one connection; the difference
 of the two counts, divided by the difference of the requests, is what one request costs its worker in user space.
@@ -136,6 +136,14 @@ def count(server, app, request, requests, keep):
         return int(re.search(r"^(?:totals|summary): (\d+)", text, re.M)[1])
 
 
+def keep_in(opts, name):
+    if opts.keep is None:
+        return None
+    folder = Path(opts.keep) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tricorn", default=str(HERE.parent / ".venv" / "bin" / "tricorn"))
@@ -144,7 +152,7 @@ def main():
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--few", type=int, default=300)
     parser.add_argument("--many", type=int, default=1300)
-    parser.add_argument("--keep", help="folder for callgrind's files, of the run with many requests")
+    parser.add_argument("--keep", help="folder for callgrind's files")
     opts = parser.parse_args()
     print("| server | " + " | ".join(opts.cases) + " |\n|---|" + "--:|" * len(opts.cases), flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -153,8 +161,8 @@ def main():
             cells = []
             for case in opts.cases:
                 app, request = CASES[case]
-                few = count(server, app, request, opts.few, None)
-                many = count(server, app, request, opts.many, opts.keep)
+                few = count(server, app, request, opts.few, keep_in(opts, "few"))
+                many = count(server, app, request, opts.many, keep_in(opts, "many"))
                 cells.append(f"{(many - few) / (opts.many - opts.few):,.0f}")
             print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
