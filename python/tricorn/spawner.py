@@ -28,6 +28,7 @@ class Spawner:
 
     def __init__(self, channel: socket.socket, arbiter_pid: int) -> None:
         self.channel = channel
+        channel.set_inheritable(False)  # not for the application's children
         self.arbiter_pid = arbiter_pid
         self.names: dict[str, Any] = {}
         self.hooks: dict[str, Any] = {}

@@ -144,14 +144,15 @@ void Arbiter::finish_stop() {
   finish_hooks();
 }
 
-// on_exit is the last thing; the spawner's answer, or its end, ends us.
+// on_exit is the last thing; the spawner's end ends us, so that nobody holds a port when we are
+// gone.
 void Arbiter::finish_hooks() {
   state_ = State::Stopped;
   if (!spawner_) {
     done_ = true;
     return;
   }
-  spawner_->hook("on_exit", {}, [this](const Answer&) { done_ = true; });
+  spawner_->hook("on_exit", {}, [this](const Answer&) { spawner_->let_go(); });
   stop_by_ns_ = base::monotonic_ns() + kQuickNs;
 }
 

@@ -141,6 +141,8 @@ void SpawnerClient::send_next() {
   request.fds.clear();
 }
 
+void SpawnerClient::let_go() { ::shutdown(channel_.get(), SHUT_WR); }
+
 bool SpawnerClient::on_readable() {
   std::string text(kAnswerBytesMax, '\0');
   const ssize_t got = ::recv(channel_.get(), text.data(), text.size(), MSG_DONTWAIT);

@@ -42,6 +42,9 @@ class SpawnerClient {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int fd() const { return channel_.get(); }
+  /// No further request comes: it ends in its own way, atexit functions included. on_readable() is
+  /// false once it has.
+  void let_go();
 
   /// Execute the configuration file. @param explicitly_named  it must exist
   void load(const std::string& location, bool explicitly_named, OnAnswer on_answer);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -164,6 +165,11 @@ void Arbiter::on_spawner_lost() {
   SpawnerClient lost = std::move(*spawner_);
   spawner_.reset();
   spawner_settled_ = false;
+  if (state_ == State::Stopped) {
+    ::waitpid(lost.pid(), nullptr, 0);  // it has closed its files already
+    done_ = true;
+    return;
+  }
   if (state_ == State::Starting)
     return fail_start(1, "the spawner died while it loaded the configuration");
   if (state_ == State::Stopping) return;

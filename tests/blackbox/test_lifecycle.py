@@ -93,6 +93,22 @@ def test_a_stop_does_not_wait_for_a_request_that_had_its_answer(serve):
     assert time.monotonic() - began < 5
 
 
+def test_a_stop_ends_everybody_in_their_own_way_before_the_main_process_ends(serve, tmp_path):
+    conf = tmp_path / "conf.py"
+    conf.write_text(
+        "import atexit, os, time\n"
+        "def on_starting(server):\n    atexit.register(lambda: (time.sleep(0.3), print('gone', os.getpid(), flush=True)))\n"
+        "def on_exit(server):\n    print('exit', flush=True)\n"
+    )
+    server = serve("wsgi_rules:app", "-c", conf)
+    server.wait_log("Booting worker")
+    spawner, worker = server.spawner(), server.workers()[0]
+    server.send(signal.SIGTERM)
+    assert server.process.wait(10) == 0
+    assert server.out.split("\n")[:3] == [f"gone {worker}", "exit", f"gone {spawner}"]
+    assert server.session() == {}
+
+
 def test_a_second_signal_makes_the_stop_quick(serve):
     server = serve("wsgi_rules:app", "--graceful-timeout", "30")
     with under_way(server, "/slept?20"):
@@ -140,6 +156,7 @@ def test_a_killed_arbiter_frees_the_port(serve):
 def test_the_service_outlives_its_spawner(serve):
     server = serve("wsgi_rules:app", "-w", "2")
     with Load(server, clients=4) as load:
+        server.wait_log("Booting worker", count=2)
         time.sleep(0.3)
         os.kill(server.spawner(), signal.SIGKILL)
         server.wait_log("spawner")

@@ -140,7 +140,7 @@ class Site:
         return [pid for pid in booted if pid in alive]
 
     def spawner(self):
-        """Give the pid of the newest spawner."""
+        """Give the pid of the newest spawner; ask when the workers are there, for until then each looks like one."""
         workers = self.workers()
         named = [pid for pid, name in self.processes().items() if name == "tricorn-spawner" and pid not in workers]
         assert named, self.processes()
