@@ -291,6 +291,7 @@ void AccessLog::add(const AccessFacts& facts) {
 }
 
 void AccessLog::flush() {
+  if (!enabled()) return;
   const std::lock_guard lock(mutex_);
   std::string_view left = pending_;
   while (!left.empty()) {

@@ -89,7 +89,7 @@ bool Crew::run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil) 
 void Crew::run(std::uint32_t index, Exchange& exchange, GilSwitch& gil) {
   const pyapi::Gil held = gil.acquire();
   const std::int64_t began = base::monotonic_ns();
-  run_request_(index, exchange, held);
+  run_request_(index, exchange, began, held);
   if (base::monotonic_ns() - began >= kSlowNs) {
     slow_.store(kSlowMemory, std::memory_order_relaxed);
   } else if (const int slow = slow_.load(std::memory_order_relaxed); slow > 0) {

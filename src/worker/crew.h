@@ -27,8 +27,9 @@
 namespace tricorn::worker {
 
 /// Runs one request to its end on app thread `index`. Called with the GIL and without the loop.
-using RunRequest =
-    std::function<void(std::uint32_t index, Exchange& exchange, const pyapi::Gil& gil)>;
+/// @param began_ns  monotonic, now
+using RunRequest = std::function<void(std::uint32_t index, Exchange& exchange,
+                                      std::int64_t began_ns, const pyapi::Gil& gil)>;
 
 class Crew {
  public:

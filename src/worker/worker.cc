@@ -116,8 +116,8 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   loop_ = std::make_unique<Loop>(options_.loop, listeners_, page_, log_);
   crew_ = std::make_unique<Crew>(
       *loop_, page_, options_.threads,
-      [this](std::uint32_t index, Exchange& exchange, const Gil& held) {
-        run_request(index, exchange, held);
+      [this](std::uint32_t index, Exchange& exchange, std::int64_t began_ns, const Gil& held) {
+        run_request(index, exchange, began_ns, held);
       },
       [this] { access_log_.flush(); });
   Sentinel sentinel(*loop_, *crew_,
@@ -192,14 +192,14 @@ bool Worker::name_client(Connection& connection) {
   return connection.remote_addr != nullptr;
 }
 
-void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil) {
+void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t began_ns,
+                         const Gil& gil) {
   Connection& connection = exchange.connection();
   const http::RequestHead& head = exchange.head();
   heartbeat::Slot& slot = page_.slot(index);
-  const std::int64_t began = base::monotonic_ns();
   page_.hold(connection.fd).store(heartbeat::Hold::InApp, std::memory_order_relaxed);
   heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client,
-                           began);
+                           began_ns);
   exchange.run_on(slot, page_.answer_end(connection.fd));
   if (log_.enabled(base::Level::Debug))
     log_.debug(fmt::format("{} {}", head.method_text, head.path));
@@ -241,7 +241,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, const Gil& gil
   if (!heartbeat::end_request(slot)) exchange.abandoned = true;
   if (abort_asked.load() != 0) loop_->ask_to_drain();
   if (access_log_.enabled())
-    note_access(exchange, response, environ.get(), base::monotonic_ns() - began);
+    note_access(exchange, response, environ.get(), base::monotonic_ns() - began_ns);
   count_request();
 }
 

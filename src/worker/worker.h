@@ -69,7 +69,8 @@ class Worker {
  private:
   bool prepare_environs(const pyapi::Gil& gil);
   bool start_threads(const pyapi::Gil& gil);
-  void run_request(std::uint32_t index, Exchange& exchange, const pyapi::Gil& gil);
+  void run_request(std::uint32_t index, Exchange& exchange, std::int64_t began_ns,
+                   const pyapi::Gil& gil);
   void note_access(const Exchange& exchange, const gateway::wsgi::Response& response,
                    PyObject* environ, std::int64_t duration_ns);
   void count_request();
