@@ -91,6 +91,7 @@ class Arbiter {
   void kill_if_due(WorkerProcess& worker);
   WorkerProcess* best_adopter(const WorkerProcess* not_this);
   static bool send_connection(WorkerProcess& to, const base::UniqueFd& connection, bool came_back);
+  void let_others_look(const WorkerProcess& than);
   void place_offer(WorkerProcess& from, base::UniqueFd connection);
   void adopt(base::UniqueFd connection);
   void take_back(WorkerProcess& worker, base::UniqueFd connection);

@@ -73,6 +73,7 @@ void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
   explain_death(worker, wait_status, ref);
   ::waitpid(worker.pid, nullptr, 0);
   answer_clients_of(worker, ref, 500);
+  let_others_look(worker);  // it may have died with a connection in the backlog that woke only it
   hook("child_exit", {worker.pid, worker.age, std::nullopt, std::nullopt});
   poller_.remove(worker.control.get());
   const int exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;

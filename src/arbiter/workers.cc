@@ -141,6 +141,9 @@ void Arbiter::on_control(WorkerProcess& worker) {
           place_offer(worker, std::move(passed));
         }
         break;
+      case heartbeat::Verb::Backlog:
+        let_others_look(worker);
+        break;
       case heartbeat::Verb::Leaving:
         on_worker_leaving(worker, std::string(message.payload, message.bytes));
         break;
@@ -224,6 +227,15 @@ bool Arbiter::send_connection(WorkerProcess& to, const base::UniqueFd& connectio
                               0, connection.get(), MSG_DONTWAIT);
   if (sent) to.given.emplace_back(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
   return sent;
+}
+
+// The one that a new connection has woken does not take it.
+void Arbiter::let_others_look(const WorkerProcess& than) {
+  for (const auto& [pid, worker] : workers_) {
+    if (!worker->ready() || worker->leaving || worker.get() == &than) continue;
+    static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::Look, 0,
+                                              nullptr, 0, -1, MSG_DONTWAIT));
+  }
 }
 
 // Back it goes rather than to a queue elsewhere.

@@ -30,6 +30,7 @@ enum class Verb : std::uint32_t {
   GiveAway = 5,  ///< an idle client connection (fd rides along) for another worker: this one drains
   Offer = 6,     ///< an idle client connection (fd rides along) has something to read, and no
                  ///< thread here is free; it comes back when nobody's is
+  Backlog = 7,   ///< it stopped accepting with connections in the backlog: the others shall look
   Leaving = 4,   ///< drains by its own decision; text = "max_requests"
   // arbiter -> worker
   Go = 16,     ///< introduced: boot; after Crashed: looked at, die
@@ -37,6 +38,7 @@ enum class Verb : std::uint32_t {
   Adopt = 18,  ///< take this client connection (fd rides along) as freshly accepted; number 1: it
                ///< was offered and nobody else has a thread free
   ReopenLogs = 19,
+  Look = 20,  ///< connections may wait in the backlog that nobody was woken for
   // arbiter -> keeper
   Answer =
       32,  ///< number = fd; write the payload to it if not empty, then end the connection properly

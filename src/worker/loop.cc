@@ -377,6 +377,11 @@ void Loop::ask_to_drain() {
   wakeup_.raise();
 }
 
+void Loop::look_again() {
+  look_asked_.store(true, std::memory_order_relaxed);
+  wakeup_.raise();
+}
+
 void Loop::read_mailbox() {
   wakeup_.clear();
   std::vector<Exchange*> answered;
@@ -389,6 +394,10 @@ void Loop::read_mailbox() {
   for (Exchange* exchange : answered) finish(*exchange);
   for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
   if (drain_asked_.load(std::memory_order_relaxed) && !draining_) begin_drain();
+  if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {
+    // Adding a listener to epoll looks at it.
+    for (std::uint32_t i = 0; i < listeners_.size(); ++i) go_to_the_back(i);
+  }
 }
 
 // ---- deadlines

@@ -48,6 +48,8 @@ struct LoopOptions {
   /// The same for one that another worker should serve because no thread here is free; it comes
   /// back by adopt() when none is free there either.
   std::function<bool(int fd)> offer;
+  /// Told when it stops accepting with connections in the backlog.
+  std::function<void()> leave_backlog;
 };
 
 class Loop {
@@ -77,6 +79,8 @@ class Loop {
   /// Gives the loop a client connection of another worker, or one back that was offered. Any
   /// thread.
   void adopt(base::UniqueFd connection, bool came_back);
+  /// Looks into the backlog without having been woken for it. Any thread.
+  void look_again();
   /// Starts leaving: no new connections, idle ones closed, responses end their connection. Any
   /// thread.
   void ask_to_drain();
@@ -105,6 +109,7 @@ class Loop {
 
  private:
   void set_accepting(bool accepting);
+  void note_backlog() const;
   void accept_from(std::uint32_t index);
   void go_to_the_back(std::uint32_t index);
   Connection* open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client);
@@ -175,6 +180,7 @@ class Loop {
   };
   Mailbox mailbox_;
   std::atomic<bool> drain_asked_{false};
+  std::atomic<bool> look_asked_{false};
 };
 
 }  // namespace tricorn::worker

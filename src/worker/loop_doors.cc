@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -54,6 +55,17 @@ void Loop::set_accepting(bool accepting) {
     } else {
       poller_.remove(listeners_[i].fd);
     }
+  }
+  // One that leaves may have a successor, alone or not.
+  if (!accepting && (options_.shared_listeners || leaving)) note_backlog();
+}
+
+// A new connection wakes one idle worker. If that was this one and it does not accept it, nobody
+// else learns of it: the others must be told. Source: epoll_ctl(2) EPOLLEXCLUSIVE.
+void Loop::note_backlog() const {
+  for (const Listener& listener : listeners_) {
+    pollfd waiting{listener.fd, POLLIN, 0};
+    if (::poll(&waiting, 1, 0) > 0) return options_.leave_backlog();
   }
 }
 

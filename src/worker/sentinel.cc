@@ -103,6 +103,9 @@ void Sentinel::obey(const heartbeat::Message& order, base::UniqueFd passed) {
     case heartbeat::Verb::Adopt:
       if (passed.valid()) loop_.adopt(std::move(passed), order.number == 1);
       break;
+    case heartbeat::Verb::Look:
+      loop_.look_again();
+      break;
     case heartbeat::Verb::ReopenLogs:
       options_.reopen_logs();
       break;

@@ -113,6 +113,10 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   };
   options_.loop.give_away = pass_on(heartbeat::Verb::GiveAway);
   options_.loop.offer = pass_on(heartbeat::Verb::Offer);
+  options_.loop.leave_backlog = [this] {
+    static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Backlog, 0, nullptr,
+                                              0, -1, MSG_DONTWAIT));
+  };
   loop_ = std::make_unique<Loop>(options_.loop, listeners_, page_, log_);
   crew_ = std::make_unique<Crew>(
       *loop_, page_, options_.threads,
