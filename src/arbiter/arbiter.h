@@ -110,7 +110,7 @@ class Arbiter {
   void judge(WorkerProcess& worker, std::uint32_t index);
   void add_quick_looks(WorkerProcess& worker, const diagnose::Target& target,
                        diagnose::Evidence& evidence) const;
-  void end_timed_out(WorkerProcess& worker);
+  void abort_when_alone(WorkerProcess& worker);
   diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
   std::optional<heartbeat::Claim> take_answer(heartbeat::Slot& slot, std::uint32_t id);
   void answer_or_cut(WorkerProcess& worker, const heartbeat::Slot& slot, heartbeat::Claim before,

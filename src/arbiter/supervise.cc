@@ -31,6 +31,8 @@ constexpr std::size_t kLooks = 6;
 constexpr std::int64_t kLookPauseNs = 10 * kMs;
 // Light looks in a row, about 0.15 ms each, while a busy thread seems to stand still.
 constexpr int kQuickLooks = 40;
+// From the order to drain to the look for requests that it had read before.
+constexpr std::int64_t kSettleNs = 10 * kMs;
 // From SIGABRT to SIGKILL: for worker_abort hooks and core files. Source: gunicorn.md section 0,
 // surprise 2.
 constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
@@ -49,10 +51,7 @@ void Arbiter::supervise_worker(WorkerProcess& worker) {
   if (!worker.kill.reason.empty()) return;
   if (!worker.was_ready) return supervise_boot(worker);
   for (std::uint32_t i = 0; i < worker.slots.size(); ++i) supervise_slot(worker, i);
-  if (worker.has_lost_threads && !others_running(worker)) {
-    kill_worker(worker, "its other requests are done, and the timed-out one above will not return",
-                worker.ref);
-  }
+  if (worker.has_lost_threads) abort_when_alone(worker);
 }
 
 bool Arbiter::others_running(const WorkerProcess& worker) const {
@@ -60,7 +59,7 @@ bool Arbiter::others_running(const WorkerProcess& worker) const {
     const heartbeat::Slot& slot = worker.page.slot(i);
     if (slot.started_ns.load() != 0 && slot.abandoned.load() == 0) return true;
   }
-  return worker.page.header().queued.load() > 0;
+  return false;
 }
 
 void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
@@ -133,12 +132,15 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   evidence.ports = worker.inspector->port_use();
   const std::optional<Claim> before = take_answer(slot, watch.request_id);
   if (!before) return;
+  drain(worker);  // the client's next request must not reach what is about to end
   const diagnose::Verdict verdict = diagnose::decide(evidence);
   const int status = options_.status_by_cause ? diagnose::status_of(verdict.cause) : 500;
   worker.ref = references_.next();
   incidents_.timed_out(verdict, evidence, worker.ref);
   answer_or_cut(worker, slot, *before, status, worker.ref);
-  end_timed_out(worker);
+  worker.has_lost_threads = true;
+  worker.settled_at_ns = base::monotonic_ns() + kSettleNs;
+  wake_at(worker.settled_at_ns);
 }
 
 // Takes the right to answer request `id`. @return how far its answer was; nothing: it has ended by
@@ -164,17 +166,14 @@ void Arbiter::answer_or_cut(WorkerProcess& worker, const heartbeat::Slot& slot, 
                                                       : std::string());
 }
 
-void Arbiter::end_timed_out(WorkerProcess& worker) {
-  if (others_running(worker)) {
-    worker.has_lost_threads = true;
-    drain(worker);
-    return;
-  }
-  drain(worker);  // its other threads must not take what they cannot finish
+// The other requests of the worker finish first.
+void Arbiter::abort_when_alone(WorkerProcess& worker) {
+  if (base::monotonic_ns() < worker.settled_at_ns) return wake_at(worker.settled_at_ns);
+  if (others_running(worker)) return;
   worker.page.header().abort_asked.store(1);
   signal_worker(worker, SIGABRT);
   kill_worker_after(worker, kAbortGraceNs,
-                    "1.0 s after the time-out above: it did not react to SIGABRT");
+                    "since it did not react to SIGABRT within 1.0 s; the time-out is above");
 }
 
 // ---- boot

@@ -67,8 +67,9 @@ struct WorkerProcess {
   bool was_ready = false;
   bool leaving = false;  ///< drains or is being killed: a replacement may be started
   bool boot_reported = false;
-  bool has_lost_threads = false;  ///< a request timed out, the others still run
-  std::int64_t kill_at_ns = 0;    ///< SIGKILL is due, 0: none
+  bool has_lost_threads = false;   ///< a request timed out, others may still run
+  std::int64_t settled_at_ns = 0;  ///< whatever it had begun by the time-out is in its slots
+  std::int64_t kill_at_ns = 0;     ///< SIGKILL is due, 0: none
   std::string kill_at_reason;
   Kill kill;
   std::string ref;  ///< of the incident of this worker that came last

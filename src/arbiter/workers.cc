@@ -180,6 +180,7 @@ void Arbiter::signal_worker(const WorkerProcess& worker, int signal) {
 void Arbiter::drain(WorkerProcess& worker) {
   if (worker.leaving) return;
   worker.leaving = true;
+  worker.page.header().drain_asked.store(1);  // acts before the order arrives
   static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Drain, 0,
                                             nullptr, 0, -1, MSG_DONTWAIT));
   signal_worker(worker, SIGTERM);

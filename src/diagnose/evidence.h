@@ -120,7 +120,7 @@ struct Child {
 struct Death {
   int wait_status = 0;     ///< as waitpid(2) gives it
   bool ours = false;       ///< the kill is in our ledger
-  std::string our_reason;  ///< e.g. "1.0 s after the time-out above: it did not react to SIGABRT"
+  std::string our_reason;  ///< e.g. "since it did not react to SIGABRT within 1.0 s"
   bool planned = false;    ///< drained, max_requests, shutdown: nothing to explain
   int crash_signal = 0;    ///< Header::crash, 0 none
   int crash_code = 0;      ///< si_code

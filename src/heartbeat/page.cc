@@ -102,6 +102,14 @@ char* Page::behind_slots() const {
   return static_cast<char*>(base_) + kSlotsAt + std::size_t{slot_count()} * sizeof(Slot);
 }
 
+unsigned count_held(const Page& page, Hold hold) {
+  unsigned count = 0;
+  for (int fd = 0; fd < static_cast<int>(page.hold_count()); ++fd) {
+    if (page.hold(fd).load(std::memory_order_relaxed) == hold) ++count;
+  }
+  return count;
+}
+
 void set_note(Note& note, std::string_view text) {
   const std::size_t kept = std::min(text.size(), kNoteBytesMax);
   note.bytes.store(0, std::memory_order_release);

@@ -120,7 +120,7 @@ struct Header {
   std::atomic<std::int32_t>
       control_fd;  ///< the worker's end of control: orders it has not read yet
   std::atomic<std::uint32_t> accepting;    ///< 1: in accept4, or its connection is in no Hold yet
-  std::atomic<std::uint32_t> queued;       ///< whole requests that wait for an app thread
+  std::atomic<std::uint32_t> drain_asked;  ///< 1: it begins no request that it has not read yet
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
   std::atomic<std::int32_t>
       exit_status;                     ///< what os._exit was called with, valid while exit_tid != 0
@@ -169,6 +169,9 @@ class Page {
 
   std::size_t size_ = 0;
 };
+
+/// Client connections in this state. Any process.
+[[nodiscard]] unsigned count_held(const Page& page, Hold hold);
 
 /// Creates the memfd for a page, CLOEXEC. @return -1 with errno on failure. Source:
 /// memfd_create(2).

@@ -42,7 +42,7 @@ bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 }  // namespace
 
 Exchange::Exchange(const http::Limits& limits, const ClientTimeouts& timeouts,
-                   const ProxyRules& proxy, const std::atomic<bool>& draining)
+                   const ProxyRules& proxy, const std::atomic<std::uint32_t>& draining)
     : timeouts_(timeouts),
       proxy_(proxy),
       draining_(draining),

@@ -41,10 +41,10 @@ enum class Intake { More, Ready, Closed, Refused, Nothing };
 /// At any time one thread uses it: the baton's holder, or the app thread that runs it.
 class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
  public:
-  /// @param draining  no further request may follow on any connection once it is true
+  /// @param draining  no further request may follow on any connection once it is not 0
   /// @param proxy  outlives it
   Exchange(const http::Limits& limits, const ClientTimeouts& timeouts, const ProxyRules& proxy,
-           const std::atomic<bool>& draining);
+           const std::atomic<std::uint32_t>& draining);
 
   /// Starts over for `connection`; keeps buffers.
   void attach(Connection& connection);
@@ -85,7 +85,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   }
   [[nodiscard]] bool begin() override;
   [[nodiscard]] bool must_close() const override {
-    return !body_taken() || draining_.load(std::memory_order_relaxed);
+    return !body_taken() || draining_.load(std::memory_order_relaxed) != 0;
   }
   void will_live_on(bool keep_alive) override { lives_on_ = keep_alive; }
   [[nodiscard]] bool send(std::string_view head, PyObject* owner, std::string_view body,
@@ -144,7 +144,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   bool lives_on_ = false;
   ClientTimeouts timeouts_;
   const ProxyRules& proxy_;
-  const std::atomic<bool>& draining_;
+  const std::atomic<std::uint32_t>& draining_;
   std::optional<http::Refusal> own_refusal_;  // beside the parsers'
   std::size_t head_bytes_max_;
 

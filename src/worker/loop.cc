@@ -105,6 +105,9 @@ Exchange* Loop::on_event(const epoll_event& event) {
     connection.readable = true;
   switch (connection.state) {
     case State::Idle:
+      // The arbiter may have answered a client before its order to drain is read.
+      if (drain_asked() && !draining_) begin_drain();
+      if (connection.state == State::Closed) return nullptr;
       if (!open_to_requests_) {
         if (connection.readable) put_off(connection);
         return nullptr;
@@ -331,7 +334,7 @@ Exchange& Loop::exchange_for(Connection& connection) {
   if (connection.exchange == nullptr) {
     if (spare_.empty())
       spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client, options_.proxy,
-                                                  drain_asked_));
+                                                  page_.header().drain_asked));
     connection.exchange = spare_.back().release();
     spare_.pop_back();
     connection.exchange->attach(connection);
@@ -373,7 +376,7 @@ void Loop::adopt(base::UniqueFd connection, bool came_back) {
 }
 
 void Loop::ask_to_drain() {
-  drain_asked_.store(true, std::memory_order_relaxed);
+  page_.header().drain_asked.store(1, std::memory_order_relaxed);
   wakeup_.raise();
 }
 
@@ -393,7 +396,7 @@ void Loop::read_mailbox() {
   }
   for (Exchange* exchange : answered) finish(*exchange);
   for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
-  if (drain_asked_.load(std::memory_order_relaxed) && !draining_) begin_drain();
+  if (drain_asked() && !draining_) begin_drain();
   if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {
     // Adding a listener to epoll looks at it.
     for (std::uint32_t i = 0; i < listeners_.size(); ++i) go_to_the_back(i);

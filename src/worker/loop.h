@@ -108,6 +108,9 @@ class Loop {
   std::vector<PyObject*>& garbage() { return garbage_; }
 
  private:
+  [[nodiscard]] bool drain_asked() const {
+    return page_.header().drain_asked.load(std::memory_order_relaxed) != 0;
+  }
   void set_accepting(bool accepting);
   void note_backlog() const;
   void accept_from(std::uint32_t index);
@@ -179,7 +182,6 @@ class Loop {
     std::vector<std::pair<base::UniqueFd, bool>> adopted;  // with came_back
   };
   Mailbox mailbox_;
-  std::atomic<bool> drain_asked_{false};
   std::atomic<bool> look_asked_{false};
 };
 

@@ -45,7 +45,7 @@ heartbeat::Client client_of(const sockaddr_storage& address) {
 // -------------------------------------------------------------------------------------
 
 void Loop::set_accepting(bool accepting) {
-  const bool leaving = draining_ || drain_asked_.load(std::memory_order_relaxed);
+  const bool leaving = draining_ || drain_asked();
   if (accepting == accepting_ || (accepting && leaving)) return;
   accepting_ = accepting;
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
@@ -71,7 +71,7 @@ void Loop::note_backlog() const {
 
 void Loop::set_open(bool open) {
   // A worker that is about to leave, or to be killed, passes on what it has not read.
-  if (drain_asked_.load(std::memory_order_relaxed) && !draining_) begin_drain();
+  if (drain_asked() && !draining_) begin_drain();
   set_accepting(open);
   if (open == open_to_requests_) return;
   open_to_requests_ = open;
@@ -104,7 +104,7 @@ void Loop::hand_on(Connection& connection) {
 void Loop::accept_from(std::uint32_t index) {
   const int most = options_.shared_listeners ? 1 : kAcceptsPerEvent;
   for (int taken = 0; taken < most && accepting_; ++taken) {
-    if (drain_asked_.load(std::memory_order_relaxed)) return set_accepting(false);
+    if (drain_asked()) return set_accepting(false);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     page_.header().accepting.store(1, std::memory_order_relaxed);

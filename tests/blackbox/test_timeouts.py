@@ -252,6 +252,19 @@ def test_a_worker_told_to_abort_starts_no_other_request(serve):
     assert "did not react to SIGABRT" not in server.log
 
 
+def test_the_next_request_of_an_answered_client_reaches_no_worker_that_is_about_to_end(serve):
+    server = serve("hanging:app", "--timeout", "2", "-w", "3", "-k", "gthread", "--threads", "4")
+    wait_for_all_workers(server, 3)
+
+    def late_then_again(_):
+        assert server.get("/sleep").status == 500
+        return server.get("/steady?1.3", timeout=8).status  # longer than from SIGABRT to SIGKILL
+
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        statuses = list(clients.map(late_then_again, range(16)))
+    assert statuses == [200] * 16, server.log
+
+
 def test_timeout_0_never_ends_a_request(serve):
     server = serve("hanging:app", "--timeout", "0")
     assert server.get("/steady?3").body == b"steady"
