@@ -29,9 +29,13 @@ def database(postgresql):
     return postgresql
 
 
+def serve_django(serve, database, *args):
+    return serve("django_site.wsgi", "-w", "2", *args, env={"PG_PORT": database.port})
+
+
 @pytest.fixture(params=MODES)
 def site(request, serve, database):
-    return serve("django_site.wsgi", "--timeout", "2", "-w", "2", *MODES[request.param], env={"PG_PORT": database.port})
+    return serve_django(serve, database, *MODES[request.param])
 
 
 def test_models_are_written_and_read(site, request):
@@ -87,7 +91,10 @@ def test_orders_placed_at_the_same_time_are_all_there(site, request):
     assert sorted(order["cents"] for order in listed) == list(range(80))
 
 
-def test_a_query_that_hangs_is_named_with_its_view_and_its_database(site, database):
+@pytest.mark.parametrize("mode", MODES)
+def test_a_query_that_hangs_is_named_with_its_view_and_its_database(serve, database, mode):
+    site = serve_django(serve, database, "--timeout", "3", "--boot-timeout", "30", *MODES[mode])
+    site.wait_log("Booting worker", count=2)
     answer = site.get("/wait/")
     assert answer.status == 500
     incident, = site.incidents()
