@@ -45,9 +45,8 @@ std::string percent_decode(std::string_view text) {
   return decoded;
 }
 
-bool equals_lower(std::string_view text, std::string_view lower) {
-  if (text.size() != lower.size()) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
+bool same_letters(const char* text, std::string_view lower) {
+  for (std::size_t i = 0; i < lower.size(); ++i) {
     const char c = text[i];
     if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c) != lower[i]) return false;
   }
@@ -55,11 +54,19 @@ bool equals_lower(std::string_view text, std::string_view lower) {
 }
 
 bool valid_field_name(std::string_view name) {
+#if defined(__SSE2__)
+  const auto letters = [](__m128i bytes) { return h1::letters_in(bytes) == 0xffffU; };
+  if (name.size() >= 8 && h1::every_block(name, letters)) return true;
+#endif
   return !name.empty() &&
          h1::skip_token(name.data(), name.data() + name.size()) == name.data() + name.size();
 }
 
 bool valid_field_value(std::string_view value) {
+#if defined(__SSE2__)
+  const auto none = [](__m128i bytes) { return h1::controls_in(bytes) == 0; };
+  if (value.size() >= 8 && h1::every_block(value, none)) return true;
+#endif
   const char* const end = value.data() + value.size();
   return h1::find_value_end(value.data(), end) == end;
 }

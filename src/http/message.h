@@ -154,7 +154,11 @@ struct Refusal {
 /// Well-formed escapes become bytes, once; everything else stays. Source: RFC 3986 section 2.4, as
 /// urllib.parse.unquote reads it.
 [[nodiscard]] std::string percent_decode(std::string_view text);
+/// The same for texts of one length.
+[[nodiscard]] bool same_letters(const char* text, std::string_view lower);
 /// Compares a name or token without case; `lower` is lower case.
-[[nodiscard]] bool equals_lower(std::string_view text, std::string_view lower);
+[[nodiscard]] inline bool equals_lower(std::string_view text, std::string_view lower) {
+  return text.size() == lower.size() && same_letters(text.data(), lower);
+}
 
 }  // namespace tricorn::http

@@ -1,5 +1,6 @@
 #include "gateway/wsgi/response.h"
 
+#include "http/h1/known_fields.h"
 #include "http/h1/writer.h"
 
 namespace tricorn::gateway::wsgi {
@@ -122,7 +123,7 @@ bool Response::add_field(PyObject* name, PyObject* value) {
 
 // What a field means for framing. Content-Length is written by build_head, not copied.
 bool Response::note_field(std::string_view name, std::string_view value, bool& drop) {
-  if (http::equals_lower(name, "content-length")) {
+  if (http::h1::known_field(name) == http::KnownField::ContentLength) {
     const auto length = http::parse_content_length(value);
     if (!length || (content_length_ && *content_length_ != *length)) {
       PyErr_SetString(PyExc_ValueError, "Content-Length of the response is not one number");

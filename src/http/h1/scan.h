@@ -45,16 +45,47 @@ inline constexpr ByteSet kToken = alphanumeric_and("!#$%&'*+-.^_`|~");
   return at;
 }
 
+#if defined(__SSE2__)
+/// One bit for each letter or '-'.
+[[nodiscard]] inline unsigned letters_in(__m128i bytes) {
+  const __m128i letter = _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+  const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
+  return static_cast<unsigned>(
+      _mm_movemask_epi8(_mm_or_si128(is_letter, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')))));
+}
+
+/// One bit for each byte below 0x20 or equal to 0x7f.
+[[nodiscard]] inline unsigned controls_in(__m128i bytes) {
+  // unsigned bytes <= 0x1f: min(bytes, 0x1f) == bytes
+  const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+  return static_cast<unsigned>(
+      _mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)))));
+}
+
+/// Whether `block` holds for 16 bytes at a time of a text of 8 bytes or more. Blocks overlap, so
+/// that nothing outside the text is read.
+template <class Block>
+[[nodiscard]] inline bool every_block(std::string_view text, Block block) {
+  const char* at = text.data();
+  if (text.size() < 16) {
+    const __m128i first = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
+    const __m128i last = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at + text.size() - 8));
+    return block(_mm_unpacklo_epi64(first, last));
+  }
+  const char* const last = at + text.size() - 16;
+  for (; at < last; at += 16) {
+    if (!block(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))) return false;
+  }
+  return block(_mm_loadu_si128(reinterpret_cast<const __m128i*>(last)));
+}
+#endif
+
 /// First byte that is no token character, or `end`.
 [[nodiscard]] inline const char* skip_token(const char* at, const char* end) {
 #if defined(__SSE2__)
   if (end - at >= 16) {  // letters and '-' at once; what else a token may have is left to the table
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    const __m128i letter =
-        _mm_sub_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
-    const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
-    const __m128i good = _mm_or_si128(is_letter, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
-    const auto others = static_cast<unsigned>(_mm_movemask_epi8(good)) ^ 0xffffU;
+    const unsigned others = letters_in(bytes) ^ 0xffffU;
     at += others == 0 ? 16 : std::countr_zero(others);
   }
 #endif
@@ -64,14 +95,8 @@ inline constexpr ByteSet kToken = alphanumeric_and("!#$%&'*+-.^_`|~");
 /// First byte below 0x20 or equal to 0x7f, or `end`.
 [[nodiscard]] inline const char* find_control(const char* at, const char* end) {
 #if defined(__SSE2__)
-  const __m128i space = _mm_set1_epi8(0x1f);
-  const __m128i del = _mm_set1_epi8(0x7f);
   while (end - at >= 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    // unsigned bytes <= 0x1f: min(bytes, 0x1f) == bytes
-    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes);
-    const auto found =
-        static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(bytes, del))));
+    const unsigned found = controls_in(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
     if (found != 0) return at + std::countr_zero(found);
     at += 16;
   }

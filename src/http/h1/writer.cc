@@ -10,6 +10,9 @@
 #include "http/h1/scan.h"
 
 namespace tricorn::http::h1 {
+
+using namespace std::string_view_literals;
+
 namespace {
 
 constexpr std::size_t kDateBytes = 29;
@@ -29,6 +32,13 @@ constexpr std::array<std::string_view, 12> kServerOwned{"connection",
                                                         "transfer-encoding",
                                                         "upgrade"};
 
+// Bit n: one of them has n letters.
+constexpr std::uint32_t kServerOwnedSizes = [] {
+  std::uint32_t sizes = 0;
+  for (const std::string_view name : kServerOwned) sizes |= 1U << name.size();
+  return sizes;
+}();
+
 // Nothing follows the head of these, whatever the application gives. Source: RFC 9110
 // sections 15.2, 15.3.5, 15.3.6, 15.4.5.
 bool status_has_content(int status) {
@@ -38,11 +48,6 @@ bool status_has_content(int status) {
 // A CONNECT that succeeds makes a tunnel of the connection: RFC 9110 section 9.3.6.
 bool makes_tunnel(const ResponseFacts& facts) {
   return facts.method == Method::Connect && facts.status >= 200 && facts.status < 300;
-}
-
-void append_decimal(std::string& out, std::uint64_t value) {
-  const fmt::format_int text(value);
-  out.append(text.data(), text.size());
 }
 
 std::string escape_html(std::string_view text) {
@@ -82,6 +87,25 @@ void write_date(std::time_t now, char* into) {
                    utc.tm_sec);
 }
 
+// Status line, Server and Date are the same for most answers of a second.
+std::string_view head_start(int version_minor, std::string_view status_text) {
+  struct Start {
+    std::time_t at = -1;
+    std::string status;
+    std::string text;
+  };
+  thread_local std::array<Start, 2> starts;
+  Start& start = starts[version_minor == 0 ? 0 : 1];
+  const std::time_t now = std::time(nullptr);
+  if (start.at != now || start.status != status_text) {
+    start.at = now;
+    start.status = status_text;
+    start.text = fmt::format("HTTP/1.{} {}\r\nServer: tricorn\r\nDate: {}\r\n",
+                             version_minor == 0 ? 0 : 1, status_text, http_date(now));
+  }
+  return start.text;
+}
+
 }  // namespace
 
 Framing frame(const ResponseFacts& facts) {
@@ -102,22 +126,20 @@ Framing frame(const ResponseFacts& facts) {
 
 void append_head(std::string& out, const ResponseFacts& facts, const Framing& framing,
                  std::string_view status_text, std::string_view fields) {
-  out.append(facts.version_minor == 0 ? "HTTP/1.0 " : "HTTP/1.1 ").append(status_text);
-  out.append("\r\nServer: tricorn\r\nDate: ").append(http_date(std::time(nullptr)));
+  out.append(head_start(facts.version_minor, status_text));
+  // 1.1 persists by itself; 1.0 needs to be told. Source: RFC 9112 section 9.3, appendix C.2.2.
   if (!framing.keep_alive) {
-    out.append("\r\nConnection: close\r\n");
-  } else {
-    // 1.1 persists by itself; 1.0 needs to be told. Source: RFC 9112 section 9.3, appendix C.2.2.
-    out.append(facts.version_minor == 0 ? "\r\nConnection: keep-alive\r\n" : "\r\n");
+    out.append("Connection: close\r\n"sv);
+  } else if (facts.version_minor == 0) {
+    out.append("Connection: keep-alive\r\n"sv);
   }
-  if (framing.chunked) out.append("Transfer-Encoding: chunked\r\n");
+  if (framing.chunked) out.append("Transfer-Encoding: chunked\r\n"sv);
   out.append(fields);
   if (framing.send_length) {
-    out.append("Content-Length: ");
-    append_decimal(out, framing.length);
-    out.append("\r\n\r\n");
+    const fmt::format_int length(framing.length);
+    out.append("Content-Length: "sv).append(length.data(), length.size()).append("\r\n\r\n"sv);
   } else {
-    out.append("\r\n");
+    out.append("\r\n"sv);
   }
 }
 
@@ -140,23 +162,8 @@ bool valid_status(std::string_view status) {
   return status.size() == 3 || (status[3] == ' ' && valid_field_value(status));
 }
 
-bool is_content_length(std::string_view name) { return equals_lower(name, "content-length"); }
-
 bool is_server_owned(std::string_view name) {
-  if (name.empty()) return false;
-  // Letters that begin one of the names: most fields stop here.
-  switch (name[0] | 0x20) {
-    case 'c':
-    case 'd':
-    case 'k':
-    case 'p':
-    case 's':
-    case 't':
-    case 'u':
-      break;
-    default:
-      return false;
-  }
+  if (name.size() >= 32 || (kServerOwnedSizes >> name.size() & 1) == 0) return false;
   return std::any_of(kServerOwned.begin(), kServerOwned.end(),
                      [name](std::string_view owned) { return equals_lower(name, owned); });
 }

@@ -27,8 +27,6 @@ inline constexpr std::string_view kLastChunkAfterData = "\r\n0\r\n\r\n";
 /// Three digits, the first one 1 to 5, optionally a space and a reason of HTAB, SP, VCHAR,
 /// obs-text. Source: RFC 9112 section 4, PEP 3333.
 [[nodiscard]] bool valid_status(std::string_view status);
-/// True for Content-Length, any case.
-[[nodiscard]] bool is_content_length(std::string_view name);
 /// True for fields the server writes itself, and hop-by-hop ones: the application's are dropped.
 /// Source: PEP 3333 "Other HTTP Features", RFC 9110 section 7.6.1, gunicorn.md section 6.4.
 [[nodiscard]] bool is_server_owned(std::string_view name);
