@@ -32,15 +32,41 @@ std::string cgi_key(std::string_view name) {
   return key;
 }
 
-bool same_name(std::string_view name, std::string_view upper) {
-  return name.size() == upper.size() &&
-         std::equal(name.begin(), name.end(), upper.begin(), [](char a, char b) {
-           return (a >= 'a' && a <= 'z' ? static_cast<char>(a - 32) : a) == b;
-         });
+bool same_letters(std::string_view name, std::string_view upper) {
+  return std::equal(name.begin(), name.end(), upper.begin(), [](char a, char b) {
+    return (a >= 'a' && a <= 'z' ? static_cast<char>(a - 32) : a) == b;
+  });
+}
+
+constexpr std::uint64_t size_bit(std::size_t size) { return std::uint64_t{1} << (size % 64); }
+
+inline bool same_name(std::string_view name, std::string_view upper) {
+  return name.size() == upper.size() && same_letters(name, upper);
 }
 
 bool set(PyObject* dict, PyObject* key, Ref value) {
   return value && PyDict_SetItem(dict, key, value.get()) == 0;
+}
+
+// Bytes of the dict, its table included; -1 with an exception.
+long size_of(PyObject* dict) {
+  const Ref size = Ref::steal(PyObject_CallMethod(dict, "__sizeof__", nullptr));
+  return size ? PyLong_AsLong(size.get()) : -1;
+}
+
+// A copy has a table as large as its original. This one grows here, once, so that the fields of a
+// usual request don't grow every copy.
+bool make_room(PyObject* dict) {
+  const long before = size_of(dict);
+  std::vector<Ref> keys;
+  while (before >= 0 && size_of(dict) == before) {
+    keys.push_back(Ref::steal(PyUnicode_FromFormat("%zu", keys.size())));
+    if (!keys.back() || PyDict_SetItem(dict, keys.back().get(), Py_None) != 0) return false;
+  }
+  for (const Ref& key : keys) {
+    if (PyDict_DelItem(dict, key.get()) != 0) return false;
+  }
+  return before >= 0 && PyErr_Occurred() == nullptr;
 }
 
 bool set_text(PyObject* dict, const char* key, const std::string& value) {
@@ -52,6 +78,8 @@ bool set_text(PyObject* dict, const char* key, const std::string& value) {
 
 bool Environ::prepare(const EnvironBase& base, TrustRules rules, PyObject* errors, const Gil& gil) {
   rules_ = std::move(rules);
+  for (const auto& [name, value] : rules_.secure_scheme_headers)
+    scheme_sizes_ |= size_bit(name.size());
   unix_socket_ = base.server_port.empty();
   script_name_ = base.script_name;
   if (!keys_ready(gil)) return false;
@@ -81,7 +109,7 @@ bool Environ::prepare(const EnvironBase& base, TrustRules rules, PyObject* error
     good = good && PyDict_SetItem(dict, key, k.empty) == 0;
   }
   if (!unix_socket_) good = good && PyDict_SetItem(dict, k.remote_port, k.empty) == 0;
-  return good && PyDict_SetItem(dict, k.url_scheme, k.http) == 0;
+  return good && PyDict_SetItem(dict, k.url_scheme, k.http) == 0 && make_room(dict);
 }
 
 EnvironStatus Environ::build(const EnvironRequest& request, Ref& into, const Gil& /*gil*/) {
@@ -215,6 +243,7 @@ EnvironStatus Environ::add_underscored(const http::Field& field, bool trusted, P
 EnvironStatus Environ::apply_scheme(const http::RequestHead& head, PyObject* environ) {
   int secure = -1;
   for (const http::Field& field : head.fields) {
+    if ((scheme_sizes_ & size_bit(field.name.size())) == 0) continue;
     for (const auto& [name, value] : rules_.secure_scheme_headers) {
       if (!same_name(field.name, name)) continue;
       const int says = field.value == value ? 1 : 0;

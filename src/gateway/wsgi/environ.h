@@ -90,6 +90,7 @@ class Environ {
 
   pyapi::Ref base_;
   TrustRules rules_;
+  std::uint64_t scheme_sizes_ = 0;  // of the names in secure_scheme_headers, one bit for each
   bool unix_socket_ = false;
   std::string script_name_;
   std::unordered_map<std::string, pyapi::Ref, Hash, std::equal_to<>>
