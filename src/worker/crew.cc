@@ -66,35 +66,43 @@ bool Crew::lead(std::uint32_t index, GilSwitch& gil) {
 
 bool Crew::run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil) {
   Member& me = *members_[index];
+  const std::int64_t now = loop_.now_ns();
   if (slow_.load(std::memory_order_relaxed) > 0) {
     if (Member* next = take_resting(); next != nullptr) {
       hand_to(*next);
-      run(index, exchange, gil);
+      run(index, exchange, now, gil);
       loop_.post(exchange);
       return false;
     }
   }
   baton_.lend(me.id);
   ring_if_dozing();
-  run(index, exchange, gil);
+  const std::int64_t ended = run(index, exchange, now, gil);
   if (!baton_.take_back(me.id)) {
     loop_.post(exchange);
     return false;
   }
+  loop_.note_time(ended);
   loop_.finish(exchange);
   return true;
 }
 
-// Waiting for the GIL is part of the call: it may last as well.
-void Crew::run(std::uint32_t index, Exchange& exchange, GilSwitch& gil) {
+// Waiting for the GIL is part of the loan: it may last as well.
+// @param now_ns  when the loop was busy last
+// @return the time of its end, monotonic
+std::int64_t Crew::run(std::uint32_t index, Exchange& exchange, std::int64_t now_ns,
+                       GilSwitch& gil) {
+  const bool since_the_last = gil.held();  // no wait came between: one reading of the clock will do
   const pyapi::Gil held = gil.acquire();
-  const std::int64_t began = base::monotonic_ns();
+  const std::int64_t began = since_the_last ? now_ns : base::monotonic_ns();
   run_request_(index, exchange, began, held);
-  if (base::monotonic_ns() - began >= kSlowNs) {
+  const std::int64_t ended = base::monotonic_ns();
+  if (ended - began >= kSlowNs) {
     slow_.store(kSlowMemory, std::memory_order_relaxed);
   } else if (const int slow = slow_.load(std::memory_order_relaxed); slow > 0) {
     slow_.store(slow - 1, std::memory_order_relaxed);
   }
+  return ended;
 }
 
 // Sleeps until the baton comes. @return whether it came (else: time to stop)
@@ -110,6 +118,7 @@ bool Crew::rest(Member& member, GilSwitch& gil) {
     doorbell_.raise();  // it looks for resting threads when rung
   } else if (lender != 0 && slow_.load(std::memory_order_relaxed) > 0 &&
              baton_.try_steal(lender, member.id)) {
+    loop_.note_time(base::monotonic_ns());
     const std::lock_guard lock(mutex_);
     std::erase(resting_, &member);
     member.resting = false;

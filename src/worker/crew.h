@@ -65,6 +65,7 @@ class Crew {
   /// Holds or does not hold the GIL, as its thread needs it.
   class GilSwitch {
    public:
+    [[nodiscard]] bool held() const { return saved_ == nullptr; }
     void release() {
       if (saved_ == nullptr) saved_ = PyEval_SaveThread();
     }
@@ -79,7 +80,7 @@ class Crew {
 
   bool lead(std::uint32_t index, GilSwitch& gil);
   bool run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil);
-  void run(std::uint32_t index, Exchange& exchange, GilSwitch& gil);
+  std::int64_t run(std::uint32_t index, Exchange& exchange, std::int64_t now_ns, GilSwitch& gil);
   bool rest(Member& member, GilSwitch& gil);
   void drop_garbage(GilSwitch& gil);
   Member* take_resting();

@@ -159,7 +159,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   http::h1::ChunkedDecoder decoder_;
   Stage stage_ = Stage::Head;
   bool malformed_ = false;
-  bool reuse_ = false;
+  bool fresh_ = true;  // the parsers have seen nothing
 
   // body: what was read ahead (a view into buffer_ or ahead_), then what is still on the wire
   std::string ahead_;
