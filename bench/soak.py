@@ -260,11 +260,12 @@ async def kill_workers(run: Run) -> None:
         alive = descendants(run.server)
         run.serving = {pid: when for pid, when in run.serving.items() if alive.get(pid, "Z") != "Z"}
         workers = sorted(run.serving)
-        for pid in rng.sample(workers, min(len(workers), 2 if rng.random() < 0.1 else 1)):
+        for pid in rng.sample(workers, min(len(workers), 2 if rng.random() < run.opts.pairs else 1)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 run.kills.append((time.monotonic(), pid))
                 run.counts["workers killed"] += 1
+            await asyncio.sleep(rng.uniform(0, 0.03))  # the second of a pair holds what the first left it
 
 
 async def hang_requests(run: Run) -> None:
@@ -372,6 +373,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--think", type=float, default=0.1, help="mean seconds between a client's requests")
     parser.add_argument("--per-connection", type=float, default=200, help="mean requests on one connection")
+    parser.add_argument("--pairs", type=float, default=0.1, help="share of kills that take a second worker 0 to 30 ms later")
     parser.add_argument("--kill-every", type=float, default=2, help="mean seconds between SIGKILLs, 0 never")
     parser.add_argument("--hang-every", type=float, default=10, help="mean seconds between requests that hang, 0 never")
     parser.add_argument("--patience", type=float, default=30, help="seconds a client waits for its answer")

@@ -94,6 +94,7 @@ class Arbiter {
   void let_others_look(const WorkerProcess& than);
   void place_offer(WorkerProcess& from, base::UniqueFd connection);
   void adopt(base::UniqueFd connection);
+  static void forget_adopted(WorkerProcess& worker);
   void take_back(WorkerProcess& worker, base::UniqueFd connection);
   [[nodiscard]] bool is_client(int fd) const;
   void rescue_orders(WorkerProcess& worker, const base::UniqueFd& control);
@@ -123,7 +124,7 @@ class Arbiter {
   void explain_death(WorkerProcess& worker, int wait_status, const std::string& ref);
   void answer_clients_of(WorkerProcess& worker, const std::string& ref, int status);
   static void ask_for_strays(WorkerProcess& worker);
-  static void hand_over_if_answered(WorkerProcess& worker, int fd);
+  static void settle(WorkerProcess& worker, int fd, const std::string& farewell);
   void on_boot_failure(int exit_code);
 
   // ---- signals (signals.cc) ----

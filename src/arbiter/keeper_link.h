@@ -19,10 +19,12 @@ class KeeperLink {
   void answer(int fd, std::string answer) { order(heartbeat::Verb::Answer, fd, std::move(answer)); }
   /// Send the worker's descriptor `fd` back.
   void hand_over(int fd) { order(heartbeat::Verb::HandOver, fd, {}); }
-  /// The same if its answer is complete on the wire, which ends at byte `answer_end`; else end it.
-  void hand_over_if_answered(int fd, std::uint64_t answer_end) {
-    order(heartbeat::Verb::HandOverIfAnswered, fd,
-          {reinterpret_cast<const char*>(&answer_end), sizeof answer_end});
+  /// The same if the kernel has the whole answer that lies at `begin` to `end`; else write `answer`
+  /// if it has nothing of that one, and end the connection.
+  void settle(int fd, std::uint64_t begin, std::uint64_t end, const std::string& answer) {
+    std::string payload(reinterpret_cast<const char*>(&begin), sizeof begin);
+    payload.append(reinterpret_cast<const char*>(&end), sizeof end);
+    order(heartbeat::Verb::Settle, fd, payload + answer);
   }
   /// Exit, after all that was ordered before.
   void leave() { order(heartbeat::Verb::Leave, 0, {}); }

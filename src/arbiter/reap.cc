@@ -130,7 +130,7 @@ void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, i
     if (slot.started_ns.load() == 0) continue;
     const Claim claim = slot.claim.load();
     if (claim == Claim::Pending) worker.keeper.answer(fd, farewell(status, ref, wall));
-    if (claim == Claim::Started) hand_over_if_answered(worker, fd);
+    if (claim == Claim::Started) settle(worker, fd, farewell(status, ref, wall));
     answered.push_back(fd);
   }
   for (int fd = 0; fd < static_cast<int>(worker.page.hold_count()); ++fd) {
@@ -138,7 +138,7 @@ void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, i
     if (hold == Hold::None || std::find(answered.begin(), answered.end(), fd) != answered.end())
       continue;
     if (hold == Hold::Idle) worker.keeper.hand_over(fd);
-    if (hold == Hold::Writing) hand_over_if_answered(worker, fd);
+    if (hold == Hold::Writing) settle(worker, fd, farewell(status, ref, wall));
     if (hold == Hold::Reading || hold == Hold::Queued || hold == Hold::InApp) {
       worker.keeper.answer(fd, farewell(503, ref, wall));
     }
@@ -161,10 +161,11 @@ void Arbiter::ask_for_strays(WorkerProcess& worker) {
   }
 }
 
-// The answer may be all there, and only the note of it missing: the kernel knows.
-void Arbiter::hand_over_if_answered(WorkerProcess& worker, int fd) {
-  const std::uint64_t end = worker.page.answer_end(fd).load(std::memory_order_relaxed);
-  if (end != 0) worker.keeper.hand_over_if_answered(fd, end);
+// The answer may be all there or not even begun, and only the note of it missing: the kernel knows.
+void Arbiter::settle(WorkerProcess& worker, int fd, const std::string& farewell) {
+  const heartbeat::AnswerMarks& marks = worker.page.answer_marks(fd);
+  worker.keeper.settle(fd, marks.begin.load(std::memory_order_relaxed),
+                       marks.end.load(std::memory_order_relaxed), farewell);
 }
 
 void Arbiter::on_boot_failure(int exit_code) {

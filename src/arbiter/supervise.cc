@@ -45,8 +45,7 @@ void Arbiter::supervise() {
 }
 
 void Arbiter::supervise_worker(WorkerProcess& worker) {
-  worker.given_before = std::exchange(worker.given, {});
-  worker.passed_on.clear();
+  forget_adopted(worker);
   if (worker.kill_at_ns != 0) return kill_if_due(worker);
   if (!worker.kill.reason.empty()) return;
   if (!worker.was_ready) return supervise_boot(worker);

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,24 +42,30 @@ struct WorkerProcess {
   /// Counts as one of the workers that should be there.
   [[nodiscard]] bool counts() const { return !leaving; }
 
+  /// Of those it was given.
+  [[nodiscard]] std::size_t on_the_way() const {
+    return given_count - page.header().adopted.load(std::memory_order_acquire);
+  }
+
   /// For one more connection, those on their way to it counted.
   [[nodiscard]] bool has_free_thread() const {
     unsigned free = 0;
     for (std::uint32_t i = 0; i < page.slot_count(); ++i) {
       free += page.slot(i).started_ns.load(std::memory_order_relaxed) == 0 ? 1 : 0;
     }
-    return free > given.size();
+    return free > on_the_way();
   }
 
   pid_t pid = -1;
   base::UniqueFd pidfd;
   int age = 0;
-  /// Connections it was given, copies of ours: if it dies in the system call that brings one,
-  /// nothing else knows of it. Kept for one tick at least.
-  std::vector<base::UniqueFd> given;
-  std::vector<base::UniqueFd> given_before;
+  /// Connections it was given and has not noted in its page: copies of ours, oldest first. If it
+  /// dies in the system call that brings one, nothing else knows of it.
+  std::deque<base::UniqueFd> given;
+  std::uint64_t given_count = 0;  ///< of all times
   unsigned generation = 0;
-  std::vector<ino_t> passed_on;  ///< sockets that came from it since the last tick
+  ino_t last_passed_on = 0;  ///< socket that came from it last: it may not have closed its own yet
+  std::vector<ino_t> taken_back;  ///< sockets that came from it after its death
   heartbeat::Page page;
   base::UniqueFd control;
   KeeperLink keeper;

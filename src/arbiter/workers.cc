@@ -134,7 +134,7 @@ void Arbiter::on_control(WorkerProcess& worker) {
       case heartbeat::Verb::GiveAway:
       case heartbeat::Verb::Offer:
         if (!passed.valid()) break;
-        worker.passed_on.push_back(inode_of(passed.get()));
+        worker.last_passed_on = inode_of(passed.get());
         if (message.verb == heartbeat::Verb::GiveAway) {
           adopt(std::move(passed));
         } else {
@@ -213,7 +213,7 @@ WorkerProcess* Arbiter::best_adopter(const WorkerProcess* not_this) {
   WorkerProcess* best = nullptr;
   const auto rank = [](const WorkerProcess& worker) {
     const auto connections = worker.page.header().connections.load(std::memory_order_relaxed);
-    return std::pair{!worker.has_free_thread(), connections + worker.given.size()};
+    return std::pair{!worker.has_free_thread(), connections + worker.on_the_way()};
   };
   for (const auto& [pid, worker] : workers_) {
     if (!worker->ready() || worker->leaving || worker.get() == not_this) continue;
@@ -226,8 +226,12 @@ bool Arbiter::send_connection(WorkerProcess& to, const base::UniqueFd& connectio
   const bool sent =
       heartbeat::send_message(to.control.get(), heartbeat::Verb::Adopt, came_back ? 1 : 0, nullptr,
                               0, connection.get(), MSG_DONTWAIT);
-  if (sent) to.given.emplace_back(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
-  return sent;
+  if (!sent) return false;
+  to.given.emplace_back(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+  ++to.given_count;
+  // It is its own again.
+  if (to.last_passed_on == inode_of(connection.get())) to.last_passed_on = 0;
+  return true;
 }
 
 // The one that a new connection has woken does not take it.
@@ -270,12 +274,18 @@ bool Arbiter::is_client(int fd) const {
   });
 }
 
+// Its page says what became of those it has noted.
+void Arbiter::forget_adopted(WorkerProcess& worker) {
+  while (worker.given.size() > worker.on_the_way()) worker.given.pop_front();
+}
+
 // A connection of a dead worker, for another one. It may come by more than one way.
 void Arbiter::take_back(WorkerProcess& worker, base::UniqueFd connection) {
   if (!is_client(connection.get())) return;
   const ino_t inode = inode_of(connection.get());
-  auto& known = worker.passed_on;
-  if (std::find(known.begin(), known.end(), inode) != known.end()) return;
+  auto& known = worker.taken_back;
+  if (inode == worker.last_passed_on || std::find(known.begin(), known.end(), inode) != known.end())
+    return;
   known.push_back(inode);
   adopt(std::move(connection));
 }
@@ -317,10 +327,9 @@ void Arbiter::on_keeper(int fd) {
       take_back(*worker, std::move(connection));
     }
   }
-  for (auto* given : {&worker->given, &worker->given_before}) {
-    for (base::UniqueFd& connection : *given) take_back(*worker, std::move(connection));
-    given->clear();
-  }
+  forget_adopted(*worker);
+  for (base::UniqueFd& connection : worker->given) take_back(*worker, std::move(connection));
+  worker->given.clear();
   poller_.remove(fd);
   if (buried != buried_.end()) buried_.erase(buried);
 }

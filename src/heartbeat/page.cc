@@ -18,9 +18,9 @@ namespace {
 constexpr std::size_t kSlotsAt = (sizeof(Header) + 63) / 64 * 64;
 
 std::size_t page_bytes(std::uint32_t slots, std::uint32_t holds) {
-  // One more of each: the scratch places of hold() and answer_end().
+  // One more of each: the scratch places of hold() and answer_marks().
   return kSlotsAt + std::size_t{slots} * sizeof(Slot) +
-         (std::size_t{holds} + 1) * (sizeof(std::uint64_t) + sizeof(Hold));
+         (std::size_t{holds} + 1) * (sizeof(AnswerMarks) + sizeof(Hold));
 }
 
 void* map(int fd, std::size_t size) {
@@ -89,13 +89,13 @@ Slot& Page::slot(std::uint32_t index) const {
 std::atomic<Hold>& Page::hold(int fd) const {
   const std::uint32_t count = hold_count();
   auto* holds = reinterpret_cast<std::atomic<Hold>*>(behind_slots() + (std::size_t{count} + 1) *
-                                                                          sizeof(std::uint64_t));
+                                                                          sizeof(AnswerMarks));
   return holds[std::min(static_cast<std::uint32_t>(fd), count)];
 }
 
-std::atomic<std::uint64_t>& Page::answer_end(int fd) const {
-  auto* ends = reinterpret_cast<std::atomic<std::uint64_t>*>(behind_slots());
-  return ends[std::min(static_cast<std::uint32_t>(fd), hold_count())];
+AnswerMarks& Page::answer_marks(int fd) const {
+  auto* marks = reinterpret_cast<AnswerMarks*>(behind_slots());
+  return marks[std::min(static_cast<std::uint32_t>(fd), hold_count())];
 }
 
 char* Page::behind_slots() const {

@@ -65,6 +65,13 @@ enum class Hold : std::uint8_t {
   Writing = 5,  ///< a response has begun
 };
 
+/// Where the present answer of a connection lies among all bytes written to it. What the kernel has
+/// been given tells how much of it is on its way, whatever its worker could still note.
+struct AnswerMarks {
+  std::atomic<std::uint64_t> begin;
+  std::atomic<std::uint64_t> end;  ///< 0: not known, or the connection ends with the answer
+};
+
 /// One app thread. 512 bytes, so that slots never share a cache line.
 struct alignas(64) Slot {
   std::atomic<std::uint32_t> sequence;  ///< even: stable, odd: fields below are being written
@@ -118,7 +125,8 @@ struct Header {
   std::atomic<std::uint64_t> requests;  ///< answered since boot
   std::atomic<std::uint32_t> connections;
   std::atomic<std::int32_t>
-      control_fd;  ///< the worker's end of control: orders it has not read yet
+      control_fd;                      ///< the worker's end of control: orders it has not read yet
+  std::atomic<std::uint64_t> adopted;  ///< connections from the arbiter that have a Hold by now
   std::atomic<std::uint32_t> accepting;    ///< 1: in accept4, or its connection is in no Hold yet
   std::atomic<std::uint32_t> drain_asked;  ///< 1: it begins no request that it has not read yet
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
@@ -156,10 +164,8 @@ class Page {
   [[nodiscard]] std::uint32_t slot_count() const { return header().slot_count; }
   /// The Hold byte of connection `fd`; a scratch byte when fd is beyond the table.
   [[nodiscard]] std::atomic<Hold>& hold(int fd) const;
-  /// Bytes written to connection `fd` in all once its present answer is complete: when the kernel
-  /// has as many, the next request may follow. 0: not known, or the connection ends with the
-  /// answer.
-  [[nodiscard]] std::atomic<std::uint64_t>& answer_end(int fd) const;
+  /// The marks of connection `fd`; scratch ones when fd is beyond the table.
+  [[nodiscard]] AnswerMarks& answer_marks(int fd) const;
   [[nodiscard]] std::uint32_t hold_count() const { return header().hold_count; }
 
  private:

@@ -40,6 +40,12 @@ inline void note_phase(Slot& slot, Phase phase, std::int64_t now_ns) {
          pending == Claim::Started;
 }
 
+/// The next byte written to the connection is the first of an answer. @param written  before it
+inline void note_answer_begin(AnswerMarks& marks, std::uint64_t written) {
+  marks.end.store(0, std::memory_order_relaxed);
+  marks.begin.store(written, std::memory_order_relaxed);
+}
+
 /// Closes the request. @return false: the arbiter answered in our place meanwhile (the claim was
 /// Farewell).
 bool end_request(Slot& slot);

@@ -43,13 +43,13 @@ enum class Verb : std::uint32_t {
   Answer =
       32,  ///< number = fd; write the payload to it if not empty, then end the connection properly
   HandOver = 33,  ///< number = fd; send it back with Done
-  /// number = fd, payload = its answer_end (8 bytes): send it back when the kernel has been given
-  /// as
-  /// many bytes, else end it
-  HandOverIfAnswered = 35,
+  /// number = fd, payload = where its answer begins and ends (AnswerMarks, 8 bytes each), then
+  /// another answer: send it back when the kernel has all of its own, else write the other one if
+  /// it has nothing of it, and end it
+  Settle = 35,
   Leave = 34,  ///< exit: closes everything the worker had
   // keeper -> arbiter
-  Done = 48,  ///< number = fd; for HandOver the descriptor rides along
+  Done = 48,  ///< number = fd; the descriptor rides along when it is sent back
 };
 
 /// Longest payload of a message: a whole HTTP answer.

@@ -24,16 +24,16 @@ bool acknowledged(int fd, std::uint64_t& bytes) {
 
 }  // namespace
 
-std::uint64_t bytes_written(int fd) {
+std::optional<std::uint64_t> bytes_written(int fd) {
   std::uint64_t before = 0;
   std::uint64_t after = 0;
   int waiting = 0;
   for (int i = 0; i < kTries; ++i) {
-    if (!acknowledged(fd, before) || ::ioctl(fd, SIOCOUTQ, &waiting) != 0) return 0;
-    if (!acknowledged(fd, after)) return 0;
+    if (!acknowledged(fd, before) || ::ioctl(fd, SIOCOUTQ, &waiting) != 0) return std::nullopt;
+    if (!acknowledged(fd, after)) return std::nullopt;
     if (before == after) return after + static_cast<std::uint64_t>(waiting);
   }
-  return 0;
+  return std::nullopt;
 }
 
 }  // namespace tricorn::net

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace tricorn::net {
 
 /// Bytes written to the socket since it was opened, whether sent yet or not.
-/// System calls only: the keeper may call it. @return 0 when the socket is no TCP connection.
+/// System calls only: the keeper may call it. @return nothing when the socket is no TCP connection.
 /// Source: tcp(7) TCP_INFO tcpi_bytes_acked, SIOCOUTQ
-[[nodiscard]] std::uint64_t bytes_written(int fd);
+[[nodiscard]] std::optional<std::uint64_t> bytes_written(int fd);
 
 }  // namespace tricorn::net

@@ -54,14 +54,14 @@ TEST(BytesWritten, CountsWhatTheClientHasNotTaken) {
   EXPECT_EQ(bytes_written(pair.server.get()), taken);
 }
 
-TEST(BytesWritten, IsZeroWhereThereIsNoTcp) {
+TEST(BytesWritten, IsUnknownWhereThereIsNoTcp) {
   int ends[2];
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
   const base::UniqueFd one(ends[0]);
   const base::UniqueFd other(ends[1]);
   ASSERT_EQ(::send(ends[0], "hello", 5, 0), 5);
-  EXPECT_EQ(bytes_written(ends[0]), 0U);
-  EXPECT_EQ(bytes_written(-1), 0U);
+  EXPECT_EQ(bytes_written(ends[0]), std::nullopt);
+  EXPECT_EQ(bytes_written(-1), std::nullopt);
 }
 
 }  // namespace

@@ -271,6 +271,16 @@ void Exchange::next_request() {
   abandoned = false;
 }
 
+// ---- the application's side
+// --------------------------------------------------------------------------------------------------
+
+void Exchange::run_on(heartbeat::Slot& slot, heartbeat::AnswerMarks& marks) {
+  slot_ = &slot;
+  marks_ = &marks;
+  lives_on_ = false;
+  heartbeat::note_answer_begin(marks, connection_->written);
+}
+
 // ---- body
 // ------------------------------------------------------------------------------------------
 
@@ -418,8 +428,8 @@ bool Exchange::send_file(std::string_view head, const gateway::wsgi::SendableFil
 // Before the last byte goes: if we are killed on the way out of that system call, the kernel's
 // count still tells whether the client has its answer.
 void Exchange::note_answer_end(std::uint64_t bytes_left) {
-  if (lives_on_ && !must_close())
-    answer_end_->store(connection_->written + bytes_left, std::memory_order_relaxed);
+  if (lives_on_)  // as the head has promised
+    marks_->end.store(connection_->written + bytes_left, std::memory_order_relaxed);
 }
 
 void Exchange::sent(std::size_t bytes) {

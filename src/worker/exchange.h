@@ -70,13 +70,8 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
 
   // ---- the application's side ----
   /// @param slot  of the thread that runs the request
-  /// @param answer_end  of its connection, in the shared page
-  void run_on(heartbeat::Slot& slot, std::atomic<std::uint64_t>& answer_end) {
-    slot_ = &slot;
-    answer_end_ = &answer_end;
-    lives_on_ = false;
-    answer_end.store(0, std::memory_order_relaxed);
-  }
+  /// @param marks  of its connection, in the shared page
+  void run_on(heartbeat::Slot& slot, heartbeat::AnswerMarks& marks);
   gateway::wsgi::BodyStatus read(char* into, std::size_t bytes_max, std::size_t& got,
                                  const pyapi::Gil& gil) override;
   [[nodiscard]] std::int64_t remaining() const override;
@@ -140,7 +135,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
 
   Connection* connection_ = nullptr;
   heartbeat::Slot* slot_ = nullptr;
-  std::atomic<std::uint64_t>* answer_end_ = nullptr;
+  heartbeat::AnswerMarks* marks_ = nullptr;
   bool lives_on_ = false;
   ClientTimeouts timeouts_;
   const ProxyRules& proxy_;

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "heartbeat/wire.h"
 #include "net/written.h"
@@ -51,6 +52,23 @@ void end_connection(int fd) {
   ::shutdown(fd, SHUT_RDWR);
 }
 
+void settle(int socket, const Message& order) {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  if (order.bytes < sizeof begin + sizeof end) return;
+  std::memcpy(&begin, order.payload, sizeof begin);
+  std::memcpy(&end, order.payload + sizeof begin, sizeof end);
+  const std::optional<std::uint64_t> written = net::bytes_written(order.number);
+  const bool answered = end != 0 && written == end;
+  if (!answered) {
+    const std::size_t at = sizeof begin + sizeof end;
+    if (written == begin) write_answer(order.number, order.payload + at, order.bytes - at);
+    end_connection(order.number);
+  }
+  static_cast<void>(heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0,
+                                            answered ? order.number : -1, 0));
+}
+
 void obey(int socket, const Message& order) {
   switch (order.verb) {
     case Verb::Answer:
@@ -59,15 +77,9 @@ void obey(int socket, const Message& order) {
       static_cast<void>(
           heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, -1, 0));
       break;
-    case Verb::HandOverIfAnswered: {
-      std::uint64_t end = 0;
-      if (order.bytes == sizeof end) std::memcpy(&end, order.payload, sizeof end);
-      const bool answered = end != 0 && net::bytes_written(order.number) == end;
-      if (!answered) end_connection(order.number);
-      static_cast<void>(heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0,
-                                                answered ? order.number : -1, 0));
+    case Verb::Settle:
+      settle(socket, order);
       break;
-    }
     case Verb::HandOver:
       static_cast<void>(
           heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, order.number, 0));

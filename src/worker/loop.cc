@@ -191,6 +191,7 @@ void Loop::refuse(Connection& connection) {
 void Loop::answer_and_close(Connection& connection, std::string_view answer) {
   Exchange& exchange = exchange_for(connection);
   exchange.close_after = true;
+  heartbeat::note_answer_begin(page_.answer_marks(connection.fd), connection.written);
   connection.readable = true;  // there may be more: linger, so that the client reads the answer
   exchange.append_own(answer);
   connection.state = State::Flushing;
@@ -368,6 +369,7 @@ void Loop::post(Exchange& exchange) {
 void Loop::adopt(base::UniqueFd connection, bool came_back) {
   // Known to the page at once: if this worker dies now, the keeper hands it on.
   page_.hold(connection.get()).store(Hold::Idle, std::memory_order_relaxed);
+  page_.header().adopted.fetch_add(1, std::memory_order_release);
   {
     const std::lock_guard lock(mailbox_.mutex);
     mailbox_.adopted.emplace_back(std::move(connection), came_back);

@@ -207,7 +207,7 @@ void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
   Connection* connection = open_connection(fd.release(), through, client_of(address));
   if (connection == nullptr) return;
   connection->came_back = came_back;
-  connection->written = net::bytes_written(connection->fd);
+  connection->written = net::bytes_written(connection->fd).value_or(0);
 }
 
 void Loop::begin_drain() {

@@ -204,7 +204,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   page_.hold(connection.fd).store(heartbeat::Hold::InApp, std::memory_order_relaxed);
   heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client,
                            began_ns);
-  exchange.run_on(slot, page_.answer_end(connection.fd));
+  exchange.run_on(slot, page_.answer_marks(connection.fd));
   if (log_.enabled(base::Level::Debug))
     log_.debug(fmt::format("{} {}", head.method_text, head.path));
   const std::atomic<std::uint32_t>& abort_asked = page_.header().abort_asked;
