@@ -410,9 +410,16 @@ Outcome by_check(const Setting& setting, const Layer& value) {
   return value;
 }
 
+// A variable of the environment may hold any bytes; the other sources were read as UTF-8.
+bool carries_utf8(const Layer& value) {
+  if (value.is_string()) return is_utf8(value.get_ref<const std::string&>());
+  return !value.is_array() || std::all_of(value.begin(), value.end(), carries_utf8);
+}
+
 }  // namespace
 
 base::Result<Layer> checked(const Setting& setting, const Layer& value) {
+  if (!carries_utf8(value)) return base::fail("not UTF-8");
   if (is_foreign(value)) {
     return base::fail(fmt::format("a {} cannot be its value", python_str(value.at("!"))));
   }

@@ -163,6 +163,21 @@ const Row kChoices[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Choices, Checked, testing::ValuesIn(kChoices));
 
+TEST(Checked, RefusesWhatJsonCannotCarry) {
+  for (const char* bytes : {"\xe9", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"}) {
+    EXPECT_FALSE(is_utf8(bytes));
+    for (const Layer& value : {Layer(bytes), Layer::array({bytes})}) {
+      const auto outcome = checked(*find_setting("bind"), value);
+      ASSERT_FALSE(outcome);
+      EXPECT_EQ(outcome.error().text, "not UTF-8");
+    }
+  }
+  for (const char* text :
+       {"", "a", "\xc3\xa9", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"}) {
+    EXPECT_TRUE(is_utf8(text));
+  }
+}
+
 TEST(DefaultOf, IsAcceptedForEverySetting) {
   for (const Setting& setting : settings()) {
     if (setting.kind == Kind::Hook) continue;

@@ -231,6 +231,10 @@ std::string wrapped(std::string_view text) {
 }  // namespace
 
 base::Result<Invocation> parse_arguments(std::span<const std::string> arguments) {
+  // Settings travel as JSON, so a path in another encoding could not arrive where it is needed.
+  for (const std::string& text : arguments) {
+    if (!is_utf8(text)) return usage_error({fmt::format("not UTF-8: {}", python_quoted(text))});
+  }
   auto words = classify(arguments);
   if (!words) return usage_error(words.error());
   auto read = Reader(std::move(*words)).read();

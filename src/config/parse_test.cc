@@ -113,6 +113,7 @@ const Wrong kWrong[] = {
     {"unknown", {"--bogus", "app", "-x"}, "unrecognized arguments: --bogus -x"},
     {"later_positional", {"app", "-w", "4", "extra"}, "unrecognized arguments: extra"},
     {"later_separator", {"app", "-w4", "--", "x"}, "unrecognized arguments: -- x"},
+    {"not_utf8", {"--pid", "/tmp/caf\xe9"}, "not UTF-8: '/tmp/caf\xe9'"},
     {"ambiguous",
      {"--work", "4"},
      "ambiguous option: --work could match --workers, --worker-class, --worker-connections, "

@@ -62,7 +62,41 @@ std::optional<std::int64_t> magnitude(std::string_view digits, int base) {
   return number;
 }
 
+// Length of the character whose first byte is `lead`, and what its second byte may be.
+struct Utf8Lead {
+  std::size_t bytes = 0;  // 0: no character begins so
+  unsigned char second_min = 0x80;
+  unsigned char second_max = 0xbf;
+};
+
+Utf8Lead utf8_lead(unsigned char lead) {
+  if (lead < 0x80) return {1};
+  if (lead >= 0xc2 && lead <= 0xdf) return {2};
+  if (lead == 0xe0) return {3, 0xa0, 0xbf};
+  if (lead == 0xed) return {3, 0x80, 0x9f};
+  if (lead >= 0xe1 && lead <= 0xef) return {3};
+  if (lead == 0xf0) return {4, 0x90, 0xbf};
+  if (lead == 0xf4) return {4, 0x80, 0x8f};
+  if (lead >= 0xf1 && lead <= 0xf3) return {4};
+  return {};
+}
+
 }  // namespace
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Lead lead = utf8_lead(static_cast<unsigned char>(text[0]));
+    if (lead.bytes == 0 || lead.bytes > text.size()) return false;
+    for (std::size_t at = 1; at < lead.bytes; ++at) {
+      const auto byte = static_cast<unsigned char>(text[at]);
+      const bool second = at == 1;
+      if (byte < (second ? lead.second_min : 0x80) || byte > (second ? lead.second_max : 0xbf))
+        return false;
+    }
+    text.remove_prefix(lead.bytes);
+  }
+  return true;
+}
 
 std::string python_quoted(std::string_view text) {
   const bool double_quotes =

@@ -28,6 +28,10 @@ namespace tricorn::config {
 /// Python's str.lower() for ASCII.
 [[nodiscard]] std::string lowered(std::string_view text);
 
+/// Whether these bytes are UTF-8, which is all that JSON can carry: no overlong form, no surrogate.
+/// Source: RFC 3629 section 4.
+[[nodiscard]] bool is_utf8(std::string_view text);
+
 /// Python's int(text, base): white space, sign, single underscores between digits.
 /// @param base  10, 8, or 0: by prefix 0x, 0o, 0b, and a decimal number may not begin with 0
 /// @return nothing where Python raises ValueError, and for numbers beyond 64 bits
