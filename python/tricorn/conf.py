@@ -137,7 +137,8 @@ def plain_values(names: Mapping[str, Any]) -> dict[str, Any]:
             plain[name] = f"{value.__module__}.{value.__qualname__}"
             continue
         try:
-            plain[name] = json.loads(json.dumps(value))
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            plain[name] = json.loads(text.encode())  # a path that is no UTF-8 raises here
         except (TypeError, ValueError):
             plain[name] = {"!": type(value).__name__}
     return plain

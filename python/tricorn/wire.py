@@ -23,4 +23,5 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
 
 def reply(channel: socket.socket, answer: dict[str, Any]) -> None:
     """Answer the request that was received last."""
-    channel.send(json.dumps(answer).encode())
+    # A traceback may quote bytes that are no UTF-8, which the arbiter's JSON does not take.
+    channel.send(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
