@@ -4,10 +4,11 @@ SECOND_PYTHON ?= $(word 2,$(shell sh tools/pythons.sh))
 PORT ?= 8000
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= h1_head h1_chunked proxy_header settings
 # Most tests wait, so more of them than CPUs run at a time.
 PYTEST_OPTIONS ?= -q --timeout 120 -n 4
 
-.PHONY: setup run test unit asan tsan lint probe blackbox blackbox-second bench fuzz soak docs format clean
+.PHONY: setup run test unit asan tsan lint differential probe blackbox blackbox-second bench fuzz soak docs format clean
 
 setup:  ## build Tricorn into .venv (idempotent)
 	@test -n "$(PYTHON)" || { echo "No CPython 3.10 or later with headers and venv: apt-get install python3-dev python3-venv"; exit 1; }
@@ -58,10 +59,10 @@ bench: setup  ## beside gunicorn, granian, bjoern and the floor, into bench/resu
 soak: setup  ## 30 minutes of load with random worker kills
 	.venv/bin/python bench/soak.py --minutes 30
 
-fuzz:  ## each fuzz target for FUZZ_SECONDS (needs clang-14)
-	cmake --preset fuzz >/dev/null
-	cmake --build --preset fuzz -j $(JOBS)
-	for target in h1_head h1_chunked; do build/fuzz/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) fuzz/corpus/$$target || exit 1; done
+fuzz:  ## each fuzz target for FUZZ_SECONDS (needs clang-14); finds are left in build/fuzz
+	cmake --preset fuzz $(CCACHE) >/dev/null
+	cmake --build --preset fuzz -j $(JOBS) --target $(FUZZ_TARGETS)
+	for target in $(FUZZ_TARGETS); do sh tools/fuzz.sh $$target $(FUZZ_SECONDS) || exit 1; done
 
 docs:  ## write docs/settings.md from the table of settings
 	cmake --build --preset dev --target config_test

@@ -66,12 +66,6 @@ void try_with(const Limits& limits, std::string_view bytes) {
 
 }  // namespace
 
-namespace tricorn::base {
-[[noreturn]] void check_failed(const char* /*file*/, int /*line*/, const char* /*what*/) {
-  __builtin_trap();
-}
-}  // namespace tricorn::base
-
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(bytes), size);
   if (input.empty()) return 0;

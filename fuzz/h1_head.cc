@@ -96,12 +96,6 @@ Limits small_and_loose() {
 
 }  // namespace
 
-namespace tricorn::base {
-[[noreturn]] void check_failed(const char* /*file*/, int /*line*/, const char* /*what*/) {
-  __builtin_trap();
-}
-}  // namespace tricorn::base
-
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view input(reinterpret_cast<const char*>(bytes), size);
