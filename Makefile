@@ -18,7 +18,7 @@ run: setup  ## serve the example on 127.0.0.1:8000
 	@sh examples/orders/run.sh $(PORT)
 
 test: export WITH_TEST_PACKAGES = 1
-test: setup lint asan probe blackbox blackbox-second  ## every rung that fits in 20 minutes
+test: setup lint asan differential probe blackbox blackbox-second  ## every rung that fits in 20 minutes
 	@echo "make test: all passed"
 
 lint:  ## style, layers, size
@@ -41,6 +41,9 @@ tsan:  ## C++ unit and protocol tests under the thread sanitizer
 	cmake --preset tsan $(CCACHE) >/dev/null
 	cmake --build --preset tsan -j $(JOBS)
 	ctest --preset tsan -j $(JOBS) --output-on-failure --progress
+
+differential:  ## our HTTP parser beside llhttp and h11, after asan and setup
+	TRICORN_H1_PROBE=build/asan/src/h1_probe .venv/bin/pytest -q --timeout 120 tests/protocol
 
 probe:  ## stacks read from outside, every hang, on every Python of this machine
 	$(PYTHON) tests/probe/run.py --probe build/asan/src/look_probe --include src $(shell sh tools/pythons.sh)
