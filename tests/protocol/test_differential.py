@@ -18,7 +18,7 @@ import pytest
 
 PROBE = os.environ.get("TRICORN_H1_PROBE")
 HERE = pathlib.Path(__file__).parent
-MUTATIONS = int(os.environ.get("TRICORN_DIFFERENTIAL_MUTATIONS", "6000"))
+MUTATIONS = int(os.environ.get("TRICORN_DIFFERENTIAL_MUTATIONS", "4000"))
 pytestmark = pytest.mark.skipif(not PROBE, reason="SKIPPED LOUDLY: TRICORN_H1_PROBE names no h1_probe; `make differential` does")
 
 PIECES = [
