@@ -15,6 +15,7 @@ from blackbox.support.site import Site
 def pytest_configure(config):
     """Declare the marks."""
     config.addinivalue_line("markers", "alone: measures CPU or time, so no other test runs beside it under pytest-xdist")
+    config.addinivalue_line("markers", "rule(number, ...): holds these of the HTTP and WSGI rules; test_rules.py counts them")
 
 
 def pytest_collection_modifyitems(items):

@@ -16,6 +16,7 @@ def environ_of(server, target="/", fields="", method="GET", body=b"", version="1
     return json.loads(Answer(server.raw(request)).content)
 
 
+@pytest.mark.rule(27)
 @pytest.mark.parametrize("mode", MODES)
 def test_all_keys_are_there_with_their_values(serve, mode):
     server = serve("environ_app:app", *MODES[mode])
@@ -33,6 +34,25 @@ def test_all_keys_are_there_with_their_values(serve, mode):
     assert {"SERVER_SOFTWARE", "wsgi.input", "wsgi.errors", "wsgi.file_wrapper"} <= environ.keys()
     assert "HTTP_CONTENT_TYPE" not in environ and "HTTP_CONTENT_LENGTH" not in environ
     poll(lambda: "a word to wsgi.errors\n" in server.log, 5, "the word in the error log")
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [("//a", "//a", ""), ("//a/b?//c", "//a/b", "//c"), ("/%2541", "/%41", ""), ("/a%2fb%3Fc?d%2f", "/a/b?c", "d%2f"), ("/%E4", "/\u00e4", ""),
+     ("/%zz%4", "/%zz%4", ""), ("/?", "/", ""), ("/a;b?c?d", "/a;b", "c?d")],
+)
+def test_the_target_is_cut_and_decoded_once(serve, target, path, query):
+    environ = environ_of(serve("environ_app:app"), target)
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["RAW_URI"]) == (path, query, target)
+
+
+@pytest.mark.rule(29)
+def test_of_two_names_with_one_key_the_one_with_the_underscore_is_dropped(serve):
+    server = serve("environ_app:app")
+    for fields in ("X-A: dash\r\nX_A: under\r\n", "X_A: under\r\nX-A: dash\r\n"):
+        assert environ_of(server, fields=fields)["HTTP_X_A"] == "dash"
+    assert "HTTP_CONTENT_LENGTH" not in environ_of(server, fields="Content_Length: 5\r\n")
 
 
 def test_no_key_is_left_over_from_an_earlier_request(serve):
@@ -55,11 +75,14 @@ def test_the_request_line_may_be_of_1_0(serve):
     assert environ["SERVER_PROTOCOL"] == "HTTP/1.0"
 
 
+@pytest.mark.rule(26)
 def test_absolute_form(serve):
     environ = environ_of(serve("environ_app:app"), "http://other.example/p?q=1")
     assert environ["PATH_INFO"] == "/p" and environ["QUERY_STRING"] == "q=1"
+    assert environ["HTTP_HOST"] == "other.example"
 
 
+@pytest.mark.rule(29)
 def test_names_with_underscores_are_dropped_by_default(serve):
     environ = environ_of(serve("environ_app:app", "--forwarded-allow-ips", "10.0.0.1"), fields="X_Under: 1\r\nX-Dash: 2\r\nScript_Name: /x\r\n")
     assert "HTTP_X_UNDER" not in environ and environ["HTTP_X_DASH"] == "2" and environ["SCRIPT_NAME"] == ""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from blackbox.support.answer import Answer, read_all, unchunk
+from blackbox.support.answer import Answer, read_all, read_answer, unchunk
 from blackbox.support.site import MODES, SYNC
 from blackbox.support.waiting import poll
 
@@ -22,25 +22,9 @@ def server(request, serve):
     return serve("wsgi_rules:app", "--keep-alive", "5", *MODES[request.param])
 
 
-def read_answer(client):
-    """Read one answer with a Content-Length off a connection that stays open."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        part = client.recv(65536)
-        assert part, data
-        data += part
-    answer = Answer(data)
-    wanted = len(answer.head) + 4 + int(answer["Content-Length"] or 0)
-    while len(data) < wanted:
-        part = client.recv(65536)
-        assert part, data
-        data += part
-    assert len(data) == wanted, data
-    return Answer(data)
-
-
 # ---- keep-alive and pipelining ----
 
+@pytest.mark.rule(30)
 def test_many_requests_share_a_connection(server):
     with server.connect() as client:
         for _ in range(100):
@@ -48,6 +32,7 @@ def test_many_requests_share_a_connection(server):
             assert read_answer(client).content == b"hello"
 
 
+@pytest.mark.rule(30)
 def test_pipelined_requests_are_answered_in_order(server):
     requests = b"".join(b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\n%04d" % n for n in range(50))
     answer = server.raw(requests + b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
@@ -55,6 +40,7 @@ def test_pipelined_requests_are_answered_in_order(server):
     assert bodies == [b"%04d" % n for n in range(50)] + [b"hello"]
 
 
+@pytest.mark.rule(19)
 def test_an_idle_connection_is_closed_after_keep_alive(serve):
     server = serve("wsgi_rules:app", "--keep-alive", "1")
     with server.connect() as client:
@@ -73,6 +59,7 @@ def test_keep_alive_0_closes_after_each_answer(serve):
     assert answer["Connection"] == "close" and answer.content == b"hello"
 
 
+@pytest.mark.rule(7, 17)
 @pytest.mark.parametrize(
     ("line", "fields", "kept"),
     [
@@ -118,6 +105,7 @@ def test_a_chunked_body_of_10_mib_comes_back_whole(server):
     assert Answer(server.raw(request, timeout=60)).content == body
 
 
+@pytest.mark.rule(13)
 def test_a_large_body_is_not_kept_in_memory(server):
     size = 200 * MIB
     with server.connect(60) as client:
@@ -142,6 +130,7 @@ def test_a_large_answer_waits_for_its_reader_without_being_kept_in_memory(server
     assert total > 100_000 * 1024
 
 
+@pytest.mark.rule(19)
 def test_a_body_that_trickles_in_does_not_occupy_the_application(serve):
     server = serve("wsgi_rules:app", *SYNC)  # one worker, one thread
     with server.connect() as slow:
@@ -154,6 +143,7 @@ def test_a_body_that_trickles_in_does_not_occupy_the_application(serve):
         assert Answer(read_all(slow)).content == b"1234" * 5
 
 
+@pytest.mark.rule(8)
 def test_an_unread_body_is_never_taken_for_the_next_request(server):
     smuggled = b"GET /raising HTTP/1.1\r\n" + HOST + b"\r\n" + b"x" * 500_000
     answer = server.raw(b"POST /ignored HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(smuggled) + smuggled)
@@ -161,12 +151,14 @@ def test_an_unread_body_is_never_taken_for_the_next_request(server):
     assert "raising" not in server.log
 
 
+@pytest.mark.rule(8)
 def test_a_small_unread_body_leaves_the_connection_usable(server):
     request = b"POST /ignored HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\n12345"
     answer = server.raw(request * 3 + b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
     assert answer.count(b"HTTP/1.1 200 OK") == 4
 
 
+@pytest.mark.rule(18)
 def test_expect_continue_is_answered_when_the_body_is_wanted(server):
     with server.connect() as client:
         client.sendall(b"POST /echo HTTP/1.1\r\n" + CLOSE + b"Expect: 100-continue\r\nContent-Length: 4\r\n\r\n")
@@ -175,23 +167,27 @@ def test_expect_continue_is_answered_when_the_body_is_wanted(server):
         assert Answer(read_all(client)).content == b"data"
 
 
+@pytest.mark.rule(18)
 def test_another_expectation_is_refused(server):
     assert server.get("/", "Expect: tea").status == 417
 
 
 # ---- HEAD, chunks, files ----
 
+@pytest.mark.rule(15)
 def test_head_has_the_fields_of_get_and_no_body(server):
     answer = Answer(server.raw(b"HEAD / HTTP/1.1\r\n" + CLOSE + b"\r\n"))
     assert answer["Content-Length"] == "5" and answer.body == b""
 
 
+@pytest.mark.rule(15)
 def test_head_keeps_the_connection_in_step(server):
     answer = server.raw(b"HEAD /streamed HTTP/1.1\r\n" + HOST + b"\r\n" + b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
     assert answer.count(b"HTTP/1.1 200 OK") == 2 and answer.endswith(b"\r\n\r\nhello")
     assert b"0000000" not in answer
 
 
+@pytest.mark.rule(17)
 def test_an_answer_without_length_is_chunked_for_1_1_and_ends_with_the_connection_for_1_0(server):
     chunked = server.get("/streamed?3")
     assert chunked["Transfer-Encoding"] == "chunked"
@@ -200,6 +196,7 @@ def test_an_answer_without_length_is_chunked_for_1_1_and_ends_with_the_connectio
     assert chunked.content == plain.body and len(plain.body) == 3 * 1024
 
 
+@pytest.mark.rule(20)
 def test_parts_are_sent_when_they_are_made(server):
     with server.connect() as client:
         client.sendall(b"GET /slowly HTTP/1.1\r\n" + CLOSE + b"\r\n")
@@ -223,6 +220,7 @@ def test_a_wrapped_file_with_a_length_is_sent_that_far(server):
     assert server.get("/wrapped_file_with_length").content == b"23456"
 
 
+@pytest.mark.rule(15)
 def test_a_wrapped_file_for_head_is_not_sent(server):
     answer = Answer(server.raw(b"HEAD /wrapped_file?100 HTTP/1.1\r\n" + CLOSE + b"\r\n"))
     assert answer.status == 200 and answer.body == b""
@@ -232,6 +230,7 @@ def test_a_wrapped_buffer_without_a_descriptor_is_sent(server):
     assert server.get("/wrapped_buffer").content == b"from memory" * 1000
 
 
+@pytest.mark.rule(20)
 def test_a_wrapped_file_is_closed(server):
     assert b"class NotedFile" in server.get("/noted_file").content
     assert b"noted_file" in server.get("/closed_names").content
@@ -244,6 +243,7 @@ def test_files_without_sendfile(serve):
 
 # ---- clients that misbehave ----
 
+@pytest.mark.rule(1, 2, 3, 6, 9, 10, 13, 28)
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
@@ -264,12 +264,14 @@ def test_a_malformed_request_is_refused_and_the_connection_closed(server, reques
     assert server.get("/").content == b"hello"
 
 
+@pytest.mark.rule(4)
 def test_a_malformed_chunk_is_refused(server):
     answer = Answer(server.raw(b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n"))
     assert answer.status == 400
     assert server.get("/").content == b"hello"
 
 
+@pytest.mark.rule(19)
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 100\r\n\r\nhalf"])
 def test_clients_that_say_nothing_or_half_keep_nobody_waiting(serve, sent):
     server = serve("wsgi_rules:app", *SYNC)  # one worker, one thread
@@ -281,6 +283,7 @@ def test_clients_that_say_nothing_or_half_keep_nobody_waiting(serve, sent):
         assert time.monotonic() - began < 1
 
 
+@pytest.mark.rule(19)
 def test_half_a_head_is_ended_after_header_timeout(serve):
     server = serve("wsgi_rules:app", "--header-timeout", "1")
     with server.connect() as client:
@@ -290,6 +293,7 @@ def test_half_a_head_is_ended_after_header_timeout(serve):
         assert time.monotonic() - began < 4
 
 
+@pytest.mark.rule(19)
 def test_half_a_body_is_ended_after_body_timeout(serve):
     server = serve("wsgi_rules:app", "--body-timeout", "1")
     with server.connect() as client:
@@ -338,6 +342,7 @@ def test_a_thousand_idle_connections_disturb_nobody(serve):
         assert time.monotonic() - began < 0.5
 
 
+@pytest.mark.rule(4)
 def test_chunks_on_the_wire_may_be_cut_anywhere(server):
     request = b"POST /echo HTTP/1.1\r\n" + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n4\r\nWiki\r\n5\r\npedia\r\n0\r\n\r\n"
     with server.connect() as client:

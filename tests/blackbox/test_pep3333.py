@@ -20,28 +20,33 @@ def closed_names(server):
 
 # ---- start_response, write, iterables ----
 
+@pytest.mark.rule(20)
 def test_exc_info_before_the_first_byte_replaces_status_and_headers(server):
     answer = server.get("/exc_info_before")
     assert answer.status_line == "HTTP/1.1 503 Sorry"
     assert answer["X-New"] == "1" and answer["X-Old"] is None and answer.content == b"sorry"
 
 
+@pytest.mark.rule(20)
 def test_exc_info_after_the_first_byte_raises_and_cuts_the_answer(server):
     answer = server.get("/exc_info_after")
     assert answer.status == 200 and answer.body == b"begun" and answer["Content-Length"] == "50"
     assert "KeyError: 'too late'" in server.log
 
 
+@pytest.mark.rule(20)
 def test_start_response_twice_without_exc_info_is_an_error(server):
     assert server.get("/started_twice").status == 500
     assert "AssertionError" in server.log
 
 
+@pytest.mark.rule(20)
 def test_write_and_the_iterable_are_sent_in_order(server):
     assert server.get("/written").content == b"one two three"
     assert server.get("/written_with_length").content == b"one two"[:7]
 
 
+@pytest.mark.rule(20)
 def test_start_response_may_be_called_by_the_first_step_of_the_iterable(server):
     answer = server.get("/lazy")
     assert answer.status == 202 and answer["X-Lazy"] == "1" and answer.content == b"first second"
@@ -52,50 +57,58 @@ def test_empty_parts_do_not_end_a_chunked_body(server):
     assert server.get("/no_parts").content == b""
 
 
+@pytest.mark.rule(14, 22)
 @pytest.mark.parametrize(
     "path",
     ["never_started", "none_returned", "text_body", "raising", "raising_after_start", "exiting", "interrupted", "injected_value",
      "injected_name", "injected_status", "bytes_value", "number_value", "name_with_space", "status_number", "status_short",
-     "closing_before_first"],
+     "closing_before_first", "lf_in_value", "cr_in_value", "nul_in_value", "empty_name", "colon_in_name", "nul_in_status", "bad_replacement"],
 )
 def test_a_fault_of_the_application_is_a_500_with_a_traceback_and_costs_one_request(server, path):
     pid = server.get("/pid").content
     answer = server.get(f"/{path}?password=hunter2")
     assert answer.status == 500, answer
     assert b"X-Injected" not in answer.head
+    assert b"Traceback" not in answer.raw and b"on purpose" not in answer.raw and b"hunter2" not in answer.raw
     assert f"Error handling request GET /{path}" in server.log, server.log
     assert server.get("/pid").content == pid
     assert server.incidents(0) == []
 
 
+@pytest.mark.rule(16)
 def test_an_error_after_the_first_byte_cuts_the_answer(server):
     answer = server.get("/raising_after_bytes")
     assert answer.status == 200 and answer.body == b"5\r\nbegun\r\n"
     assert "ValueError: on purpose, too late" in server.log
 
 
+@pytest.mark.rule(16, 20)
 def test_an_iterable_that_fails_in_the_middle_cuts_the_answer_and_is_closed(server):
     answer = server.get("/closing_after_failure")
     assert not answer.body.endswith(b"0\r\n\r\n")
     assert "closing_after_failure" in closed_names(server)
 
 
+@pytest.mark.rule(20)
 @pytest.mark.parametrize("path", ["closing", "closing_before_first"])
 def test_close_is_called_whatever_happened(server, path):
     server.get(f"/{path}")
     assert closed_names(server).count(path) == 1
 
 
+@pytest.mark.rule(20)
 def test_close_is_called_for_head(server):
     server.raw(b"HEAD /closing_for_head HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     poll(lambda: "closing_for_head" in closed_names(server), 5, "close()")
 
 
+@pytest.mark.rule(16)
 def test_a_body_longer_than_its_length_is_cut_there(server):
     answer = server.get("/long_body")
     assert answer.body == b"hello"
 
 
+@pytest.mark.rule(16)
 def test_a_body_shorter_than_its_length_ends_the_connection(server):
     answer = Answer(server.raw(b"GET /short_body HTTP/1.1\r\nHost: a\r\n\r\n", timeout=5))
     assert answer["Content-Length"] == "50" and answer.body == b"hello"
@@ -110,6 +123,7 @@ def test_hop_by_hop_fields_of_the_application_are_left_out(server):
     assert answer["Server"] != "mine"
 
 
+@pytest.mark.rule(31)
 def test_date_and_server_are_there_once(server):
     answer = server.get("/")
     assert len(answer.all("Date")) == 1 and len(answer.all("Server")) == 1
@@ -133,6 +147,7 @@ def test_headers_are_as_they_were_when_start_response_was_called_or_when_sent(se
     assert answer["X-Before"] == "1" and answer.status == 200
 
 
+@pytest.mark.rule(15)
 @pytest.mark.parametrize(("path", "length"), [("status_204", None), ("status_304", "500")])
 def test_statuses_without_a_body(server, path, length):
     answer = Answer(server.raw(f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()))
@@ -140,6 +155,7 @@ def test_statuses_without_a_body(server, path, length):
     assert answer.body.startswith(b"HTTP/1.1 200 OK")  # nothing between the two answers
 
 
+@pytest.mark.rule(15)
 def test_a_body_with_204_is_dropped_and_warned_about(server):
     answer = server.get("/status_204_with_body")
     assert answer.status == 204 and answer.body == b""
@@ -151,6 +167,7 @@ def test_a_body_with_204_is_dropped_and_warned_about(server):
 BODY = b"first line\nsecond\n\nlast without end"
 
 
+@pytest.mark.rule(21)
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize(
     ("calls", "expected"),
@@ -175,6 +192,7 @@ def test_wsgi_input_reads_as_a_file_does(server, chunked, calls, expected):
     assert json.loads(Answer(server.raw(request)).content) == expected
 
 
+@pytest.mark.rule(21)
 def test_wsgi_input_of_a_get_is_empty(server):
     assert json.loads(server.get("/input_calls?read,readline,iter").content) == ["", "", []]
 

@@ -9,6 +9,7 @@ import time
 
 TEXT = [("Content-Type", "text/plain")]
 closed = []  # names of the iterables whose close() was called
+notes = []  # [how it ended, bytes] of each body that noted_read has read
 
 
 class Closing:
@@ -90,6 +91,13 @@ def no_parts(environ, start):
 
 def never_started(environ, start):
     return [b"body"]
+
+
+def bad_replacement(environ, start):
+    """A good answer, replaced by a bad one before anything was sent."""
+    start("200 OK", TEXT)
+    start("500 Bad", [("X-Bad", "a\r\nX-Injected: 1")], exc_info_of(KeyError("x")))
+    return [b"never sent"]
 
 
 def none_returned(environ, start):
@@ -228,6 +236,47 @@ def echo(environ, start):
     return [body]
 
 
+def noted_read(environ, start):
+    """Read to the end, and note how that went for /notes."""
+    done = 0
+    try:
+        while part := environ["wsgi.input"].read(8192):
+            done += len(part)
+        notes.append(["end", done])
+    except BaseException as why:
+        notes.append([type(why).__name__, done])
+        raise
+    start("200 OK", [*TEXT, ("Content-Length", "4")])
+    return [b"read"]
+
+
+def noted_notes(environ, start):
+    start("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(notes).encode()]
+
+
+def one_line(environ, start):
+    """Read the first line of a body and leave the rest."""
+    line = environ["wsgi.input"].readline()
+    start("200 OK", [*TEXT, ("Content-Length", str(len(line)))])
+    return [line]
+
+
+def own_date(environ, start):
+    start("200 OK", [*TEXT, ("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Server", "mine"), ("Content-Length", "1")])
+    return [b"x"]
+
+
+def status_1xx(environ, start):
+    start("103 Early Hints", [("Link", "</a.css>; rel=preload"), ("Content-Length", "5")])
+    return [b"hints"]
+
+
+def status_304_with_body(environ, start):
+    start("304 Not Modified", [("ETag", '"x"')])
+    return [b"a body that must not be"]
+
+
 def count(environ, start):
     """Read in pieces; say how much came and how much memory the process ever needed."""
     import resource
@@ -314,6 +363,12 @@ RULES = {
     "injected_status": with_headers(*TEXT, status="200 OK\r\nX-Injected: 1"),
     "bytes_value": with_headers(("X-Bad", b"bytes")),
     "number_value": with_headers(("X-Bad", 5)),
+    "lf_in_value": with_headers(("X-Bad", "a\nX-Injected: 1")),
+    "cr_in_value": with_headers(("X-Bad", "a\rX-Injected: 1")),
+    "nul_in_value": with_headers(("X-Bad", "a\0")),
+    "empty_name": with_headers(("", "X-Injected: 1")),
+    "colon_in_name": with_headers(("X-Injected:", "1")),
+    "nul_in_status": with_headers(*TEXT, status="200 O\0K"),
     "name_with_space": with_headers(("X Bad", "1")),
     "status_number": with_headers(*TEXT, status=200),
     "status_short": with_headers(*TEXT, status="20 OK"),

@@ -64,3 +64,20 @@ def unchunk(data):
         if size == 0:
             assert at == len(data), data[at:]
             return b"".join(parts)
+
+
+def read_answer(client):
+    """Read one answer with a Content-Length off a connection that stays open; give it taken apart."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = client.recv(65536)
+        assert part, data
+        data += part
+    answer = Answer(data)
+    wanted = len(answer.head) + 4 + int(answer["Content-Length"] or 0)
+    while len(data) < wanted:
+        part = client.recv(65536)
+        assert part, data
+        data += part
+    assert len(data) == wanted, data
+    return Answer(data)
