@@ -300,6 +300,14 @@ def streamed(environ, start):
     return (b"%07d" % n * 128 + b"x" * 128 for n in range(parts))
 
 
+def sparse_file(environ, start):
+    """50 MiB that nobody has to write first."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (the server closes it)
+    file.truncate(50 << 20)
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return environ["wsgi.file_wrapper"](file)
+
+
 def slowly(environ, start):
     def parts():
         for n in range(3):
