@@ -199,7 +199,8 @@ def test_wsgi_input_of_a_get_is_empty(server):
 
 # ---- the validator of the standard library ----
 
-@pytest.mark.parametrize("path", ["/", "/write", "/a%20b?x=%2F", "/%C3%A4"])
+@pytest.mark.rule(20, 21)
+@pytest.mark.parametrize("path", ["/", "/write", "/file", "/a%20b?x=%2F", "/%C3%A4"])
 @pytest.mark.parametrize("mode", MODES)
 def test_wsgiref_validate_has_nothing_to_object(serve, mode, path):
     server = serve("validated:app", *MODES[mode])
@@ -208,9 +209,9 @@ def test_wsgiref_validate_has_nothing_to_object(serve, mode, path):
         answer = Answer(server.raw(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + framing + b"\r\n\r\n" + sent))
         written = b"written " if path == "/write" else b""
         assert answer.status == 200 and answer.content == written + body + b"!", server.log
-    if path != "/write":
-        assert server.get(path).content == b"!", server.log
-    head = Answer(server.raw(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
-    assert head.status == 200
+    assert server.get(path).content == (b"written !" if path == "/write" else b"!"), server.log
+    head = Answer(server.raw(b"HEAD " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+    assert head.status == 200, server.log
+    assert head.body == b""
     assert "AssertionError" not in server.log
     assert "checked" in server.log
