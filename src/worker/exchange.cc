@@ -272,7 +272,7 @@ void Exchange::next_request() {
 }
 
 // ---- the application's side
-// --------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 
 void Exchange::run_on(heartbeat::Slot& slot, heartbeat::AnswerMarks& marks) {
   slot_ = &slot;

@@ -138,6 +138,23 @@ def test_a_broken_configuration_file_ends_with_1(tmp_path):
     assert "Failed to read config file" in err and "ZeroDivisionError" in err
 
 
+@pytest.mark.parametrize(
+    ("args", "env", "code", "message"),
+    [(("--pid", b"/tmp/caf\xe9"), {}, 2, "not UTF-8: '/tmp/caf"), ((), {"PORT": b"\xe9"}, 1, "Invalid value for bind: ['0.0.0.0:"),
+     ((), {"GUNICORN_CMD_ARGS": b"--pid /tmp/caf\xe9"}, 2, "not UTF-8: '/tmp/caf")],
+)
+def test_what_is_not_utf_8_is_refused(args, env, code, message):
+    surroundings = {**{name.encode(): value.encode() for name, value in clean_environment().items()}, **{name.encode(): value for name, value in env.items()}}
+    done = subprocess.run([TRICORN, "specs", *args], env=surroundings, cwd=APPS, timeout=30, capture_output=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert message.encode() in done.stderr
+
+
+def test_a_configuration_file_may_hold_names_that_json_cannot_carry(serve, tmp_path):
+    server = workers_with(serve, tmp_path, conf="import os\nnan = float('nan')\npath = os.fsdecode(b'/caf\\xe9')\nworkers = 2\n")
+    server.wait_log("Booting worker with pid", count=2)
+
+
 def test_a_port_in_use_ends_with_1():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, _, err = run("specs", "-b", f"127.0.0.1:{taken.getsockname()[1]}")
