@@ -1,7 +1,7 @@
 // After clone() the keeper runs on a copy of the worker's memory in which locks may be held by
 // threads it does not have, so this file allocates nothing, locks nothing and calls system calls
 // only.
-#include "worker/keeper.h"
+#include "keeper/keeper.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -18,7 +18,7 @@
 #include "heartbeat/wire.h"
 #include "net/written.h"
 
-namespace tricorn::worker {
+namespace tricorn::keeper {
 namespace {
 
 using heartbeat::Message;
@@ -112,11 +112,11 @@ void obey(int socket, const Message& order) {
 
 }  // namespace
 
-pid_t start_keeper(int socket) {
+pid_t start(int socket) {
   const long pid = ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, nullptr, nullptr,
                              nullptr, nullptr);
   if (pid == 0) keep(socket);
   return static_cast<pid_t>(pid);
 }
 
-}  // namespace tricorn::worker
+}  // namespace tricorn::keeper

@@ -1,4 +1,4 @@
-#include "worker/keeper.h"
+#include "keeper/keeper.h"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -13,7 +13,7 @@
 #include "base/unique_fd.h"
 #include "heartbeat/wire.h"
 
-namespace tricorn::worker {
+namespace tricorn::keeper {
 namespace {
 
 using heartbeat::Verb;
@@ -32,7 +32,7 @@ class DeadWorker : public ::testing::Test {
     ASSERT_GE(worker_, 0);
     if (worker_ == 0) {
       keeper_.reset();
-      const pid_t keeper = start_keeper(keepers_end.get());
+      const pid_t keeper = start(keepers_end.get());
       const bool told = ::write(ready[1], &keeper, sizeof keeper) == sizeof keeper;
       if (told) ::pause();
       ::_exit(1);
@@ -49,7 +49,8 @@ class DeadWorker : public ::testing::Test {
   }
 
   void kill_worker_after_writing(const std::string& bytes) {
-    ASSERT_EQ(::write(connection_.get(), bytes.data(), bytes.size()), ssize_t(bytes.size()));
+    ASSERT_EQ(::write(connection_.get(), bytes.data(), bytes.size()),
+              static_cast<ssize_t>(bytes.size()));
     ::kill(worker_, SIGKILL);
     ::waitpid(worker_, nullptr, 0);
   }
@@ -132,4 +133,4 @@ TEST_F(DeadWorker, AnswerOfWhichAPartWasWrittenIsCut) {
 }
 
 }  // namespace
-}  // namespace tricorn::worker
+}  // namespace tricorn::keeper

@@ -3,7 +3,7 @@
 
 #include <sys/types.h>
 
-namespace tricorn::worker {
+namespace tricorn::keeper {
 
 /// Starts the keeper of the calling worker. It is the arbiter's child, sleeps in recvmsg and does
 /// what the arbiter tells it with the worker's descriptors, also after the worker was killed; it
@@ -11,6 +11,6 @@ namespace tricorn::worker {
 /// @param socket  the keeper's SEQPACKET end, which both processes see from now on
 /// @return the keeper's pid, or -1 with errno: the worker then works without, and a SIGKILL cuts
 /// its clients. Source: clone(2) CLONE_FILES, CLONE_PARENT; docs/decisions/0003.
-[[nodiscard]] pid_t start_keeper(int socket);
+[[nodiscard]] pid_t start(int socket);
 
-}  // namespace tricorn::worker
+}  // namespace tricorn::keeper
