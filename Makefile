@@ -5,6 +5,8 @@ PORT ?= 8000
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= h1_head h1_chunked proxy_header settings
+# What depends on the Python: the application, its frames and its end.
+SECOND_TESTS ?= $(patsubst %,tests/blackbox/test_%.py,timeouts deaths boots flask django environ pep3333)
 # Most tests wait, so more of them than CPUs run at a time.
 PYTEST_OPTIONS ?= -q --timeout 120 -n 4
 
@@ -52,8 +54,8 @@ blackbox: export WITH_TEST_PACKAGES = 1
 blackbox: setup  ## a real server: frameworks, databases, time-outs, deaths, HTTP, PEP 3333, reload, stop
 	.venv/bin/pytest $(PYTEST_OPTIONS) tests/blackbox
 
-blackbox-second:  ## the same on a second Python
-	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest $(PYTEST_OPTIONS) tests/blackbox; \
+blackbox-second:  ## those of them that depend on it, on a second Python
+	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest $(PYTEST_OPTIONS) $(SECOND_TESTS); \
 	else echo "SKIPPED: no second CPython 3.10 or later on this machine"; fi
 
 bench: setup  ## beside gunicorn, granian, bjoern and the floor, into bench/results
