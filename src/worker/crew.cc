@@ -69,6 +69,7 @@ bool Crew::run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil) 
   const std::int64_t now = loop_.now_ns();
   if (slow_.load(std::memory_order_relaxed) > 0) {
     if (Member* next = take_resting(); next != nullptr) {
+      Loop::uncork(exchange.connection());
       hand_to(*next);
       run(index, exchange, now, gil);
       loop_.post(exchange);
@@ -116,9 +117,7 @@ bool Crew::rest(Member& member, GilSwitch& gil) {
   const net::Baton::Id lender = baton_.lender();
   if (baton_.held_by(kSentinel)) {
     doorbell_.raise();  // it looks for resting threads when rung
-  } else if (lender != 0 && slow_.load(std::memory_order_relaxed) > 0 &&
-             baton_.try_steal(lender, member.id)) {
-    loop_.note_time(base::monotonic_ns());
+  } else if (lender != 0 && slow_.load(std::memory_order_relaxed) > 0 && steal(lender, member.id)) {
     const std::lock_guard lock(mutex_);
     std::erase(resting_, &member);
     member.resting = false;
@@ -153,6 +152,14 @@ Crew::Member* Crew::take_resting() {
   return member;
 }
 
+// Takes the loop from a thread whose call lasts. Answers that wait for that call's are sent now.
+bool Crew::steal(net::Baton::Id lender, net::Baton::Id thief) {
+  if (!baton_.try_steal(lender, thief)) return false;
+  loop_.note_time(base::monotonic_ns());
+  loop_.uncork_all(page_.slot(lender - 1).connection_fd.load(std::memory_order_relaxed));
+  return true;
+}
+
 void Crew::hand_to(Member& member) {
   baton_.give(member.id);
   member.parker.unpark();
@@ -179,7 +186,7 @@ int Crew::watch_loan() {
   const std::uint64_t loans = baton_.loans();
   const bool lasts = lender != 0 && loans == loans_seen_;
   loans_seen_ = loans;
-  if (lasts && baton_.try_steal(lender, kSentinel)) {
+  if (lasts && steal(lender, kSentinel)) {
     attending_ = true;
     return attend_loop();
   }

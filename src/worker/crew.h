@@ -86,6 +86,7 @@ class Crew {
   Member* take_resting();
   void hand_to(Member& member);
   void ring_if_dozing();
+  bool steal(net::Baton::Id lender, net::Baton::Id thief);
   int attend_loop();
   int watch_loan();
 

@@ -41,14 +41,15 @@ void name_ends(Connection& connection, http::ProxyHeader header) {
 
 // One system call. Few bytes are cheaper to copy together than to gather in the kernel.
 // Source: bench/instructions.py and `make bench`, case hello.
-ssize_t send_now(int fd, std::string_view head, std::string_view body, std::string_view tail) {
+ssize_t send_now(int fd, std::string_view head, std::string_view body, std::string_view tail,
+                 int more) {
   const std::size_t total = head.size() + body.size() + tail.size();
   if (total <= kJoinBytesMax) {
     std::array<char, kJoinBytesMax> joined;
     char* at = joined.data();
     for (const std::string_view piece : {head, body, tail})
       at = static_cast<char*>(::mempcpy(at, piece.data(), piece.size()));
-    return ::send(fd, joined.data(), total, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return ::send(fd, joined.data(), total, MSG_NOSIGNAL | MSG_DONTWAIT | more);
   }
   std::array<iovec, 3> pieces{{{const_cast<char*>(head.data()), head.size()},
                                {const_cast<char*>(body.data()), body.size()},
@@ -56,7 +57,7 @@ ssize_t send_now(int fd, std::string_view head, std::string_view body, std::stri
   msghdr message{};
   message.msg_iov = pieces.data();
   message.msg_iovlen = tail.empty() ? 2 : 3;
-  return ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  return ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | more);
 }
 
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
@@ -384,8 +385,10 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
   const std::size_t total = head.size() + body.size() + tail.size();
   std::size_t taken = 0;
   if (last) note_answer_end(unsent_bytes_ + total);
+  connection_->corked = last && next_is_read();
   if (!has_unsent()) {
-    const ssize_t sent_now = send_now(connection_->fd, head, body, tail);
+    const ssize_t sent_now =
+        send_now(connection_->fd, head, body, tail, connection_->corked ? MSG_MORE : 0);
     if (sent_now < 0 && !would_block(errno) && errno != EINTR) return false;
     taken = static_cast<std::size_t>(std::max<ssize_t>(sent_now, 0));
     connection_->written += taken;
@@ -431,6 +434,10 @@ void Exchange::note_answer_end(std::uint64_t bytes_left) {
   if (lives_on_)  // as the head has promised
     marks_->end.store(connection_->written + bytes_left, std::memory_order_relaxed);
 }
+
+// A pipelined request follows, so its answer will too: the kernel may wait for that and send both
+// at once. Loop::uncork() when it does not come at once.
+bool Exchange::next_is_read() const { return lives_on_ && next_ != 0 && end_ > next_; }
 
 void Exchange::sent(std::size_t bytes) {
   connection_->written += bytes;

@@ -132,6 +132,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   Flush flush_file();
   void sent(std::size_t bytes);
   void note_answer_end(std::uint64_t bytes_left);
+  [[nodiscard]] bool next_is_read() const;
 
   Connection* connection_ = nullptr;
   heartbeat::Slot* slot_ = nullptr;

@@ -1,5 +1,7 @@
 #include "worker/loop.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -256,6 +258,7 @@ void Loop::after_response(Connection& connection) {
   header_deadlines_.arm(connection.deadline, now_ns_);
   Intake intake = exchange.parse();
   while (intake == Intake::More && connection.readable) intake = exchange.receive();
+  if (intake != Intake::Ready) uncork(connection);
   if (intake == Intake::Nothing && !exchange.has_input()) {
     go_idle(connection);
   } else if (intake == Intake::Ready) {
@@ -271,6 +274,20 @@ void Loop::queue(Connection& connection) {
   connection.deadline.disarm();
   set_hold(connection, Hold::Queued);
   ready_.push_back(&connection);
+}
+
+// Source: tcp(7) TCP_NODELAY, which sends what waits, as often as it is set.
+void Loop::uncork(Connection& connection) {
+  if (!std::exchange(connection.corked, false)) return;
+  const int on = 1;
+  ::setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+void Loop::uncork_all(int running_fd) {
+  for (Connection* connection : ready_) uncork(*connection);
+  // Its Connection is the running thread's; the descriptor stays open until that one posts it.
+  const int on = 1;
+  if (running_fd >= 0) ::setsockopt(running_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 void Loop::go_idle(Connection& connection) {

@@ -102,7 +102,11 @@ class Loop {
   [[nodiscard]] const Listener& listener(const Connection& connection) const {
     return listeners_[connection.listener];
   }
-  [[nodiscard]] std::size_t ready_count() const { return ready_.size(); }
+  /// Sends its last answer if that waits for the next one's. Its holder, or the baton's.
+  static void uncork(Connection& connection);
+  /// Sends the answers that wait for those of requests behind them, which may take long.
+  /// @param running_fd  the connection whose request runs; -1 none
+  void uncork_all(int running_fd);
 
   /// References whose bytes were sent. The caller has the GIL and drops them.
   std::vector<PyObject*>& garbage() { return garbage_; }

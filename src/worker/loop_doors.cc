@@ -153,7 +153,7 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
   connection.fd = fd;
   connection.generation = (connection.generation + 1) & 0x7FFF'FFFF;
   connection.state = State::Idle;
-  connection.readable = connection.hung_up = connection.came_back = false;
+  connection.readable = connection.hung_up = connection.corked = connection.came_back = false;
   connection.listener = listener;
   connection.served = 0;
   connection.written = 0;

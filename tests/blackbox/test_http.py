@@ -40,6 +40,18 @@ def test_pipelined_requests_are_answered_in_order(server):
     assert bodies == [b"%04d" % n for n in range(50)] + [b"hello"]
 
 
+@pytest.mark.rule(30)
+@pytest.mark.parametrize("behind", [b"GET /slept?1 HTTP/1.1\r\n" + CLOSE + b"\r\n", b"GET / HTTP/1.1\r\nHo"], ids=["slow", "unfinished"])
+def test_an_answer_does_not_wait_for_the_request_behind_it(server, behind):
+    with server.connect() as client:
+        began = time.monotonic()
+        client.sendall(3 * (b"GET / HTTP/1.1\r\n" + HOST + b"\r\n") + behind)
+        received = b""
+        while received.count(b"hello") < 3:
+            received += client.recv(65536)
+        assert time.monotonic() - began < 0.15  # the kernel's own limit for what waits is 0.2 s
+
+
 @pytest.mark.rule(19)
 def test_an_idle_connection_is_closed_after_keep_alive(serve):
     server = serve("wsgi_rules:app", "--keep-alive", "1")
