@@ -1,4 +1,7 @@
-"""Entry points: replace this process by the arbiter or by tricornctl, both plain executables."""
+"""`python -m tricorn`: become the arbiter or tricornctl, both plain executables.
+
+The commands of these names come here only when they do not find the package themselves.
+"""
 
 import os
 import sys

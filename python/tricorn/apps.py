@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import sys
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 class AppImportError(Exception):
@@ -38,14 +40,16 @@ def load(spec: str) -> Callable[..., Any]:
 
 
 def _resolve(module: Any, module_name: str, name: str) -> Any:
+    if name.isidentifier():
+        return _attribute(module, module_name, name)
+    import ast
+
     try:
         tree = ast.parse(name, mode="eval").body
     except SyntaxError:
         raise AppImportError(
             f"Failed to parse {name!r} as an attribute name or function call."
         ) from None
-    if isinstance(tree, ast.Name):
-        return _attribute(module, module_name, tree.id)
     if not isinstance(tree, ast.Call):
         raise AppImportError(f"Failed to parse {name!r} as an attribute name or function call.")
     if not isinstance(tree.func, ast.Name):

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
-import grp
 import os
-import pwd
 import signal
 import sys
-import threading
-import traceback
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from tricorn import _core, apps, hooks
 
+TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
     from tricorn.spawner import Spawner
 
 BOOT_ERROR = 3  # Gunicorn's exit statuses: the arbiter tells the two apart by them
 APP_LOAD_ERROR = 4
 
-_PR_SET_NAME = 15  # prctl(2)
-_PR_SET_DUMPABLE = 4
 _INFO, _WARNING, _ERROR = 1, 2, 3
 
 
@@ -40,6 +35,8 @@ def run(spawner: Spawner, worker: hooks.Worker, spec: str, fds: list[int]) -> No
         core = _core.Worker(spawner.settings_json, spawner.listeners, *fds, worker.age)
         status = _live(core, spawner, worker, spec) if core.introduce() else 0
     except BaseException:
+        import traceback
+
         traceback.print_exc()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what follows is short, or the arbiter's to see
     raise WorkerDone(status)
@@ -50,7 +47,6 @@ def _live(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str) -> int:
     worker.log = hooks.Log(core.log)
     if spawner.server is not None:
         spawner.server.log = worker.log
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, b"tricorn-worker")
     core.log(_INFO, f"Booting worker with pid: {worker.pid}")
     _record_hard_exits(core)
     status = _boot_and_serve(core, spawner, worker, spec)
@@ -79,6 +75,8 @@ def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str
         if isinstance(problem, KeyboardInterrupt) or not worker.alive:
             return 0  # the server stops
         _note_boot_error(core, problem)
+        import traceback
+
         core.log(_ERROR, "Exception in worker process\n" + traceback.format_exc().rstrip())
         print(problem, file=sys.stderr, flush=True)
         return BOOT_ERROR
@@ -93,6 +91,8 @@ def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str
 
 def _note_boot_error(core: Any, problem: BaseException) -> None:
     """Tell the arbiter what ended the boot, and where: its report is written when we are gone."""
+    import traceback
+
     text = traceback.format_exception_only(type(problem), problem)[-1].strip()
     rows = []
     for frame, line in traceback.walk_tb(problem.__traceback__):
@@ -131,20 +131,26 @@ def _drop_privileges(settings: dict[str, Any]) -> None:
         os.setgid(gid)
     if uid is not None and uid != os.geteuid():
         if settings["initgroups"]:
+            import grp
+            import pwd
+
             os.initgroups(pwd.getpwuid(uid).pw_name, grp.getgrgid(os.getegid()).gr_gid)
+        import traceback  # noqa: F401  the new user may not read the standard library
+
         os.setuid(uid)
-        # A changed uid makes a process unreadable to its parent; the arbiter must be able to look.
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)
+        _core.stay_readable()
 
 
 def _record_hard_exits(core: Any) -> None:
     """Let os._exit say who called it before it ends the process without a word."""
+    from _thread import get_native_id
+
     real_exit = os._exit
     own_pid = os.getpid()
 
     def _exit(status: int) -> NoReturn:
         if os.getpid() == own_pid:
-            core.note_exit(status, threading.get_native_id())
+            core.note_exit(status, get_native_id())
         real_exit(status)
 
     os._exit = _exit  # type: ignore[assignment]
@@ -154,4 +160,6 @@ def _guarded(core: Any, hook: Any, *args: Any) -> None:
     try:
         hook(*args)
     except BaseException:
+        import traceback
+
         core.log(_WARNING, "Exception during worker exit:\n" + traceback.format_exc().rstrip())

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
-import importlib.util
-import inspect
 import json
 import os
 import sys
-import traceback
-from collections.abc import Callable, Mapping
-from typing import Any
+
+TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 # Hooks and how many positional arguments each takes. Source: Gunicorn 27, "Server Hooks".
 HOOKS = {
@@ -57,7 +56,14 @@ def _from_module(name: str) -> dict[str, Any]:
     try:
         return dict(vars(importlib.import_module(name)))
     except BaseException:
-        raise ConfError(f"Failed to read config file: {name}\n{traceback.format_exc()}") from None
+        raise _failed(name) from None
+
+
+def _failed(location: str) -> ConfError:
+    """Say what is being handled."""
+    import traceback
+
+    return ConfError(f"Failed to read config file: {location}\n{traceback.format_exc()}")
 
 
 def _from_file(path: str) -> dict[str, Any]:
@@ -65,6 +71,8 @@ def _from_file(path: str) -> dict[str, Any]:
         print(
             "!!! WARNING: configuration file should have a valid Python extension.", file=sys.stderr
         )
+    import importlib.util
+
     loader = importlib.machinery.SourceFileLoader("__config__", path)
     spec = importlib.util.spec_from_file_location("__config__", path, loader=loader)
     if spec is None:
@@ -74,7 +82,7 @@ def _from_file(path: str) -> dict[str, Any]:
     try:
         loader.exec_module(module)
     except BaseException:
-        raise ConfError(f"Failed to read config file: {path}\n{traceback.format_exc()}") from None
+        raise _failed(path) from None
     return dict(vars(module))
 
 
@@ -113,6 +121,8 @@ def _imported(name: str, dotted: str) -> Any:
 
 def _arity_of(value: Callable[..., Any]) -> int | None:
     """Positional parameters, None when they cannot be counted (C functions, *args)."""
+    import inspect
+
     try:
         parameters = inspect.signature(value).parameters.values()
     except (TypeError, ValueError):
@@ -124,6 +134,10 @@ def _arity_of(value: Callable[..., Any]) -> int | None:
 
 def plain_values(names: Mapping[str, Any]) -> dict[str, Any]:
     """Give what JSON can carry to the arbiter, which knows the settings and ignores other names."""
+    if not names:
+        return {}
+    import inspect
+
     plain = {}
     for name, value in names.items():
         if (

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 class Config:

@@ -6,21 +6,18 @@ Requests and answers are the do_* methods below and src/arbiter/spawner_client.h
 
 from __future__ import annotations
 
-import argparse
-import ctypes
 import json
 import os
 import signal
 import socket
 import sys
 import time
-import traceback
-from typing import Any
 
 from tricorn import _core, apps, boot, conf, hooks, wire
 
-_PR_SET_NAME = 15  # prctl(2)
-_PR_SET_PDEATHSIG = 1
+TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Spawner:
@@ -55,6 +52,8 @@ class Spawner:
                     "text": f"{message['do']} called exit({leaving.code})",
                 }
             except BaseException:
+                import traceback
+
                 answer = {"ok": False, "exit": 1, "text": traceback.format_exc().rstrip()}
             wire.reply(self.channel, answer)
 
@@ -134,6 +133,8 @@ class Spawner:
 
 def _refuse_threads() -> None:
     """Name the culprit when something preloaded started a thread: a fork would copy its locks."""
+    if "threading" not in sys.modules:
+        return
     import threading
 
     others = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
@@ -148,16 +149,11 @@ _SPAWNER_PID = os.getpid()
 
 
 def main() -> None:
-    """Run as the arbiter's child: `python -m tricorn.spawner --fd N --arbiter PID`."""
-    parser = argparse.ArgumentParser(prog="tricorn.spawner")
-    parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--arbiter", type=int, required=True)
-    options = parser.parse_args()
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_NAME, b"tricorn-spawner")
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != options.arbiter:
-        return  # the arbiter died before PDEATHSIG was set
+    """Run as the arbiter's child: `python -m tricorn.spawner CHANNEL_FD ARBITER_PID`."""
+    channel_fd, arbiter_pid = map(int, sys.argv[1:])
+    _core.become_spawner()
+    if os.getppid() != arbiter_pid:
+        return  # it died before that
     for ignored in (
         signal.SIGINT,
         signal.SIGQUIT,
@@ -169,7 +165,7 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)  # a signal to the group is the arbiter's to handle
     sys.path.insert(0, os.getcwd())
     try:
-        Spawner(socket.socket(fileno=options.fd), options.arbiter).serve()
+        Spawner(socket.socket(fileno=channel_fd), arbiter_pid).serve()
     except boot.WorkerDone as done:  # only ever in a forked worker
         sys.exit(done.status)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import Any
+
+TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
+if TYPE_CHECKING:
+    from typing import Any
 
 _BYTES_MAX = 256 * 1024
 _FDS_MAX = 64

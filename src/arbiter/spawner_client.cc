@@ -36,8 +36,8 @@ Answer parse_answer(const std::string& text) {
 base::Result<pid_t> spawn(const std::string& python, int channel) {
   const std::string fd = std::to_string(channel);
   const std::string arbiter = std::to_string(::getpid());
-  std::vector<const char*> argv{python.c_str(), "-m",        "tricorn.spawner", "--fd",
-                                fd.c_str(),     "--arbiter", arbiter.c_str(),   nullptr};
+  std::vector<const char*> argv{python.c_str(),  "-m",   "tricorn.spawner", fd.c_str(),
+                                arbiter.c_str(), nullptr};
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none;

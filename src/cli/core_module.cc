@@ -1,8 +1,10 @@
 // tricorn._core: what the spawner and the workers see of the C++ side.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <sys/prctl.h>
 
 #include <cerrno>
+#include <csignal>
 #include <memory>
 #include <string>
 #include <utility>
@@ -193,7 +195,22 @@ PyObject* core_fork_worker(PyObject* /*module*/, PyObject* /*none*/) {
   return fail(pid.error().text);
 }
 
+PyObject* core_become_spawner(PyObject* /*module*/, PyObject* /*none*/) {
+  ::prctl(PR_SET_NAME, "tricorn-spawner");
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody else could tell it that the arbiter is gone
+  Py_RETURN_NONE;
+}
+
+PyObject* core_stay_readable(PyObject* /*module*/, PyObject* /*none*/) {
+  ::prctl(PR_SET_DUMPABLE, 1);
+  Py_RETURN_NONE;
+}
+
 PyMethodDef kFunctions[] = {
+    {"stay_readable", core_stay_readable, METH_NOARGS,
+     "stay_readable(): lets the arbiter look at this process after a change of user"},
+    {"become_spawner", core_become_spawner, METH_NOARGS,
+     "become_spawner(): from now on this process ends with its parent"},
     {"fork_worker", core_fork_worker, METH_NOARGS,
      "fork_worker() -> pid: 0 in the worker, which is the arbiter's child"},
     {nullptr, nullptr, 0, nullptr},

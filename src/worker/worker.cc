@@ -1,6 +1,7 @@
 #include "worker/worker.h"
 
 #include <fmt/format.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,6 +40,7 @@ base::Result<void> Worker::open_logs() {
 }
 
 bool Worker::introduce() {
+  ::prctl(PR_SET_NAME, "tricorn-worker");
   heartbeat::Header& header = page_.header();
   header.pid.store(::getpid());
   header.control_fd.store(control_.get());
