@@ -36,12 +36,16 @@ Page::~Page() {
   if (base_ != nullptr) ::munmap(base_, size_);
 }
 
-Page::Page(Page&& other) noexcept
-    : base_(std::exchange(other.base_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+Page::Page(Page&& other) noexcept : Page() { *this = std::move(other); }
 
 Page& Page::operator=(Page&& other) noexcept {
   std::swap(base_, other.base_);
   std::swap(size_, other.size_);
+  std::swap(slots_, other.slots_);
+  std::swap(marks_, other.marks_);
+  std::swap(holds_, other.holds_);
+  std::swap(slot_count_, other.slot_count_);
+  std::swap(hold_count_, other.hold_count_);
   return *this;
 }
 
@@ -57,6 +61,7 @@ Page Page::create(int fd, std::uint32_t slot_count, std::uint32_t hold_count) {
   header.hold_count = hold_count;
   header.version = kVersion;
   header.magic = kMagic;
+  page.find_parts();
   return page;
 }
 
@@ -77,29 +82,24 @@ Page Page::attach(int fd) {
     errno = EINVAL;
     return {};
   }
+  page.find_parts();
   return page;
 }
 
+void Page::find_parts() {
+  slot_count_ = header().slot_count;
+  hold_count_ = header().hold_count;
+  char* at = static_cast<char*>(base_) + kSlotsAt;
+  slots_ = reinterpret_cast<Slot*>(at);
+  at += std::size_t{slot_count_} * sizeof(Slot);
+  marks_ = reinterpret_cast<AnswerMarks*>(at);
+  at += (std::size_t{hold_count_} + 1) * sizeof(AnswerMarks);
+  holds_ = reinterpret_cast<std::atomic<Hold>*>(at);
+}
+
 Slot& Page::slot(std::uint32_t index) const {
-  TRICORN_CHECK(index < slot_count());
-  return *reinterpret_cast<Slot*>(static_cast<char*>(base_) + kSlotsAt +
-                                  std::size_t{index} * sizeof(Slot));
-}
-
-std::atomic<Hold>& Page::hold(int fd) const {
-  const std::uint32_t count = hold_count();
-  auto* holds = reinterpret_cast<std::atomic<Hold>*>(behind_slots() + (std::size_t{count} + 1) *
-                                                                          sizeof(AnswerMarks));
-  return holds[std::min(static_cast<std::uint32_t>(fd), count)];
-}
-
-AnswerMarks& Page::answer_marks(int fd) const {
-  auto* marks = reinterpret_cast<AnswerMarks*>(behind_slots());
-  return marks[std::min(static_cast<std::uint32_t>(fd), hold_count())];
-}
-
-char* Page::behind_slots() const {
-  return static_cast<char*>(base_) + kSlotsAt + std::size_t{slot_count()} * sizeof(Slot);
+  TRICORN_CHECK(index < slot_count_);
+  return slots_[index];
 }
 
 unsigned count_held(const Page& page, Hold hold) {

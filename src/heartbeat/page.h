@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,7 @@ namespace tricorn::heartbeat {
 
 inline constexpr std::uint32_t kMagic = 0x54524943;  // "TRIC"
 /// Changes whenever the layout does; arbiter and `_core` are built together and check it.
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 /// App threads a worker can have. Source: our bound; Gunicorn has none.
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
@@ -161,19 +162,29 @@ class Page {
   [[nodiscard]] bool valid() const { return base_ != nullptr; }
   [[nodiscard]] Header& header() const { return *static_cast<Header*>(base_); }
   [[nodiscard]] Slot& slot(std::uint32_t index) const;
-  [[nodiscard]] std::uint32_t slot_count() const { return header().slot_count; }
+  [[nodiscard]] std::uint32_t slot_count() const { return slot_count_; }
   /// The Hold byte of connection `fd`; a scratch byte when fd is beyond the table.
-  [[nodiscard]] std::atomic<Hold>& hold(int fd) const;
+  [[nodiscard]] std::atomic<Hold>& hold(int fd) const {
+    return holds_[std::min(static_cast<std::uint32_t>(fd), hold_count_)];
+  }
   /// The marks of connection `fd`; scratch ones when fd is beyond the table.
-  [[nodiscard]] AnswerMarks& answer_marks(int fd) const;
-  [[nodiscard]] std::uint32_t hold_count() const { return header().hold_count; }
+  [[nodiscard]] AnswerMarks& answer_marks(int fd) const {
+    return marks_[std::min(static_cast<std::uint32_t>(fd), hold_count_)];
+  }
+  [[nodiscard]] std::uint32_t hold_count() const { return hold_count_; }
 
  private:
   Page(void* base, std::size_t size) : base_(base), size_(size) {}
-  void* base_ = nullptr;
-  [[nodiscard]] char* behind_slots() const;
+  void find_parts();
 
+  void* base_ = nullptr;
   std::size_t size_ = 0;
+  // Read from the header once: what the other process writes there later does not move them.
+  Slot* slots_ = nullptr;
+  AnswerMarks* marks_ = nullptr;
+  std::atomic<Hold>* holds_ = nullptr;
+  std::uint32_t slot_count_ = 0;
+  std::uint32_t hold_count_ = 0;
 };
 
 /// Client connections in this state. Any process.

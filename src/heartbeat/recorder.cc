@@ -19,9 +19,13 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 void write_text(Slot& slot, std::string_view method, std::string_view path) {
   const std::size_t method_bytes = std::min<std::size_t>(method.size(), 32);
   const std::size_t path_bytes = std::min(path.size(), kRequestBytesMax - method_bytes - 1);
-  std::memcpy(slot.request, method.data(), method_bytes);
-  slot.request[method_bytes] = ' ';
-  std::memcpy(slot.request + method_bytes + 1, path.data(), path_bytes);
+  if (method.data() + method_bytes + 1 == path.data()) {  // as the request line has it
+    std::memcpy(slot.request, method.data(), method_bytes + 1 + path_bytes);
+  } else {
+    std::memcpy(slot.request, method.data(), method_bytes);
+    slot.request[method_bytes] = ' ';
+    std::memcpy(slot.request + method_bytes + 1, path.data(), path_bytes);
+  }
   slot.method_bytes = static_cast<std::uint16_t>(method_bytes);
   slot.request_bytes = static_cast<std::uint16_t>(method_bytes + 1 + path_bytes);
 }
@@ -30,6 +34,7 @@ void write_text(Slot& slot, std::string_view method, std::string_view path) {
 
 void begin_request(Slot& slot, std::string_view method, std::string_view path, int connection_fd,
                    const Client& client, std::int64_t now_ns) {
+  if constexpr (!kRecording) return;
   // Odd sequence first, fields next, even last: on x86 plain stores in this order; the fence is for
   // others.
   const std::uint32_t sequence = slot.sequence.load(kRelaxed);
@@ -51,6 +56,7 @@ void begin_request(Slot& slot, std::string_view method, std::string_view path, i
 }
 
 bool end_request(Slot& slot) {
+  if constexpr (!kRecording) return true;
   slot.started_ns.store(0, kRelaxed);
   slot.progress_ns.store(0, kRelaxed);
   slot.phase.store(Phase::Idle, kRelaxed);

@@ -432,7 +432,7 @@ bool Exchange::send_file(std::string_view head, const gateway::wsgi::SendableFil
 // count still tells whether the client has its answer.
 void Exchange::note_answer_end(std::uint64_t bytes_left) {
   if (lives_on_)  // as the head has promised
-    marks_->end.store(connection_->written + bytes_left, std::memory_order_relaxed);
+    heartbeat::note_answer_end(*marks_, connection_->written + bytes_left);
 }
 
 // A pipelined request follows, so its answer will too: the kernel may wait for that and send both

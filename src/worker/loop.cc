@@ -369,7 +369,7 @@ void Loop::release_exchange(Connection& connection) {
 
 void Loop::set_hold(const Connection& connection, Hold hold) {
   if (hold == Hold::Idle && connection.proxied != nullptr) hold = Hold::None;  // as in let_go()
-  page_.hold(connection.fd).store(hold, std::memory_order_relaxed);
+  heartbeat::note_hold(page_, connection.fd, hold);
 }
 
 // ---- mailbox
@@ -385,7 +385,7 @@ void Loop::post(Exchange& exchange) {
 
 void Loop::adopt(base::UniqueFd connection, bool came_back) {
   // Known to the page at once: if this worker dies now, the keeper hands it on.
-  page_.hold(connection.get()).store(Hold::Idle, std::memory_order_relaxed);
+  heartbeat::note_hold(page_, connection.get(), Hold::Idle);
   page_.header().adopted.fetch_add(1, std::memory_order_release);
   {
     const std::lock_guard lock(mailbox_.mutex);

@@ -193,7 +193,7 @@ void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
   socklen_t length = sizeof address;
   const bool alive = ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
   if (!alive || draining_) {
-    page_.hold(fd.get()).store(Hold::None, std::memory_order_relaxed);
+    heartbeat::note_hold(page_, fd.get(), Hold::None);
     if (alive) static_cast<void>(options_.give_away(fd.get()));
     return;
   }

@@ -203,7 +203,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   Connection& connection = exchange.connection();
   const http::RequestHead& head = exchange.head();
   heartbeat::Slot& slot = page_.slot(index);
-  page_.hold(connection.fd).store(heartbeat::Hold::InApp, std::memory_order_relaxed);
+  heartbeat::note_hold(page_, connection.fd, heartbeat::Hold::InApp);
   heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client,
                            began_ns);
   exchange.run_on(slot, page_.answer_marks(connection.fd));
@@ -212,7 +212,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   const std::atomic<std::uint32_t>& abort_asked = page_.header().abort_asked;
   if (abort_asked.load() != 0) {  // this worker is about to be killed: nobody has seen the request
     heartbeat::end_request(slot);
-    page_.hold(connection.fd).store(heartbeat::Hold::Queued, std::memory_order_relaxed);
+    heartbeat::note_hold(page_, connection.fd, heartbeat::Hold::Queued);
     exchange.abandoned = true;
     return;
   }
@@ -243,7 +243,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
     loop_->ask_to_drain();
     return;
   }
-  page_.hold(connection.fd).store(heartbeat::Hold::Writing, std::memory_order_relaxed);
+  heartbeat::note_hold(page_, connection.fd, heartbeat::Hold::Writing);
   if (!heartbeat::end_request(slot)) exchange.abandoned = true;
   if (abort_asked.load() != 0) loop_->ask_to_drain();
   if (access_log_.enabled())
