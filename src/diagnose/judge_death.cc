@@ -119,7 +119,7 @@ Verdict judge_exit(const Evidence& evidence) {
   if (!death.was_ready) {
     const std::string error = death.boot_error.empty() ? "" : ": " + death.boot_error;
     return verdict_of(Cause::BootFailure, Confidence::Certain,
-                      fmt::format("it was not ready to serve yet{}", error));
+                      fmt::format("It was not ready to serve yet{}", error));
   }
   const char* way = death.in_os_exit ? "os._exit" : "sys.exit, os._exit or C exit()";
   return verdict_of(Cause::ExitCode, Confidence::Certain, way);
