@@ -413,7 +413,10 @@ void Loop::read_mailbox() {
     answered.swap(mailbox_.answered);
     adopted.swap(mailbox_.adopted);
   }
-  for (Exchange* exchange : answered) finish(*exchange);
+  for (Exchange* exchange : answered) {
+    uncork(exchange->connection());  // no thread may be free for the request behind it
+    finish(*exchange);
+  }
   for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
   if (drain_asked() && !draining_) begin_drain();
   if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {
