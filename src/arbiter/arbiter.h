@@ -114,7 +114,7 @@ class Arbiter {
   void abort_when_alone(WorkerProcess& worker);
   diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
   std::optional<heartbeat::Claim> take_answer(heartbeat::Slot& slot, std::uint32_t id);
-  void answer_or_cut(WorkerProcess& worker, const heartbeat::Slot& slot, heartbeat::Claim before,
+  void answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot, heartbeat::Claim before,
                      int status, const std::string& ref);
   [[nodiscard]] bool others_running(const WorkerProcess& worker) const;
 

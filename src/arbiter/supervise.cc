@@ -158,11 +158,15 @@ std::optional<Claim> Arbiter::take_answer(heartbeat::Slot& slot, std::uint32_t i
 }
 
 // What the worker had begun is cut, what it had not is answered.
-void Arbiter::answer_or_cut(WorkerProcess& worker, const heartbeat::Slot& slot, Claim before,
-                            int status, const std::string& ref) {
-  worker.keeper.answer(slot.connection_fd.load(), before == Claim::Pending
-                                                      ? farewell(status, ref, std::time(nullptr))
-                                                      : std::string());
+void Arbiter::answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot, Claim before, int status,
+                            const std::string& ref) {
+  const int fd = slot.connection_fd.load();
+  if (before != Claim::Pending) return worker.keeper.answer(fd, {});
+  std::string answer = farewell(status, ref, std::time(nullptr));
+  const std::size_t body_at = answer.find("\r\n\r\n") + 4;
+  slot.farewell_bytes.store(static_cast<std::uint32_t>(answer.size() - body_at));
+  slot.farewell_status.store(static_cast<std::uint32_t>(status));
+  worker.keeper.answer(fd, std::move(answer));
 }
 
 // The other requests of the worker finish first.

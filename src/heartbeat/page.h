@@ -88,6 +88,9 @@ struct alignas(64) Slot {
   std::atomic<std::uint64_t> tstate;  ///< address of the thread's PyThreadState in the worker
   std::atomic<std::uint32_t>
       abandoned;  ///< arbiter sets 1: answered by the arbiter, thread is lost
+  std::atomic<std::uint32_t>
+      farewell_status;  ///< HTTP status the arbiter answered with; 0: it cut what was begun
+  std::atomic<std::uint32_t> farewell_bytes;  ///< of that answer's body
   std::uint16_t client_port;
   std::uint16_t client_family;      ///< AF_INET, AF_INET6, AF_UNIX
   std::uint8_t client_address[16];  ///< network order

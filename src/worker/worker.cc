@@ -247,12 +247,12 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   if (!heartbeat::end_request(slot)) exchange.abandoned = true;
   if (abort_asked.load() != 0) loop_->ask_to_drain();
   if (access_log_.enabled())
-    note_access(exchange, response, environ.get(), base::monotonic_ns() - began_ns);
+    note_access(exchange, response, slot, environ.get(), base::monotonic_ns() - began_ns);
   count_request();
 }
 
-void Worker::note_access(const Exchange& exchange, const Response& response, PyObject* environ,
-                         std::int64_t duration_ns) {
+void Worker::note_access(const Exchange& exchange, const Response& response,
+                         const heartbeat::Slot& slot, PyObject* environ, std::int64_t duration_ns) {
   const std::string address = heartbeat::text_of(exchange.connection().client);
   AccessFacts facts;
   facts.head = &exchange.head();
@@ -262,6 +262,13 @@ void Worker::note_access(const Exchange& exchange, const Response& response, PyO
   facts.status = response.status_line().substr(0, 3);
   facts.body_bytes = response.body_bytes();
   facts.duration_ns = duration_ns;
+  const std::uint32_t farewell = exchange.abandoned ? slot.farewell_status.load() : 0;
+  const std::string farewell_text = std::to_string(farewell);
+  if (farewell != 0) {  // what the client got is the arbiter's answer
+    facts.response_fields = {};
+    facts.status = farewell_text;
+    facts.body_bytes = slot.farewell_bytes.load();
+  }
   access_log_.add(facts);
 }
 

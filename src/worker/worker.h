@@ -72,7 +72,7 @@ class Worker {
   void run_request(std::uint32_t index, Exchange& exchange, std::int64_t began_ns,
                    const pyapi::Gil& gil);
   void note_access(const Exchange& exchange, const gateway::wsgi::Response& response,
-                   PyObject* environ, std::int64_t duration_ns);
+                   const heartbeat::Slot& slot, PyObject* environ, std::int64_t duration_ns);
   void count_request();
   bool name_client(Connection& connection);
 

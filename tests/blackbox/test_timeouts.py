@@ -283,6 +283,13 @@ def test_status_by_cause_when_asked_for(serve, silent):
     assert answer.status == 504 and answer.reference
 
 
+def test_the_access_log_has_what_the_client_got(serve, silent):
+    server = serve("hanging:app", "--timeout", "1", "--timeout-status", "by-cause", "--access-logfile", "-", env={"SILENT": silent})
+    answer = server.get("/receive")
+    line = poll(lambda: next((line for line in server.out.splitlines() if "/receive" in line), None), 5, "the access line")
+    assert f'" {answer.status} {len(answer.content)} "' in line, line
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_healthy_server_has_nothing_to_report(serve, mode):
     server = serve("hanging:app", "--timeout", "2", "-w", "2", *MODES[mode])
