@@ -77,6 +77,26 @@ double throttled_share(const std::vector<ProcessLook>& looks) {
          static_cast<double>(*last.periods - *first.periods);
 }
 
+bool other_place(const ThreadLook& left, const ThreadLook& right) {
+  return left.instruction != right.instruction || left.stack != right.stack;
+}
+
+/// Whether the bytecode goes on and on. One change between two looks does not show that: a call
+/// into C may have ended and the next have begun, as in `compress(read())`.
+bool moves_on(const Evidence& evidence) {
+  constexpr int kChangesMin = 2;
+  int changes = 0;
+  const ThreadLook* before = nullptr;
+  for (const ProcessLook& look : evidence.looks) {
+    const ThreadLook* now = serving(look);
+    if (before != nullptr && now != nullptr && other_place(*before, *now)) ++changes;
+    if (now != nullptr) before = now;
+  }
+  if (changes >= kChangesMin || before == nullptr) return changes >= kChangesMin;
+  return std::any_of(evidence.quick.begin(), evidence.quick.end(),
+                     [&](const ThreadLook& look) { return other_place(*before, look); });
+}
+
 /// How long the thread has been seen where it is, going back from the last look.
 double waited_seconds(const Evidence& evidence, const ProcessLook& last, const ThreadLook& thread) {
   std::int64_t since = last.at_ns;
@@ -109,14 +129,7 @@ Facts::Facts(const Evidence& from) : evidence(from) {
   faults_per_s = rate(static_cast<std::int64_t>(before.major_faults),
                       static_cast<std::int64_t>(after.major_faults), window_s);
   switches_per_s = rate(before.switches, after.switches, window_s);
-  moved = std::any_of(from.looks.begin(), from.looks.end(), [&](const ProcessLook& look) {
-    const ThreadLook* other = serving(look);
-    return other != nullptr &&
-           (other->instruction != thread->instruction || other->stack != thread->stack);
-  });
-  moved = moved || std::any_of(from.quick.begin(), from.quick.end(), [&](const ThreadLook& other) {
-            return other.instruction != thread->instruction || other.stack != thread->stack;
-          });
+  moved = moves_on(from);
   gil_share = share_of(
       from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->has_gil; });
   gil_wait_share = share_of(from.looks, [](const ProcessLook& look) {

@@ -24,7 +24,7 @@ struct Facts {
   double delay = -1;           ///< runnable, but not let on a CPU
   double faults_per_s = -1;    ///< major page faults
   double switches_per_s = -1;  ///< times the thread went to sleep
-  bool moved = false;          ///< lines or instructions differ between looks
+  bool moved = false;          ///< lines or instructions change again and again
   double gil_share = 0;        ///< part of the looks in which the thread holds the GIL
   double gil_wait_share = 0;   ///< part in which it waits for it
   double gc_share = 0;         ///< part in which the collector runs

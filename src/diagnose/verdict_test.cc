@@ -421,6 +421,12 @@ Evidence moving(Evidence evidence) {
   });
 }
 
+Evidence next_call_begun_after_first_look(Evidence evidence) {
+  evidence.looks.front().threads[0].instruction = 1;
+  evidence.quick = {evidence.looks.back().threads[0]};
+  return evidence;
+}
+
 Evidence moving_between_looks(Evidence evidence) {
   evidence.quick = {evidence.looks.back().threads[0]};
   evidence.quick[0].instruction += 2;
@@ -442,6 +448,8 @@ const Row kCpu[] = {
     {"python", moving(burning(100)), "cpu.python"},
     {"native_with_gil", burning(100), "cpu.native_gil"},
     {"native_without_gil", without_gil(burning(100)), "cpu.native_nogil"},
+    {"native_then_native_without_gil", next_call_begun_after_first_look(without_gil(burning(100))),
+     "cpu.native_nogil"},
     {"collector",
      each_look(burning(100), [](ProcessLook& l, std::size_t) { l.gc_collecting = true; }),
      "gc.pause"},

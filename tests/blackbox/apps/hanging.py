@@ -5,6 +5,7 @@ Peers come by the environment: SILENT, UNREACHABLE (host:port), PG_DSN, REDIS_PO
 
 import ctypes
 import hashlib
+import mmap
 import os
 import re
 import signal
@@ -53,7 +54,9 @@ def key_stretching():
 
 
 def compress():
-    zlib.compress(os.urandom(1 << 20) * 400, 9)  # <- compress
+    # Pages that were never written take no memory, and there is enough for minutes.
+    zeros = mmap.mmap(-1, 64 << 30, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+    zlib.compress(zeros, 9)  # <- compress
 
 
 def query_postgresql():
