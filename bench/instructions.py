@@ -75,7 +75,7 @@ class Floor:
     """The least that any WSGI server in CPython must do."""
 
     def __init__(self, opts, folder):
-        self.root = Path(opts.peers_root)
+        self.root = Path(opts.peers_root).resolve()
 
     def command(self, app, out):
         site = next((self.root / "main" / "lib").glob("python3*/site-packages"))

@@ -50,6 +50,7 @@ struct Connection {
   bool trusted = false;          ///< its peer is in forwarded_allow_ips
   bool proxy_due = false;        ///< a PROXY header may still come
   bool corked = false;           ///< its last answer may wait in the kernel for the next one
+  bool may_wait = false;         ///< others are served next: its answer may wait for theirs
   bool came_back = false;        ///< was offered to other workers in vain since its last answer
   /// The ends that a PROXY header told; `client` is its source then.
   std::unique_ptr<http::ProxyHeader> proxied;

@@ -67,25 +67,31 @@ bool Crew::lead(std::uint32_t index, GilSwitch& gil) {
 bool Crew::run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil) {
   Member& me = *members_[index];
   const std::int64_t now = loop_.now_ns();
-  if (slow_.load(std::memory_order_relaxed) > 0) {
+  const bool slow = slow_.load(std::memory_order_relaxed) > 0;
+  exchange.connection().may_wait = !slow && loop_.has_more();
+  if (slow) {
     if (Member* next = take_resting(); next != nullptr) {
       Loop::uncork(exchange.connection());
+      loop_.send_held();
       hand_to(*next);
       run(index, exchange, now, gil);
-      loop_.post(exchange);
-      return false;
+      return give_back(exchange);
     }
   }
   baton_.lend(me.id);
   ring_if_dozing();
   const std::int64_t ended = run(index, exchange, now, gil);
-  if (!baton_.take_back(me.id)) {
-    loop_.post(exchange);
-    return false;
-  }
+  if (!baton_.take_back(me.id)) return give_back(exchange);
   loop_.note_time(ended);
   loop_.finish(exchange);
   return true;
+}
+
+// Whoever leads may be busy for a while, so its answer must not wait for that. @return false
+bool Crew::give_back(Exchange& exchange) {
+  Loop::uncork(exchange.connection());
+  loop_.post(exchange);
+  return false;
 }
 
 // Waiting for the GIL is part of the loan: it may last as well.

@@ -80,6 +80,7 @@ class Crew {
 
   bool lead(std::uint32_t index, GilSwitch& gil);
   bool run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil);
+  bool give_back(Exchange& exchange);
   std::int64_t run(std::uint32_t index, Exchange& exchange, std::int64_t now_ns, GilSwitch& gil);
   bool rest(Member& member, GilSwitch& gil);
   void drop_garbage(GilSwitch& gil);

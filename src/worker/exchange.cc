@@ -385,7 +385,7 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
   const std::size_t total = head.size() + body.size() + tail.size();
   std::size_t taken = 0;
   if (last) note_answer_end(unsent_bytes_ + total);
-  connection_->corked = last && next_is_read();
+  connection_->corked = last && (connection_->may_wait || close_after || next_is_read());
   if (!has_unsent()) {
     const ssize_t sent_now =
         send_now(connection_->fd, head, body, tail, connection_->corked ? MSG_MORE : 0);

@@ -23,8 +23,17 @@ using heartbeat::Hold;
 constexpr std::int64_t kLingerNs = 2'000'000'000;
 // Exchanges kept for the next request; 16 KiB and a parser each.
 constexpr std::size_t kSpareExchanges = 64;
+// How long an answer may wait for others to leave with it.
+constexpr std::int64_t kHoldNs = 1'000'000;
 // Reads of one lingering connection per event.
 constexpr int kLingerReads = 16;
+
+// What is written leaves without a wait, and so does what waits already. A unix socket does so
+// anyway, and refuses the option. Source: tcp(7) TCP_NODELAY.
+void send_at_once(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
 
 }  // namespace
 
@@ -41,6 +50,7 @@ Loop::Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat
       write_deadlines_(std::int64_t{options.client.write_ms} * 1'000'000),
       linger_deadlines_(kLingerNs) {
   poller_.add(wakeup_.fd(), EPOLLIN, kWakeToken);
+  for (const Listener& listener : listeners_) send_at_once(listener.fd);  // inherited by accept(2)
   set_accepting(true);
 }
 
@@ -70,6 +80,7 @@ void Loop::wait(int longest_ms) {
 }
 
 Exchange* Loop::next_ready() {
+  if (!held_.empty() && now_ns_ - held_since_ns_ >= kHoldNs) send_held();
   while (event_at_ < event_count_) {
     if (Exchange* exchange = on_event(events_[event_at_++]); exchange != nullptr) return exchange;
   }
@@ -78,6 +89,7 @@ Exchange* Loop::next_ready() {
     ready_.pop_front();
     if (connection.state == State::Ready) return make_running(connection);
   }
+  send_held();
   return nullptr;
 }
 
@@ -250,6 +262,7 @@ void Loop::after_response(Connection& connection) {
   }
   exchange.next_request();
   if (!exchange.has_input() && !connection.readable) {
+    hold(connection);
     go_idle(connection);
     return;
   }
@@ -258,7 +271,7 @@ void Loop::after_response(Connection& connection) {
   header_deadlines_.arm(connection.deadline, now_ns_);
   Intake intake = exchange.parse();
   while (intake == Intake::More && connection.readable) intake = exchange.receive();
-  if (intake != Intake::Ready) uncork(connection);
+  if (intake != Intake::Ready) hold(connection);
   if (intake == Intake::Nothing && !exchange.has_input()) {
     go_idle(connection);
   } else if (intake == Intake::Ready) {
@@ -276,18 +289,29 @@ void Loop::queue(Connection& connection) {
   ready_.push_back(&connection);
 }
 
-// Source: tcp(7) TCP_NODELAY, which sends what waits, as often as it is set.
 void Loop::uncork(Connection& connection) {
-  if (!std::exchange(connection.corked, false)) return;
-  const int on = 1;
-  ::setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (std::exchange(connection.corked, false)) send_at_once(connection.fd);
+}
+
+// No request of its own is here to take its answer along: those of other clients may.
+// Source: docs/decisions/0007
+void Loop::hold(Connection& connection) {
+  if (!connection.may_wait) return uncork(connection);
+  if (!connection.corked) return;
+  if (held_.empty()) held_since_ns_ = now_ns_;
+  held_.push_back(&connection);
+}
+
+void Loop::send_held() {
+  for (Connection* connection : held_) uncork(*connection);
+  held_.clear();
 }
 
 void Loop::uncork_all(int running_fd) {
+  send_held();
   for (Connection* connection : ready_) uncork(*connection);
   // Its Connection is the running thread's; the descriptor stays open until that one posts it.
-  const int on = 1;
-  if (running_fd >= 0) ::setsockopt(running_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (running_fd >= 0) send_at_once(running_fd);
 }
 
 void Loop::go_idle(Connection& connection) {
@@ -338,6 +362,7 @@ void Loop::forget(Connection& connection) {
   }
   connection.deadline.disarm();
   connection.proxied.reset();
+  connection.corked = false;
   connection.state = State::Closed;
   --open_;
   page_.header().connections.store(open_, std::memory_order_relaxed);
@@ -413,10 +438,7 @@ void Loop::read_mailbox() {
     answered.swap(mailbox_.answered);
     adopted.swap(mailbox_.adopted);
   }
-  for (Exchange* exchange : answered) {
-    uncork(exchange->connection());  // no thread may be free for the request behind it
-    finish(*exchange);
-  }
+  for (Exchange* exchange : answered) finish(*exchange);
   for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
   if (drain_asked() && !draining_) begin_drain();
   if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {

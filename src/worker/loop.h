@@ -102,6 +102,10 @@ class Loop {
   [[nodiscard]] const Listener& listener(const Connection& connection) const {
     return listeners_[connection.listener];
   }
+  /// Whether others may be served at once when the one that next_ready() gave is answered.
+  [[nodiscard]] bool has_more() const { return event_at_ < event_count_ || !ready_.empty(); }
+  /// Sends the answers that wait to leave with others.
+  void send_held();
   /// Sends its last answer if that waits for the next one's. Its holder, or the baton's.
   static void uncork(Connection& connection);
   /// Sends the answers that wait for those of requests behind them, which may take long.
@@ -126,6 +130,7 @@ class Loop {
   void refuse(Connection& connection);
   void answer_and_close(Connection& connection, std::string_view answer);
   void queue(Connection& connection);
+  void hold(Connection& connection);
   void open_adopted(base::UniqueFd fd, bool came_back);
   void put_off(Connection& connection);
   void hand_on(Connection& connection);
@@ -162,6 +167,8 @@ class Loop {
   std::size_t event_at_ = 0;
   std::size_t event_count_ = 0;
   std::deque<Connection*> ready_;
+  std::vector<Connection*> held_;  // their last answers wait in the kernel for those of this batch
+  std::int64_t held_since_ns_ = 0;
   std::int64_t now_ns_;
 
   std::vector<std::unique_ptr<Connection>> by_fd_;

@@ -153,7 +153,7 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
   connection.fd = fd;
   connection.generation = (connection.generation + 1) & 0x7FFF'FFFF;
   connection.state = State::Idle;
-  connection.readable = connection.hung_up = connection.corked = connection.came_back = false;
+  connection.readable = connection.hung_up = connection.came_back = false;
   connection.listener = listener;
   connection.served = 0;
   connection.written = 0;
@@ -163,10 +163,6 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
   ++open_;
   page_.header().connections.store(open_, std::memory_order_relaxed);
   set_hold(connection, Hold::Idle);
-  if (client.family != AF_UNIX) {
-    const int on = 1;
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  }
   header_deadlines_.arm(connection.deadline, now_ns_);
   const bool watched = poller_.add(fd, kConnectionEvents, token_of(connection));
   if (!watched) close(connection);
@@ -211,6 +207,7 @@ void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
 }
 
 void Loop::begin_drain() {
+  send_held();  // before their connections go elsewhere
   set_accepting(false);
   accept_paused_ = false;
   draining_ = true;

@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import json
+import os
+import signal
 import socket
 import time
 
@@ -50,6 +52,24 @@ def test_an_answer_does_not_wait_for_the_request_behind_it(server, behind):
         while received.count(b"hello") < 3:
             received += client.recv(65536)
         assert time.monotonic() - began < 0.15  # the kernel's own limit for what waits is 0.2 s
+
+
+@pytest.mark.rule(30)
+def test_an_answer_does_not_wait_for_another_clients_slow_request(server):
+    with server.connect() as quick, server.connect() as slow:
+        for client in 20 * (quick, slow):  # a worker that has just met slow requests lets no answer wait
+            client.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+            read_answer(client)
+        worker = server.workers()[0]
+        os.kill(worker, signal.SIGSTOP)  # so that it finds both requests at once
+        poll(lambda: server.session()[worker][1] == "T", 5, "the worker's stop")
+        quick.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        slow.sendall(b"GET /slept?1 HTTP/1.1\r\n" + CLOSE + b"\r\n")
+        began = time.monotonic()
+        os.kill(worker, signal.SIGCONT)
+        assert read_answer(quick).content == b"hello"
+        assert time.monotonic() - began < 0.15  # as above
+        read_all(slow)
 
 
 @pytest.mark.rule(19)
