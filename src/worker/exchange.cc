@@ -26,8 +26,14 @@ namespace {
 
 // Pieces of one response handed to one sendmsg.
 constexpr std::size_t kPiecesMax = 16;
+// A client of whose body so much comes in one read keeps nobody waiting.
+constexpr std::size_t kFastReadBytes = 32 * 1024;
+// A loan grows by this.
+constexpr std::size_t kLoanStep = 256 * 1024;
 // Bodies up to this size are copied rather than referenced when they must wait.
 constexpr std::size_t kCopyBytesMax = 2048;
+// Copies are gathered up to this size.
+constexpr std::size_t kGatherBytes = 16 * 1024;
 // Responses up to this size are joined on the stack before they are sent.
 constexpr std::size_t kJoinBytesMax = 2048;
 
@@ -65,14 +71,16 @@ bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 }  // namespace
 
 Exchange::Exchange(const http::Limits& limits, const ClientTimeouts& timeouts,
-                   const ProxyRules& proxy, const std::atomic<std::uint32_t>& draining)
+                   const ProxyRules& proxy, const std::atomic<std::uint32_t>& draining,
+                   Allowance& allowance)
     : timeouts_(timeouts),
       proxy_(proxy),
       draining_(draining),
       head_bytes_max_(limits.head_max() + kReceiveBytes),
       buffer_(std::make_unique_for_overwrite<char[]>(kReceiveBytes)),
       parser_(limits),
-      decoder_(limits) {}
+      decoder_(limits),
+      loan_(allowance) {}
 
 void Exchange::attach(Connection& connection) {
   connection_ = &connection;
@@ -113,14 +121,16 @@ Intake Exchange::receive() {
   if (stage_ == Stage::Buffering && on_wire_ > 0 &&
       next_ == 0) {  // straight into the body's own buffer
     const std::size_t before = ahead_.size();
-    const std::size_t wanted = std::min<std::uint64_t>(on_wire_, kBodyAheadBytes - before);
+    const std::size_t wanted = std::min<std::uint64_t>(on_wire_, ahead_max() - before);
     ahead_.resize(before + wanted);
     const std::ptrdiff_t got = receive_into(ahead_.data() + before, wanted);
     ahead_.resize(before + static_cast<std::size_t>(std::max<std::ptrdiff_t>(got, 0)));
     if (got < 0) return would_block(errno) ? Intake::Nothing : Intake::Closed;
     if (got == 0) return Intake::Closed;
     on_wire_ -= static_cast<std::uint64_t>(got);
-    connection_->readable = connection_->hung_up || static_cast<std::size_t>(got) == wanted;
+    const bool full = static_cast<std::size_t>(got) == wanted;
+    connection_->readable = connection_->hung_up || full;
+    comes_fast_ = full && wanted >= kFastReadBytes;
     return after_body_bytes();
   }
   if (!make_room()) return Intake::Refused;
@@ -131,7 +141,8 @@ Intake Exchange::receive() {
   end_ += static_cast<std::size_t>(got);
   // A short read means the socket is drained: no further read until the next edge, unless the edge
   // told of its end as well. Source: epoll(7).
-  connection_->readable = connection_->hung_up || static_cast<std::size_t>(got) == space;
+  comes_fast_ = static_cast<std::size_t>(got) == space;
+  connection_->readable = connection_->hung_up || comes_fast_;
   return parse();
 }
 
@@ -201,6 +212,13 @@ Intake Exchange::after_head() {
   return after_body_bytes();
 }
 
+// More is read ahead while the client keeps us waiting: a thread of the application would wait as
+// well. What comes fast goes past our memory.
+bool Exchange::enough_ahead() {
+  if (ahead_.size() < ahead_max()) return false;
+  return comes_fast_ || !loan_.extend(kLoanStep, kLoanBytesMax);
+}
+
 // The whole body, or as much of it as is read ahead, makes the request ready.
 Intake Exchange::after_body_bytes() {
   if (chunks_left_) return decode_ahead();
@@ -211,13 +229,13 @@ Intake Exchange::after_body_bytes() {
     on_wire_ -= here;
   }
   if (next_ == 0) body_view_ = ahead_;
-  if (on_wire_ > 0 && (next_ != 0 || ahead_.size() < kBodyAheadBytes)) return Intake::More;
+  if (on_wire_ > 0 && (next_ != 0 || !enough_ahead())) return Intake::More;
   stage_ = Stage::Complete;
   return Intake::Ready;
 }
 
 Intake Exchange::decode_ahead() {
-  while (next_ < end_ && ahead_.size() < kBodyAheadBytes) {
+  while (next_ < end_ && ahead_.size() < ahead_max()) {
     const auto step = decoder_.feed({buffer_.get() + next_, end_ - next_});
     ahead_.append(step.data);
     next_ += step.consumed;
@@ -236,7 +254,7 @@ Intake Exchange::decode_ahead() {
   }
   body_view_ = ahead_;
   if (malformed_) return Intake::Refused;
-  if (chunks_left_ && ahead_.size() < kBodyAheadBytes) return Intake::More;
+  if (chunks_left_ && !enough_ahead()) return Intake::More;
   stage_ = Stage::Complete;
   return Intake::Ready;
 }
@@ -263,6 +281,8 @@ void Exchange::next_request() {
   malformed_ = false;
   own_refusal_.reset();
   ahead_.clear();
+  if (loan_.bytes() > 0) ahead_.shrink_to_fit();
+  loan_.settle();
   body_view_ = {};
   on_wire_ = 0;
   chunks_left_ = false;
@@ -370,12 +390,14 @@ void Exchange::append_own(std::string_view bytes) { keep(bytes, nullptr); }
 // Adds bytes behind what already waits. Without an owner, or when they are few, they are copied.
 void Exchange::keep(std::string_view bytes, PyObject* owner) {
   if (bytes.empty()) return;
-  if (owner == nullptr || bytes.size() <= kCopyBytesMax) {
-    own_.push_back(std::make_unique<std::string>(bytes));
-    segments_.push_back({nullptr, own_.back()->data(), bytes.size()});
-  } else {
+  if (owner != nullptr && bytes.size() > kCopyBytesMax) {
     Py_INCREF(owner);
-    segments_.push_back({owner, bytes.data(), bytes.size()});
+    segments_.push_back({owner, bytes, {}});
+  } else if (!segments_.empty() && segments_.back().owner == nullptr &&
+             segments_.back().copied.size() + bytes.size() <= kGatherBytes) {
+    segments_.back().copied.append(bytes);
+  } else {
+    segments_.push_back({nullptr, {}, std::string(bytes)});
   }
   unsent_bytes_ += bytes.size();
 }
@@ -386,6 +408,8 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
   std::size_t taken = 0;
   if (last) note_answer_end(unsent_bytes_ + total);
   connection_->corked = last && (connection_->may_wait || close_after || next_is_read());
+  if (has_unsent() && flush() == Flush::Failed) return false;
+  drop_garbage(gil);
   if (!has_unsent()) {
     const ssize_t sent_now =
         send_now(connection_->fd, head, body, tail, connection_->corked ? MSG_MORE : 0);
@@ -405,7 +429,8 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
 }
 
 bool Exchange::drain_below_limit(const Gil& gil) {
-  while (unsent_bytes_ > kUnsentBytesMax) {
+  while (unsent_bytes_ > kUnsentBytesMax + loan_.bytes()) {
+    if (loan_.extend(kLoanStep, kLoanBytesMax)) continue;
     heartbeat::note_phase(*slot_, heartbeat::Phase::Writing, base::monotonic_ns());
     if (!wait_for_client(POLLOUT, timeouts_.write_ms, gil)) return false;
     if (flush() == Flush::Failed) return false;
@@ -443,14 +468,13 @@ void Exchange::sent(std::size_t bytes) {
   connection_->written += bytes;
   unsent_bytes_ -= bytes;
   while (bytes > 0) {
-    Segment& segment = segments_[segment_at_];
-    const std::size_t part = std::min(bytes, segment.bytes);
-    segment.data += part;
-    segment.bytes -= part;
+    Segment& segment = segments_.front();
+    const std::size_t part = std::min(bytes, segment.unsent().size());
+    segment.taken += part;
     bytes -= part;
-    if (segment.bytes > 0) return;
+    if (!segment.unsent().empty()) return;
     if (segment.owner != nullptr) garbage_.push_back(segment.owner);
-    ++segment_at_;
+    segments_.pop_front();
   }
 }
 
@@ -458,8 +482,9 @@ Exchange::Flush Exchange::flush_segments() {
   while (unsent_bytes_ > 0) {
     std::array<iovec, kPiecesMax> pieces;
     std::size_t count = 0;
-    for (std::size_t at = segment_at_; at < segments_.size() && count < kPiecesMax; ++at) {
-      pieces[count++] = {const_cast<char*>(segments_[at].data), segments_[at].bytes};
+    for (; count < std::min(segments_.size(), kPiecesMax); ++count) {
+      const std::string_view bytes = segments_[count].unsent();
+      pieces[count] = {const_cast<char*>(bytes.data()), bytes.size()};
     }
     msghdr message{};
     message.msg_iov = pieces.data();
@@ -472,9 +497,6 @@ Exchange::Flush Exchange::flush_segments() {
     }
     sent(static_cast<std::size_t>(now));
   }
-  segments_.clear();
-  segment_at_ = 0;
-  own_.clear();
   return Flush::Done;
 }
 
@@ -499,6 +521,14 @@ Exchange::Flush Exchange::flush() {
   return flush_file();
 }
 
+// A long stream to a slow client must not keep what the client has.
+void Exchange::drop_garbage(const Gil& /*gil*/) {
+  if (garbage_.empty()) return;
+  std::vector<PyObject*> mine;
+  mine.swap(garbage_);  // a destructor may run Python
+  for (PyObject* object : mine) Py_DECREF(object);
+}
+
 void Exchange::take_garbage(std::vector<PyObject*>& into) {
   if (garbage_.empty()) return;
   into.insert(into.end(), garbage_.begin(), garbage_.end());
@@ -506,12 +536,10 @@ void Exchange::take_garbage(std::vector<PyObject*>& into) {
 }
 
 void Exchange::drop_unsent() {
-  for (; segment_at_ < segments_.size(); ++segment_at_) {
-    if (segments_[segment_at_].owner != nullptr) garbage_.push_back(segments_[segment_at_].owner);
+  for (const Segment& segment : segments_) {
+    if (segment.owner != nullptr) garbage_.push_back(segment.owner);
   }
   segments_.clear();
-  segment_at_ = 0;
-  own_.clear();
   unsent_bytes_ = 0;
   file_.reset();
   file_bytes_ = 0;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "heartbeat/recorder.h"
 #include "http/h1/chunked.h"
 #include "http/h1/parser.h"
+#include "worker/allowance.h"
 #include "worker/trust.h"
 
 namespace tricorn::worker {
@@ -28,9 +30,14 @@ struct ClientTimeouts {
 };
 
 /// Bytes of a body that are read before the application is called; the rest is streamed to it.
+/// While the client keeps us waiting for more, they may grow by a loan.
 inline constexpr std::size_t kBodyAheadBytes = 64 * 1024;
-/// Bytes of a response that may wait for the client before the application's thread waits too.
+/// Bytes of a response that may wait for the client; beyond these and a loan the application's
+/// thread waits too.
 inline constexpr std::size_t kUnsentBytesMax = 256 * 1024;
+/// Most that is lent to one request, and to all of a worker. Source: docs/decisions/0008
+inline constexpr std::size_t kLoanBytesMax = 4 * 1024 * 1024;
+inline constexpr std::size_t kLentBytesMax = 32 * 1024 * 1024;
 /// First size of the receive buffer; a head that needs more makes it grow to http::Limits.
 inline constexpr std::size_t kReceiveBytes = 16 * 1024;
 
@@ -42,9 +49,9 @@ enum class Intake { More, Ready, Closed, Refused, Nothing };
 class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
  public:
   /// @param draining  no further request may follow on any connection once it is not 0
-  /// @param proxy  outlives it
+  /// @param proxy  outlives it, and so does `allowance`
   Exchange(const http::Limits& limits, const ClientTimeouts& timeouts, const ProxyRules& proxy,
-           const std::atomic<std::uint32_t>& draining);
+           const std::atomic<std::uint32_t>& draining, Allowance& allowance);
 
   /// Starts over for `connection`; keeps buffers.
   void attach(Connection& connection);
@@ -108,10 +115,15 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
  private:
   enum class Stage { Head, Buffering, Complete };
 
-  struct Segment {  // bytes that wait for the client; owner null: they lie in own_
-    PyObject* owner;
-    const char* data;
-    std::size_t bytes;
+  struct Segment {    // bytes that wait for the client
+    PyObject* owner;  // of the bytes in `borrowed`; null: they are copied
+    std::string_view borrowed;
+    std::string copied;
+    std::size_t taken = 0;  // by the client
+
+    [[nodiscard]] std::string_view unsent() const {
+      return (owner == nullptr ? std::string_view(copied) : borrowed).substr(taken);
+    }
   };
 
   std::optional<Intake> take_proxy_header();
@@ -119,6 +131,8 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   Intake after_head();
   Intake after_body_bytes();
   Intake decode_ahead();
+  [[nodiscard]] std::size_t ahead_max() const { return kBodyAheadBytes + loan_.bytes(); }
+  bool enough_ahead();
   bool make_room();
   std::ptrdiff_t receive_into(char* into, std::size_t bytes_max) const;
   bool wait_for_client(short events, int timeout_ms, const pyapi::Gil& gil) const;
@@ -127,6 +141,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   gateway::wsgi::BodyStatus stream_chunked(char* into, std::size_t bytes_max, std::size_t& got,
                                            const pyapi::Gil& gil);
   void keep(std::string_view bytes, PyObject* owner);
+  void drop_garbage(const pyapi::Gil& gil);
   bool drain_below_limit(const pyapi::Gil& gil);
   Flush flush_segments();
   Flush flush_file();
@@ -162,12 +177,12 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   std::string_view body_view_;
   std::uint64_t on_wire_ = 0;  // bytes of a body with Content-Length
   bool chunks_left_ = false;
+  bool comes_fast_ = false;  // the last read brought as much as it could
   bool continue_owed_ = false;
+  Loan loan_;  // for what the client has sent or has not taken
 
   // response bytes the client has not taken
-  std::vector<Segment> segments_;
-  std::size_t segment_at_ = 0;
-  std::vector<std::unique_ptr<std::string>> own_;
+  std::deque<Segment> segments_;
   std::vector<PyObject*> garbage_;
   std::size_t unsent_bytes_ = 0;
   base::UniqueFd file_;

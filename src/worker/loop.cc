@@ -377,7 +377,7 @@ Exchange& Loop::exchange_for(Connection& connection) {
   if (connection.exchange == nullptr) {
     if (spare_.empty())
       spare_.push_back(std::make_unique<Exchange>(options_.limits, options_.client, options_.proxy,
-                                                  page_.header().drain_asked));
+                                                  page_.header().drain_asked, allowance_));
     connection.exchange = spare_.back().release();
     spare_.pop_back();
     connection.exchange->attach(connection);

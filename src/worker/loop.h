@@ -172,6 +172,7 @@ class Loop {
   std::int64_t now_ns_;
 
   std::vector<std::unique_ptr<Connection>> by_fd_;
+  Allowance allowance_{kLentBytesMax};
   std::vector<std::unique_ptr<Exchange>> spare_;  // those in use belong to their connection
   std::uint32_t open_ = 0;
   net::DeadlineQueue header_deadlines_;

@@ -4,6 +4,7 @@ Sixty of a kind beside somebody who wants an answer: far more than there are app
 """
 
 import contextlib
+import json
 import os
 import socket
 import time
@@ -162,6 +163,46 @@ def test_a_half_closed_client_gets_its_answer(serve, shape):
             client.shutdown(socket.SHUT_WR)
         for client in clients:
             assert Answer(read_all(client)).content == b"data"
+
+
+# ---- uploads that trickle in, answers that are taken slowly ----
+
+def test_uploads_that_trickle_in_hold_no_thread(serve):
+    server = serve("wsgi_rules:app", *SYNC)
+    size, piece = 400_000, b"x" * 8_000
+    head = b"POST /count HTTP/1.1\r\n" + CLOSE + b"Content-Length: %d\r\n\r\n" % size
+    chunked = b"POST /count HTTP/1.1\r\n" + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n"
+    with stuck_clients(server, head, 5) as clients, stuck_clients(server, chunked, 5) as in_chunks:
+        for _ in range(0, size, len(piece)):
+            for client in clients:
+                client.sendall(piece)
+            for client in in_chunks:
+                client.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+            assert server.get("/", timeout=PROMPT_S).content == b"hello"  # what came before it was read by now
+        for client in in_chunks:
+            client.sendall(b"0\r\n\r\n")
+        for client in (*clients, *in_chunks):
+            assert json.loads(Answer(read_all(client)).content)["bytes"] == size
+
+
+def test_an_answer_of_megabytes_waits_for_its_client_without_a_thread(serve):
+    server = serve("wsgi_rules:app", *SYNC)
+    with stuck_clients(server, b"GET /streamed?5500 HTTP/1.1\r\n" + CLOSE + b"\r\n", 5) as clients:
+        assert_prompt(server)
+        for client in clients:
+            assert len(read_all(client)) > 5500 * 1024
+
+
+def test_a_long_stream_to_a_slow_client_keeps_nothing_that_was_taken(serve):
+    server = serve("wsgi_rules:app", *SYNC)
+    pid = int(server.get("/pid").content)
+    before = rss_kib(pid)
+    with stuck_clients(server, b"GET /streamed?60000 HTTP/1.1\r\n" + CLOSE + b"\r\n", 1) as (client,):
+        taken = 0
+        while taken < 59_000 * 1024:  # less at a time than waits, so that the client never has all
+            taken += sum(len(client.recv(512)) for _ in range(64))
+            assert rss_kib(pid) < before + 20 * 1024
+        read_all(client)
 
 
 # ---- readers that never read, bodies that never end ----
