@@ -663,6 +663,7 @@ def main():
         return
     if not opts.peers_root:
         parser.error("--peers-root or PEERS_ROOT is needed")
+    opts.peers_root = opts.peers_root.resolve()  # the servers start elsewhere
     names = list(CASES) if opts.cases == "all" else opts.cases.split(",")
     specs = [s for s in tomllib.loads((HERE / "servers.toml").read_text())["server"] if re.search(opts.servers, s["name"])]
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
