@@ -11,8 +11,14 @@ namespace {
 /// gc.pause: 2 of 3.
 constexpr double kMostLooks = 0.6;
 
+/// Neighbours on the CPU are told of from the share on where they cost half of the speed.
+constexpr double kSharedCpu = 0.5;
+
 std::string ran(const Facts& facts) {
-  return fmt::format("ran {:.1f} s", static_cast<double>(facts.evidence.running_ns) / 1e9);
+  const double seconds = static_cast<double>(facts.evidence.running_ns) / 1e9;
+  if (facts.delay < kSharedCpu) return fmt::format("ran {:.1f} s", seconds);
+  return fmt::format("ran {:.1f} s, with {:.0f}% of a CPU beside other processes,", seconds,
+                     facts.cpu * 100);
 }
 
 std::string innermost_function(const Facts& facts) {
@@ -40,7 +46,7 @@ std::optional<Verdict> judge_cpu(const Facts& facts) {
   // The collector runs between lines and inside C code alike: its own flag tells it apart.
   if (facts.gc_share >= kMostLooks) {
     return verdict_of(Cause::GcPause, Confidence::Likely,
-                      ran(facts) + ", in Python's garbage collector");
+                      ran(facts) + " in Python's garbage collector");
   }
   if (facts.moved) {
     return verdict_of(Cause::CpuPython, Confidence::Likely,

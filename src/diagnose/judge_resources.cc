@@ -11,6 +11,9 @@ namespace {
 /// Source: diagnosis.md section 4: 95 % when throttled, 100 % when starved; half is left to
 /// neighbours.
 constexpr double kHeldBackShare = 0.6;
+/// Who gets more of a CPU than this computes, and would be late on an idle machine as well unless
+/// his time-out is very short. Source: diagnosis.md section 4: 4 % when starved.
+constexpr double kStarvedCpuShare = 0.25;
 /// Part of the quota's periods that must have been cut short. Source: the same, 116 of 121.
 constexpr double kThrottledShare = 0.4;
 /// Source: diagnosis.md section 5, memory.pressure: > 100 major faults/s and > 20 % off the CPU
@@ -58,6 +61,7 @@ std::optional<Verdict> held_back(const Facts& facts) {
         fmt::format("{}: the cgroup's CPU quota ({:.3g} CPUs) stopped it in {:.0f}% of the periods",
                     got, facts.evidence.looks.back().cgroup.cpu_quota, facts.throttled * 100));
   }
+  if (facts.cpu > kStarvedCpuShare) return std::nullopt;
   const std::string load =
       facts.evidence.load < 0
           ? ""

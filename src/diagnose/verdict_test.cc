@@ -299,7 +299,8 @@ const Row kResources[] = {
                  l.cgroup.throttled = 0;
                }),
      "cpu.starved"},
-    {"shared_cpu_is_not_starved", burning(50, 50), "cpu.native_gil"},
+    {"starved_at_threshold", burning(25, 75), "cpu.starved"},
+    {"shared_cpu_is_not_starved", burning(26, 74), "cpu.native_gil"},
     {"descriptors_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1024; }),
      "fd.exhaustion"},
     {"descriptors_nearly_full",
