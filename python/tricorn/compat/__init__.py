@@ -1,0 +1,1 @@
+"""What lets code written for Gunicorn run under Tricorn."""
