@@ -15,6 +15,7 @@ def _program(name: str) -> str:
 def main() -> None:
     """Become the arbiter; it starts this Python again for the spawner."""
     os.environ["TRICORN_PYTHON"] = sys.executable
+    os.environ.pop("TRICORN_COMMAND", None)  # of a server that started us: an upgrade comes here
     os.execv(_program("tricorn-arbiter"), ["tricorn", *sys.argv[1:]])  # noqa: S606
 
 

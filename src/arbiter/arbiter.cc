@@ -30,13 +30,13 @@ std::int64_t suspended_ns() {
 
 }  // namespace
 
-Arbiter::Arbiter(std::string python, ConfLocation conf, Resolve resolve)
-    : python_(std::move(python)), conf_(std::move(conf)), resolve_(std::move(resolve)) {}
+Arbiter::Arbiter(Program program, ConfLocation conf, Resolve resolve)
+    : program_(std::move(program)), conf_(std::move(conf)), resolve_(std::move(resolve)) {}
 
 Arbiter::~Arbiter() = default;
 
 int Arbiter::run() {
-  if (!prepare_process() || !start_spawner()) return 1;
+  if (!prepare_process() || !adopt_inherited() || !start_spawner()) return 1;
   load_conf();
   std::int64_t suspended = suspended_ns();
   while (!done_) {
@@ -48,9 +48,12 @@ int Arbiter::run() {
       note_own_delay(1);  // the machine slept: nobody here was slow
     }
     retired_.clear();
+    if (state_ == State::Running) handle_early_signals();
+    promote_if_due();
     if (reload_failed_) roll_back();
     if (reload_again_ && !next_spawner_ && reload_ == nullptr) reload();
-    if (reload_wanted_) commit_reload();
+    if (reload_wanted_ && !pre_exec_runs_) commit_reload();
+    if (upgrade_wanted_) upgrade();
     if (state_ == State::Running) supervise();
     if (state_ != State::Starting) manage_workers();
     if (state_ == State::Stopping) finish_stop();
@@ -130,6 +133,9 @@ void Arbiter::on_event(const epoll_event& event) {
       break;
     case Source::Keeper:
       on_keeper(fd);
+      break;
+    case Source::OtherArbiter:
+      if (other_arbiter_.valid()) on_other_arbiter();
       break;
   }
 }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "arbiter/incidents.h"
+#include "arbiter/inheritance.h"
 #include "arbiter/listeners.h"
 #include "arbiter/options.h"
 #include "arbiter/pidfile.h"
@@ -33,6 +34,13 @@ namespace tricorn::arbiter {
 /// Makes options out of what the configuration file gave (a JSON object as text).
 using Resolve = std::function<base::Result<Options>(const std::string& conf_json)>;
 
+/// How this server was started, to start its successor the same way.
+struct Program {
+  std::string python;                ///< the interpreter of spawner and workers
+  std::vector<std::string> command;  ///< the first word is what is executed
+  std::string directory;             ///< as the shell knew it: its links are followed anew
+};
+
 /// How the configuration file is found.
 struct ConfLocation {
   std::string location = "./gunicorn.conf.py";
@@ -41,8 +49,7 @@ struct ConfLocation {
 
 class Arbiter {
  public:
-  /// @param python  the interpreter of spawner and workers
-  Arbiter(std::string python, ConfLocation conf, Resolve resolve);
+  Arbiter(Program program, ConfLocation conf, Resolve resolve);
   ~Arbiter();
   Arbiter(const Arbiter&) = delete;
   Arbiter& operator=(const Arbiter&) = delete;
@@ -68,6 +75,18 @@ class Arbiter {
   void on_spawner_lost();
   void recover_spawner();
 
+  [[nodiscard]] bool adopt_inherited();
+
+  // ---- upgrade (upgrade.cc) ----
+  void upgrade();
+  void start_successor();
+  void on_successor_end(int wait_status);
+  void on_other_arbiter();
+  void promote_if_due();
+  void leave_listeners();
+  [[nodiscard]] const char* own_name() const { return old_arbiter_ != 0 ? "Master.2" : "Master"; }
+  [[nodiscard]] std::string pidfile_path() const;
+
   // ---- loop (arbiter.cc) ----
   void turn(int timeout_ms);
   void on_event(const epoll_event& event);
@@ -84,6 +103,7 @@ class Arbiter {
   void on_keeper(int fd);
   void on_worker_ready(WorkerProcess& worker);
   void on_worker_leaving(WorkerProcess& worker, const std::string& why);
+  static void send_order(const WorkerProcess& worker, heartbeat::Verb verb);
   void drain(WorkerProcess& worker);
   void signal_worker(const WorkerProcess& worker, int signal);
   void kill_worker(WorkerProcess& worker, std::string reason, std::string ref);
@@ -91,9 +111,10 @@ class Arbiter {
   void kill_if_due(WorkerProcess& worker);
   WorkerProcess* best_adopter(const WorkerProcess* not_this);
   static bool send_connection(WorkerProcess& to, const base::UniqueFd& connection, bool came_back);
-  void let_others_look(const WorkerProcess& than);
+  void let_others_look(const WorkerProcess* than);
   void place_offer(WorkerProcess& from, base::UniqueFd connection);
   void adopt(base::UniqueFd connection);
+  void place_orphans();
   static void forget_adopted(WorkerProcess& worker);
   void take_back(WorkerProcess& worker, base::UniqueFd connection);
   [[nodiscard]] bool is_client(int fd) const;
@@ -129,6 +150,7 @@ class Arbiter {
 
   // ---- signals (signals.cc) ----
   void on_signals();
+  void handle_early_signals();
   void on_signal(int signal);
   void stop(bool graceful);
   void end_boot(WorkerProcess& worker);
@@ -146,7 +168,7 @@ class Arbiter {
   void roll_back();
   void after_reload_ready();
 
-  std::string python_;
+  Program program_;
   ConfLocation conf_;
   Resolve resolve_;
   Options options_;
@@ -158,6 +180,7 @@ class Arbiter {
   base::UniqueFd signals_;
 
   State state_ = State::Starting;
+  std::vector<int> early_signals_;  // came while starting
   int exit_status_ = 0;
   bool done_ = false;
   std::optional<SpawnerClient> spawner_;
@@ -190,7 +213,15 @@ class Arbiter {
   std::optional<SpawnerClient> next_spawner_;
   bool reload_wanted_ = false;
   bool reload_failed_ = false;
-  bool reload_again_ = false;           // HUP came during a reload
+  bool reload_again_ = false;  // HUP came during a reload
+
+  // Upgrade by USR2: two arbiters with the same listeners, until one of them leaves.
+  pid_t old_arbiter_ = 0;         // its child we are
+  pid_t new_arbiter_ = 0;         // our child
+  base::UniqueFd other_arbiter_;  // idle connections pass through it to the one that stays
+  bool upgrade_wanted_ = false;   // USR2 came during a reload
+  bool pre_exec_runs_ = false;
+  bool managed_sockets_ = false;        // listeners came by LISTEN_FDS
   std::vector<SpawnerClient> retired_;  // spawners that are let go outside their own callback
 };
 

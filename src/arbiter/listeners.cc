@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -62,8 +63,14 @@ base::Result<BoundListener> bind_unix(const std::string& address, std::string_vi
   if (path.empty() || path.size() >= sizeof name.sun_path)
     return base::fail("bind: unix path empty or too long", EINVAL);
   std::memcpy(name.sun_path, path.data(), path.size());
+  auto length = static_cast<socklen_t>(sizeof name);
+  const bool abstract = path.front() == '@';
+  if (abstract) {  // Source: unix(7): a zero byte, and the length ends the name
+    name.sun_path[0] = '\0';
+    length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+  }
   struct stat status {};
-  if (::stat(name.sun_path, &status) == 0) {
+  if (!abstract && ::stat(name.sun_path, &status) == 0) {
     if (!S_ISSOCK(status.st_mode))
       return base::fail(fmt::format("{} is not a socket", path), EINVAL);
     ::unlink(name.sun_path);
@@ -72,14 +79,14 @@ base::Result<BoundListener> bind_unix(const std::string& address, std::string_vi
   listener.fd.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener.fd.valid()) return base::fail_errno("socket", errno);
   const mode_t before = ::umask(mask);
-  const int bound = ::bind(listener.fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name);
+  const int bound = ::bind(listener.fd.get(), reinterpret_cast<sockaddr*>(&name), length);
   const int refused = errno;
   ::umask(before);
   if (bound != 0) return base::fail_errno(std::string(path), refused);
   if (auto listening = listen_on(listener.fd.get(), backlog); !listening)
     return base::Unexpected{listening.error()};
   listener.address = address;
-  listener.unix_path = path;
+  if (!abstract) listener.unix_path = path;
   listener.name = fmt::format("unix:{}", path);
   return listener;
 }
@@ -92,19 +99,19 @@ std::string display_name(int fd) {
   return fmt::format("http://{}:{}", endpoint.host, endpoint.port);
 }
 
-base::Result<BoundListener> adopt(const std::string& address, std::string_view number) {
+base::Result<BoundListener> adopt_number(const std::string& address, std::string_view number) {
   int fd = -1;
   const auto parsed = std::from_chars(number.data(), number.data() + number.size(), fd);
-  BoundListener listener;
   if (parsed.ec != std::errc{} || parsed.ptr != number.data() + number.size()) {
     return base::fail(fmt::format("bind: {} names no descriptor", address), EINVAL);
   }
-  listener.fd.reset(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!listener.fd.valid()) return base::fail_errno(address, errno);
-  ::fcntl(listener.fd.get(), F_SETFL, ::fcntl(listener.fd.get(), F_GETFL) | O_NONBLOCK);
-  listener.address = address;
-  listener.name = display_name(listener.fd.get());
-  return listener;
+  // The number stays ours, for a reload that binds again; our children get what they need by name.
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  auto adopted = adopt_listener(base::UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)));
+  if (!adopted) return base::fail(fmt::format("{}: {}", address, adopted.error().text), EINVAL);
+  adopted->address = address;
+  adopted->unix_path.clear();  // whoever bound it unlinks it
+  return adopted;
 }
 
 base::Result<BoundListener> bind_tcp(const std::string& address, int backlog) {
@@ -137,8 +144,26 @@ base::Result<BoundListener> bind_tcp(const std::string& address, int backlog) {
 base::Result<BoundListener> bind_listener(const std::string& address, int backlog, unsigned umask) {
   if (address.rfind("unix:", 0) == 0)
     return bind_unix(address, unix_path_of(address), backlog, umask);
-  if (address.rfind("fd://", 0) == 0) return adopt(address, std::string_view(address).substr(5));
+  if (address.rfind("fd://", 0) == 0)
+    return adopt_number(address, std::string_view(address).substr(5));
   return bind_tcp(address, backlog);
+}
+
+base::Result<BoundListener> adopt_listener(base::UniqueFd socket) {
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) {
+    return base::fail(fmt::format("descriptor {} is no listening socket", socket.get()), EINVAL);
+  }
+  ::fcntl(socket.get(), F_SETFD, FD_CLOEXEC);
+  ::fcntl(socket.get(), F_SETFL, ::fcntl(socket.get(), F_GETFL) | O_NONBLOCK);
+  BoundListener listener;
+  const net::Endpoint endpoint = net::local_endpoint(socket.get());
+  if (endpoint.family == AF_UNIX && endpoint.host.rfind('@', 0) != 0)
+    listener.unix_path = endpoint.host;
+  listener.fd = std::move(socket);
+  listener.name = display_name(listener.fd.get());
+  return listener;
 }
 
 std::string python_style(const std::string& address) {

@@ -19,10 +19,14 @@ struct BoundListener {
 
 /// Binds and listens. A stale unix socket is replaced, any other file is left alone.
 /// @param address  HOST, HOST:PORT, [V6]:PORT, :PORT, unix:PATH, unix://PATH, tcp://HOST:PORT,
-/// fd://N
+/// fd://N; unix:@NAME is a socket in the abstract namespace
 /// @return Error with errno: EADDRINUSE may be tried again. Source: gunicorn.md section 1, bind.
 [[nodiscard]] base::Result<BoundListener> bind_listener(const std::string& address, int backlog,
                                                         unsigned umask);
+
+/// Takes a listening socket that was passed on to us, whatever it is bound to.
+/// @return Error when it is none
+[[nodiscard]] base::Result<BoundListener> adopt_listener(base::UniqueFd socket);
 
 /// How Gunicorn's messages show an address: "('127.0.0.1', 8000)" or the path.
 [[nodiscard]] std::string python_style(const std::string& address);

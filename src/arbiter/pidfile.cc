@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 
 #include "base/unique_fd.h"
 
@@ -22,7 +23,14 @@ pid_t pid_in(const std::string& path) {
   return file >> pid && pid > 0 ? static_cast<pid_t>(pid) : 0;
 }
 
-bool alive(pid_t pid) { return ::kill(pid, 0) == 0 || errno == EPERM; }
+// One that has ended and only waits to be waited for runs no more. Source: proc(5), stat.
+bool alive(pid_t pid) {
+  if (::kill(pid, 0) != 0 && errno != EPERM) return false;
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  const std::string stat(std::istreambuf_iterator<char>(file), {});
+  const std::size_t name_end = stat.rfind(") ");
+  return name_end == std::string::npos || (stat[name_end + 2] != 'Z' && stat[name_end + 2] != 'X');
+}
 
 }  // namespace
 
@@ -47,6 +55,14 @@ base::Result<void> Pidfile::create(const std::string& path) {
     return base::fail_errno(fmt::format("pidfile '{}'", path), refused);
   }
   path_ = path;
+  return {};
+}
+
+base::Result<void> Pidfile::move_to(const std::string& path) {
+  if (path.empty() || path == path_) return {};
+  const std::string before = path_;
+  if (auto created = create(path); !created) return created;
+  ::unlink(before.c_str());
   return {};
 }
 

@@ -19,6 +19,9 @@ class Pidfile {
   /// @return Error in Gunicorn's words when a living process's pid is in it, or it cannot be
   /// written
   base::Result<void> create(const std::string& path);
+  /// The same under another name, once an upgrade has made it ours; the old file goes.
+  /// @param path  empty: there is none
+  base::Result<void> move_to(const std::string& path);
   void remove();
 
  private:

@@ -60,10 +60,17 @@ void Arbiter::reap() {
       continue;
     }
     const bool is_spawner = spawner_ && spawner_->pid() == pid;
-    if (!is_spawner && forks_pending_ > 0) return;
+    const bool is_successor = pid == new_arbiter_;
+    if (!is_spawner && !is_successor && forks_pending_ > 0) return;
     ::waitpid(pid, nullptr, WNOHANG);
-    log_.debug(fmt::format("Reaped {} (pid:{})",
-                           is_spawner ? "the spawner" : "a process that is no worker", pid));
+    if (is_successor) {
+      on_successor_end(wait_status_of(info));
+    } else if (is_spawner) {
+      log_.debug(fmt::format("Reaped the spawner (pid:{})", pid));
+    } else {
+      log_.debug(fmt::format("Reaped unknown child process (pid:{}, status:{})", pid,
+                             wait_status_of(info)));
+    }
   }
 }
 
@@ -73,7 +80,7 @@ void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
   explain_death(worker, wait_status, ref);
   ::waitpid(worker.pid, nullptr, 0);
   answer_clients_of(worker, ref, 500);
-  let_others_look(worker);  // it may have died with a connection in the backlog that woke only it
+  let_others_look(&worker);  // it may have died with a connection in the backlog that woke only it
   hook("child_exit", {worker.pid, worker.age, std::nullopt, std::nullopt});
   poller_.remove(worker.control.get());
   const int exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;

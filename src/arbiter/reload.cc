@@ -12,13 +12,13 @@ namespace tricorn::arbiter {
 
 void Arbiter::reload() {
   if (state_ != State::Running) return;
-  log_.info("Hang up: Master");
+  log_.info(fmt::format("Hang up: {}", own_name()));
   if (next_spawner_ || reload_ != nullptr || reload_failed_) {
     reload_again_ = true;
     return log_.info("A reload is under way; another one follows");
   }
   reload_again_ = false;
-  auto started = SpawnerClient::start(python_);
+  auto started = SpawnerClient::start(program_.python);
   if (!started)
     return log_.error("Reload failed, the old workers go on serving: " + started.error().text);
   next_spawner_.emplace(std::move(*started));

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/farewell.h"
@@ -23,6 +24,8 @@ constexpr std::int64_t kQuickNs =
 
 constexpr std::int64_t kBootGraceNs = 1'000'000'000;  // for what an import undoes when interrupted
 
+constexpr std::size_t kEarlySignalsMax = 16;
+
 std::string name_of_signal(int signal) {
   std::string name =
       ::sigabbrev_np(signal) != nullptr ? ::sigabbrev_np(signal) : std::to_string(signal);
@@ -30,13 +33,27 @@ std::string name_of_signal(int signal) {
   return name;
 }
 
+bool ends(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGQUIT; }
+
 }  // namespace
 
 void Arbiter::on_signals() {
   signalfd_siginfo info;
   while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
     const int signal = static_cast<int>(info.ssi_signo);
+    if (state_ == State::Starting && !ends(signal) && signal != SIGCHLD) {
+      if (early_signals_.size() < kEarlySignalsMax) early_signals_.push_back(signal);
+      continue;
+    }
     if (signal != SIGCHLD) log_.info("Handling signal: " + name_of_signal(signal));
+    on_signal(signal);
+  }
+}
+
+// What came before there was anything it could act on.
+void Arbiter::handle_early_signals() {
+  for (const int signal : std::exchange(early_signals_, {})) {
+    log_.info("Handling signal: " + name_of_signal(signal));
     on_signal(signal);
   }
 }
@@ -59,8 +76,7 @@ void Arbiter::on_signal(int signal) {
     case SIGUSR1:
       return reopen_logs();
     case SIGUSR2:
-      return log_.warning(
-          "USR2 is not acted on: upgrading the running server is not available yet");
+      return upgrade();
     case SIGWINCH:
       return log_.debug("SIGWINCH ignored. Not daemonized");
     default:
@@ -78,10 +94,7 @@ void Arbiter::change_workers(int by) {
 void Arbiter::reopen_logs() {
   if (auto reopened = log_.reopen(); !reopened)
     log_.error("Cannot reopen the error log: " + reopened.error().text);
-  for (const auto& [pid, worker] : workers_) {
-    static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::ReopenLogs, 0,
-                                              nullptr, 0, -1, MSG_DONTWAIT));
-  }
+  for (const auto& [pid, worker] : workers_) send_order(*worker, heartbeat::Verb::ReopenLogs);
 }
 
 // ---- stopping
@@ -104,10 +117,7 @@ void Arbiter::stop(bool graceful) {
   state_ = State::Stopping;
   graceful_ = graceful;
   stop_by_ns_ = now + options_.graceful_timeout_ns;
-  for (const BoundListener& listener : listeners_) {
-    if (!listener.unix_path.empty()) ::unlink(listener.unix_path.c_str());
-  }
-  listeners_.clear();
+  leave_listeners();
   for (const auto& [pid, worker] : workers_) {
     worker->leaving = false;  // told again: it may have been draining at its own pace
     drain(*worker);
@@ -135,10 +145,11 @@ void Arbiter::finish_stop() {
     wake_at(now + 50'000'000);
     return;
   }
-  if (!buried_.empty() && now < stop_by_ns_ + kQuickNs)
+  place_orphans();
+  if ((!buried_.empty() || !orphans_.empty()) && now < stop_by_ns_ + kQuickNs)
     return wake_at(now + 50'000'000);  // keepers still answer
   const base::Level level = exit_status_ == 0 ? base::Level::Info : base::Level::Error;
-  log_.write(level, "Shutting down: Master");
+  log_.write(level, fmt::format("Shutting down: {}", own_name()));
   if (!stop_reason_.empty()) log_.write(level, "Reason: " + stop_reason_);
   pidfile_.remove();
   finish_hooks();

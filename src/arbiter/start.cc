@@ -1,4 +1,5 @@
 // From nothing to serving: spawner, configuration, outputs, listeners, preload.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -33,7 +34,7 @@ void Arbiter::fail_start(int status, const std::string& text) {
 }
 
 bool Arbiter::start_spawner() {
-  auto started = SpawnerClient::start(python_);
+  auto started = SpawnerClient::start(program_.python);
   if (!started) {
     fail_start(1, started.error().text);
     return false;
@@ -79,7 +80,7 @@ bool Arbiter::open_outputs() {
   log_.info("Starting tricorn " TRICORN_VERSION);
   for (const std::string& warning : options_.warnings) log_.warning(warning);
   if (options_.pidfile.empty()) return true;
-  if (auto created = pidfile_.create(options_.pidfile); !created)
+  if (auto created = pidfile_.create(pidfile_path()); !created)
     return fail_start(1, created.error().text), false;
   return true;
 }
@@ -107,7 +108,26 @@ void Arbiter::starting_hook(const char* name, std::function<void()> then) {
   });
 }
 
+// Sockets that were passed on are all there is: --bind is for those that open their own.
+bool Arbiter::adopt_inherited() {
+  auto inherited = take_inheritance();
+  if (!inherited) return fail_start(1, inherited.error().text), false;
+  old_arbiter_ = inherited->old_arbiter;
+  managed_sockets_ = inherited->managed;
+  for (const int fd : inherited->fds) {
+    auto listener = adopt_listener(base::UniqueFd(fd));
+    if (!listener) return fail_start(1, listener.error().text), false;
+    listeners_.push_back(std::move(*listener));
+  }
+  if (inherited->other_arbiter < 0) return true;
+  other_arbiter_.reset(inherited->other_arbiter);
+  ::fcntl(other_arbiter_.get(), F_SETFD, FD_CLOEXEC);
+  watch(other_arbiter_.get(), EPOLLIN, token(Source::OtherArbiter, other_arbiter_.get()));
+  return true;
+}
+
 bool Arbiter::bind_all() {
+  if (!listeners_.empty()) return true;
   for (const std::string& address : options_.bind) {
     for (int attempt = 1;; ++attempt) {
       auto bound = bind_listener(address, options_.backlog, options_.umask);
@@ -180,7 +200,7 @@ void Arbiter::on_spawner_lost() {
 }
 
 void Arbiter::recover_spawner() {
-  auto started = SpawnerClient::start(python_);
+  auto started = SpawnerClient::start(program_.python);
   if (!started) {
     log_.critical(
         fmt::format("No new spawner: {}; workers that die are not replaced", started.error().text));

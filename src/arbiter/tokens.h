@@ -5,7 +5,7 @@
 
 namespace tricorn::arbiter {
 
-enum class Source : std::uint32_t { Signals, Spawner, Control, Keeper };
+enum class Source : std::uint32_t { Signals, Spawner, Control, Keeper, OtherArbiter };
 
 inline std::uint64_t token(Source source, int fd) {
   return std::uint64_t{static_cast<std::uint32_t>(source)} << 32 | static_cast<std::uint32_t>(fd);

@@ -115,8 +115,7 @@ void Arbiter::on_control(WorkerProcess& worker) {
     if (received != heartbeat::Received::Message) return;
     switch (message.verb) {
       case heartbeat::Verb::Hello:
-        static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Go, 0,
-                                                  nullptr, 0, -1, MSG_DONTWAIT));
+        send_order(worker, heartbeat::Verb::Go);
         break;
       case heartbeat::Verb::Ready:
         on_worker_ready(worker);
@@ -127,8 +126,7 @@ void Arbiter::on_control(WorkerProcess& worker) {
         if (by_signal) worker.inspector->note_crash();
         const pid_t tid = by_signal ? header.crash.tid : header.exit_tid.load();
         worker.crash_looks.push_back(worker.inspector->full_look({tid, 0, nullptr}));
-        static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Go, 0,
-                                                  nullptr, 0, -1, MSG_DONTWAIT));
+        send_order(worker, heartbeat::Verb::Go);
         break;
       }
       case heartbeat::Verb::GiveAway:
@@ -142,7 +140,7 @@ void Arbiter::on_control(WorkerProcess& worker) {
         }
         break;
       case heartbeat::Verb::Backlog:
-        let_others_look(worker);
+        let_others_look(&worker);
         break;
       case heartbeat::Verb::Leaving:
         on_worker_leaving(worker, std::string(message.payload, message.bytes));
@@ -157,9 +155,7 @@ void Arbiter::on_worker_ready(WorkerProcess& worker) {
   worker.was_ready = true;
   ever_ready_ = true;
   boot_failures_ = 0;
-  std::vector<base::UniqueFd> waiting;
-  waiting.swap(orphans_);
-  for (base::UniqueFd& connection : waiting) adopt(std::move(connection));
+  place_orphans();
   if (state_ == State::Stopping) drain(worker);
   after_reload_ready();
 }
@@ -177,12 +173,16 @@ void Arbiter::signal_worker(const WorkerProcess& worker, int signal) {
   }
 }
 
+void Arbiter::send_order(const WorkerProcess& worker, heartbeat::Verb verb) {
+  static_cast<void>(
+      heartbeat::send_message(worker.control.get(), verb, 0, nullptr, 0, -1, MSG_DONTWAIT));
+}
+
 void Arbiter::drain(WorkerProcess& worker) {
   if (worker.leaving) return;
   worker.leaving = true;
   worker.page.header().drain_asked.store(1);  // acts before the order arrives
-  static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Drain, 0,
-                                            nullptr, 0, -1, MSG_DONTWAIT));
+  send_order(worker, heartbeat::Verb::Drain);
   signal_worker(worker, SIGTERM);
 }
 
@@ -235,12 +235,14 @@ bool Arbiter::send_connection(WorkerProcess& to, const base::UniqueFd& connectio
 }
 
 // The one that a new connection has woken does not take it.
-void Arbiter::let_others_look(const WorkerProcess& than) {
+void Arbiter::let_others_look(const WorkerProcess* than) {
   for (const auto& [pid, worker] : workers_) {
-    if (!worker->ready() || worker->leaving || worker.get() == &than) continue;
-    static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::Look, 0,
-                                              nullptr, 0, -1, MSG_DONTWAIT));
+    if (!worker->ready() || worker->leaving || worker.get() == than) continue;
+    send_order(*worker, heartbeat::Verb::Look);
   }
+  if (than == nullptr || !other_arbiter_.valid()) return;
+  static_cast<void>(heartbeat::send_message(other_arbiter_.get(), heartbeat::Verb::Look, 0, nullptr,
+                                            0, -1, MSG_DONTWAIT));
 }
 
 // Back it goes rather than to a queue elsewhere.
@@ -252,11 +254,27 @@ void Arbiter::place_offer(WorkerProcess& from, base::UniqueFd connection) {
   adopt(std::move(connection));
 }
 
-// Without a ready worker it waits.
+// Without a ready worker it waits, or goes to the arbiter that stays when this one leaves.
 void Arbiter::adopt(base::UniqueFd connection) {
   WorkerProcess* best = best_adopter(nullptr);
   if (best != nullptr && send_connection(*best, connection, false)) return;
-  if (state_ == State::Running && orphans_.size() < kOrphansMax) {
+  if (state_ != State::Running && !other_arbiter_.valid()) return;
+  if (orphans_.size() < kOrphansMax) orphans_.push_back(std::move(connection));
+  if (state_ != State::Running) place_orphans();
+}
+
+void Arbiter::place_orphans() {
+  std::vector<base::UniqueFd> waiting;
+  waiting.swap(orphans_);
+  for (base::UniqueFd& connection : waiting) {
+    WorkerProcess* best = best_adopter(nullptr);
+    if (best != nullptr && send_connection(*best, connection, false)) continue;
+    const bool leaves = state_ != State::Running && state_ != State::Starting;
+    if (leaves && !other_arbiter_.valid()) continue;
+    if (leaves && heartbeat::send_message(other_arbiter_.get(), heartbeat::Verb::GiveAway, 0,
+                                          nullptr, 0, connection.get(), MSG_DONTWAIT)) {
+      continue;
+    }
     orphans_.push_back(std::move(connection));
   }
 }

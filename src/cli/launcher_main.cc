@@ -1,6 +1,7 @@
 // What `tricorn` and `tricornctl` in an environment's bin/ are: they find the Python and the
 // package they were installed with and become the program in it. A script in Python would do, but
 // takes as long as a third of the whole start-up.
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -80,6 +81,8 @@ int main(int argc, char** argv) {
   const std::string program = find_program(bin, control ? "tricornctl" : "tricorn-arbiter");
   if (program.empty()) return become_by_python(python, control, argc, argv);
   ::setenv("TRICORN_PYTHON", python.c_str(), 1);
+  // As it was called, for an upgrade to find what a link leads to by then. Source: getauxval(3).
+  ::setenv("TRICORN_COMMAND", reinterpret_cast<const char*>(::getauxval(AT_EXECFN)), 1);
   argv[0] = const_cast<char*>(control ? "tricornctl" : "tricorn");
   ::execv(program.c_str(), argv);
   std::perror(program.c_str());

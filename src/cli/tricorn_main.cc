@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -101,6 +102,28 @@ Result<Sources> read_sources(const Invocation& invocation) {
   return sources;
 }
 
+// $PWD when it is this directory: the links in it may lead to another one by the next upgrade, as
+// in Gunicorn.
+std::string start_directory() {
+  std::error_code none;
+  const auto here = std::filesystem::current_path(none);
+  const char* pwd = std::getenv("PWD");
+  return pwd != nullptr && std::filesystem::equivalent(pwd, here, none) ? pwd : here.string();
+}
+
+// What the launcher was called by, else the way by Python.
+tricorn::arbiter::Program program_of(const std::vector<std::string>& arguments) {
+  tricorn::arbiter::Program program;
+  const char* python = std::getenv("TRICORN_PYTHON");
+  const char* launcher = std::getenv("TRICORN_COMMAND");
+  program.python = python != nullptr ? python : "python3";
+  program.command = {program.python, "-m", "tricorn"};
+  if (launcher != nullptr) program.command = {launcher};
+  program.command.insert(program.command.end(), arguments.begin(), arguments.end());
+  program.directory = start_directory();
+  return program;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -113,9 +136,8 @@ int main(int argc, char** argv) {
     return std::puts("tricorn (version " TRICORN_VERSION ")") < 0;
   auto sources = read_sources(*invocation);
   if (!sources) return usage_error(sources.error());
-  const char* python = std::getenv("TRICORN_PYTHON");
   tricorn::arbiter::Arbiter arbiter(
-      python != nullptr ? python : "python3", conf_location(*sources),
+      program_of(arguments), conf_location(*sources),
       [&sources](const std::string& conf) { return options_of(*sources, conf); });
   return arbiter.run();
 }

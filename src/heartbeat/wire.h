@@ -6,6 +6,8 @@
 //   GIL) worker  ──control──▶ arbiter  Hello, Ready, Crashed, Leaving arbiter ──keeper───▶ keeper
 //   Answer, HandOver, Close, Leave keeper  ──keeper───▶ arbiter  Done [+fd]
 //
+// Two arbiters during an upgrade have such a pair as well: GiveAway+fd and Look, both ways.
+//
 // The keeper is a tiny process that shares the worker's descriptor table (clone CLONE_FILES) and
 // nothing else. Whatever happens to the worker (SIGKILL, OOM, SIGSTOP, SEGV, GIL held), its client
 // sockets stay open in the keeper, which answers them as the arbiter says: docs/decisions/0003.

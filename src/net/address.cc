@@ -24,7 +24,11 @@ Endpoint endpoint_of(const sockaddr_storage& address, socklen_t length) {
   } else if (address.ss_family == AF_UNIX && length > offsetof(sockaddr_un, sun_path)) {
     const auto& un = reinterpret_cast<const sockaddr_un&>(address);
     const std::size_t bytes = length - offsetof(sockaddr_un, sun_path);
-    endpoint.host.assign(un.sun_path, ::strnlen(un.sun_path, bytes));
+    if (un.sun_path[0] == '\0') {  // abstract: unix(7)
+      endpoint.host.assign("@").append(un.sun_path + 1, bytes - 1);
+    } else {
+      endpoint.host.assign(un.sun_path, ::strnlen(un.sun_path, bytes));
+    }
   }
   return endpoint;
 }

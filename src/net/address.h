@@ -10,7 +10,8 @@ namespace tricorn::net {
 
 /// One end of a connection.
 struct Endpoint {
-  std::string host;  ///< "127.0.0.1", "::1"; the path for a unix socket, empty when it has none
+  std::string host;        ///< "127.0.0.1", "::1"; the path for a unix socket, "@name"
+                           ///< in the abstract namespace, empty when it has none
   std::uint16_t port = 0;  ///< 0 for a unix socket
   int family = 0;          ///< AF_INET, AF_INET6, AF_UNIX
 };

@@ -1,6 +1,7 @@
 """Starting, stopping, reloading, and losing processes: nobody is left behind, no request is lost."""
 
 import concurrent.futures
+import contextlib
 import os
 import re
 import signal
@@ -194,7 +195,8 @@ def test_a_worker_killed_while_stopping_does_not_stop_the_stop(serve):
     with under_way(server, "/slept?5"):
         server.send(signal.SIGTERM)
         for pid in server.workers():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the idle one may have left by itself
+                os.kill(pid, signal.SIGKILL)
         assert server.wait(8) == 0
 
 
@@ -341,3 +343,28 @@ def test_requests_are_answered_by_all_workers(serve):
         list(clients.map(server.get, ["/slept?0.2"] * 24))
         pids = {answer.content for answer in clients.map(server.get, ["/pid"] * 60)}
     assert len(pids) >= 2, pids
+
+
+# ---- signals while it starts ----
+
+def test_signals_that_come_too_early_act_once_the_server_runs(serve, tmp_path):
+    conf = tmp_path / "conf.py"
+    conf.write_text("import time\ntime.sleep(1)\n")
+    server = serve("wsgi_rules:app", "-c", conf, bind=False)
+    poll(lambda: any(name == "tricorn-spawner" for name, _ in server.session().values()), 10, "the spawner")
+    server.send(signal.SIGTTIN)
+    server.send(signal.SIGUSR1)
+    server.wait_log("Handling signal: ttin")
+    assert server.log.index("Using worker: sync") < server.log.index("Handling signal: ttin")
+    poll(lambda: len(server.workers()) == 2, 10, "two workers")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_server_can_be_stopped_while_its_configuration_loads(serve, tmp_path, number):
+    conf = tmp_path / "conf.py"
+    conf.write_text("import time\ntime.sleep(60)\n")
+    pidfile = tmp_path / "pid"
+    server = serve("wsgi_rules:app", "-c", conf, "--pid", pidfile, bind=False)
+    poll(lambda: any(name == "tricorn-spawner" for name, _ in server.session().values()), 10, "the spawner")
+    assert server.stop(number) == 0
+    assert not pidfile.exists()
