@@ -31,7 +31,16 @@ std::int64_t suspended_ns() {
 }  // namespace
 
 Arbiter::Arbiter(Program program, ConfLocation conf, Resolve resolve)
-    : program_(std::move(program)), conf_(std::move(conf)), resolve_(std::move(resolve)) {}
+    : program_(std::move(program)),
+      conf_(std::move(conf)),
+      resolve_(std::move(resolve)),
+      control_(
+          poller_, [](int fd) { return token(Source::ControlSocket, fd); },
+          [](int fd) { return token(Source::ControlClient, fd); },
+          [this](ControlSocket::Ticket ticket, std::string_view request) {
+            return on_control_request(ticket, request);
+          }),
+      started_ns_(base::monotonic_ns()) {}
 
 Arbiter::~Arbiter() = default;
 
@@ -55,6 +64,7 @@ int Arbiter::run() {
     if (reload_wanted_ && !pre_exec_runs_) commit_reload();
     if (upgrade_wanted_) upgrade();
     if (state_ == State::Running) supervise();
+    attend_control();
     if (state_ != State::Starting) manage_workers();
     if (state_ == State::Stopping) finish_stop();
     if (state_ == State::Stopped && base::monotonic_ns() >= stop_by_ns_) done_ = true;
@@ -136,6 +146,12 @@ void Arbiter::on_event(const epoll_event& event) {
       break;
     case Source::OtherArbiter:
       if (other_arbiter_.valid()) on_other_arbiter();
+      break;
+    case Source::ControlSocket:
+      control_.on_connection(base::monotonic_ns());
+      break;
+    case Source::ControlClient:
+      control_.on_client(fd, event.events, base::monotonic_ns());
       break;
   }
 }

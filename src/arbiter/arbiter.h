@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "arbiter/control_socket.h"
 #include "arbiter/incidents.h"
 #include "arbiter/inheritance.h"
 #include "arbiter/listeners.h"
@@ -58,6 +59,8 @@ class Arbiter {
   int run();
 
  private:
+  friend class ControlAnswers;  // reads all of this for tricornctl
+
   enum class State { Starting, Running, Stopping, Stopped };
 
   // ---- start (start.cc) ----
@@ -160,6 +163,16 @@ class Arbiter {
   void change_workers(int by);
   void reopen_logs();
 
+  // ---- control socket (control.cc) ----
+  void open_control();
+  void open_default_control();
+  void close_control();
+  void promote_control();
+  void name_control();
+  void attend_control();
+  std::optional<std::string> on_control_request(ControlSocket::Ticket ticket,
+                                                std::string_view request);
+
   // ---- reload (reload.cc) ----
   void reload();
   void on_new_conf(const Answer& answer);
@@ -178,6 +191,11 @@ class Arbiter {
   Pidfile pidfile_;
   net::Poller poller_;
   base::UniqueFd signals_;
+  ControlSocket control_;
+  std::string control_link_;  // names a control socket that lies elsewhere; empty: none
+  std::int64_t control_due_ns_ = 0;
+  std::int64_t started_ns_ = 0;
+  std::uint64_t answered_by_dead_ = 0;  // requests of workers that have ended
 
   State state_ = State::Starting;
   std::vector<int> early_signals_;  // came while starting

@@ -31,8 +31,17 @@ base::Result<void> Incidents::open(const std::string& path) {
 
 void Incidents::report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                        std::string_view ref) {
+  const std::time_t wall = std::time(nullptr);
+  std::string line = diagnose::report_json(verdict, evidence, ref, wall);
+  write(line, ref);
+  line.pop_back();
+  ring_.add(
+      name_of(verdict.cause), true,
+      {std::string(ref), diagnose::summary_json(verdict, evidence, ref, wall), std::move(line)});
+}
+
+void Incidents::write(const std::string& line, std::string_view ref) {
   if (!file_.valid()) return;
-  const std::string line = diagnose::report_json(verdict, evidence, ref, std::time(nullptr));
   if (::write(file_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     log_.error(fmt::format("The report of ref {} could not be written", ref));
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "arbiter/incident_ring.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -15,6 +16,9 @@ namespace tricorn::arbiter {
 class Incidents {
  public:
   explicit Incidents(const base::Log& log) : log_(log) {}
+  /// The last ones, whether there is a file or not.
+  [[nodiscard]] const IncidentRing& ring() const { return ring_; }
+
   /// @param path  --report; empty: no file
   base::Result<void> open(const std::string& path);
 
@@ -32,8 +36,10 @@ class Incidents {
  private:
   void report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
               std::string_view ref);
+  void write(const std::string& line, std::string_view ref);
 
   const base::Log& log_;
+  IncidentRing ring_;
   base::UniqueFd file_;
 };
 

@@ -29,8 +29,11 @@ struct Options {
   base::Level level = base::Level::Info;
   std::string app_directory;          ///< absolute: --chdir
   std::vector<std::string> warnings;  ///< settings that were given and do not act
-  bool check_only = false;            ///< --check-config or --print-config
-  std::string print;                  ///< --print-config's text
+  bool control = true;                ///< false: --no-control-socket
+  std::string control_socket;         ///< empty: where config::control_directories() says
+  unsigned control_socket_mode = 0600;
+  bool check_only = false;  ///< --check-config or --print-config
+  std::string print;        ///< --print-config's text
 };
 
 }  // namespace tricorn::arbiter

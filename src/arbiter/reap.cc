@@ -87,6 +87,7 @@ void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
   const bool failed_to_boot =
       !worker.was_ready && worker.kill.reason.empty() && state_ != State::Stopping;
   const unsigned generation = worker.generation;
+  answered_by_dead_ += worker.page.header().requests.load();
   auto node = workers_.extract(worker.pid);
   const int keeper = node.mapped()->keeper.fd();
   buried_.emplace(keeper, std::move(node.mapped()));

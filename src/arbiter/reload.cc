@@ -73,6 +73,11 @@ void Arbiter::after_reload_ready() {
     if (worker->generation != generation_) drain(*worker);
   }
   if (reload_->old_spawner) poller_.remove(reload_->old_spawner->fd());
+  const bool other_control =
+      options_.control != reload_->old_options.control ||
+      options_.control_socket != reload_->old_options.control_socket ||
+      options_.control_socket_mode != reload_->old_options.control_socket_mode;
+  if (other_control) open_control();
   reload_.reset();  // the old spawner sees its channel close, and leaves
 }
 

@@ -152,6 +152,7 @@ void Arbiter::finish_stop() {
   log_.write(level, fmt::format("Shutting down: {}", own_name()));
   if (!stop_reason_.empty()) log_.write(level, "Reason: " + stop_reason_);
   pidfile_.remove();
+  close_control();
   finish_hooks();
 }
 

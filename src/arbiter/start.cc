@@ -95,6 +95,7 @@ void Arbiter::open_for_business() {
         names += (names.empty() ? "" : ",") + listener.name;
       log_.info(fmt::format("Listening at: {} ({})", names, ::getpid()));
       log_.info(fmt::format("Using worker: {}", options_.worker_class));
+      open_control();
       preload([this] { starting_hook("when_ready", [this] { state_ = State::Running; }); });
     });
   });

@@ -5,7 +5,15 @@
 
 namespace tricorn::arbiter {
 
-enum class Source : std::uint32_t { Signals, Spawner, Control, Keeper, OtherArbiter };
+enum class Source : std::uint32_t {
+  Signals,
+  Spawner,
+  Control,  ///< a worker's control channel
+  Keeper,
+  OtherArbiter,
+  ControlSocket,
+  ControlClient,  ///< who is connected to it: tricornctl
+};
 
 inline std::uint64_t token(Source source, int fd) {
   return std::uint64_t{static_cast<std::uint32_t>(source)} << 32 | static_cast<std::uint32_t>(fd);

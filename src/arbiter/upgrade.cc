@@ -153,6 +153,7 @@ void Arbiter::promote_if_due() {
   ::unsetenv(kOldArbiterVariable);
   log_.info("Master has been promoted.");
   if (auto moved = pidfile_.move_to(pidfile_path()); !moved) log_.error(moved.error().text);
+  promote_control();
 }
 
 // Whoever shares them goes on with them, and a service manager owns its own.

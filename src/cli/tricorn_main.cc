@@ -68,6 +68,9 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   options.preload = settings.at("preload_app").get<bool>();
   options.pidfile = text(settings, "pidfile");
   options.report = text(settings, "report");
+  options.control = !settings.at("control_socket_disable").get<bool>();
+  options.control_socket = text(settings, "control_socket");
+  options.control_socket_mode = settings.at("control_socket_mode").get<unsigned>();
   options.error_log = text(settings, "errorlog");
   options.level = tricorn::base::level_from(text(settings, "loglevel"));
   options.app_directory = text(settings, "chdir");

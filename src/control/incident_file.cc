@@ -59,13 +59,6 @@ base::Result<std::string> explain(std::string_view line) {
   return out;
 }
 
-base::Result<std::string> summarise(std::string_view line) {
-  auto parsed = parse(line);
-  if (!parsed) return base::Unexpected{parsed.error()};
-  return fmt::format("{}  {:<22} {:<28} {:<20} {}\n", text(*parsed, "time"), text(*parsed, "class"),
-                     text(*parsed, "request"), text(*parsed, "place"), text(*parsed, "ref"));
-}
-
 base::Result<std::vector<std::string>> find_incidents(const std::string& path,
                                                       std::string_view ref) {
   std::ifstream file(path);

@@ -13,9 +13,6 @@ namespace tricorn::control {
 /// @param line  one line of the report file; @return Error when it is no incident
 [[nodiscard]] base::Result<std::string> explain(std::string_view line);
 
-/// One line for a list: time, class, request, place, reference.
-[[nodiscard]] base::Result<std::string> summarise(std::string_view line);
-
 /// Lines of the report whose reference is `ref`, all of them when it is empty; oldest first.
 /// @return Error naming the file when it cannot be read
 [[nodiscard]] base::Result<std::vector<std::string>> find_incidents(const std::string& path,

@@ -47,6 +47,14 @@ inline constexpr int kReportVersion = 1;
 [[nodiscard]] std::string report_json(const Verdict& verdict, const Evidence& evidence,
                                       std::string_view ref, std::time_t wall);
 
+/// What a list of incidents shows of one, as a JSON object without a newline: time, class,
+/// confidence, reference, pid, request, seconds, place, because.
+[[nodiscard]] std::string summary_json(const Verdict& verdict, const Evidence& evidence,
+                                       std::string_view ref, std::time_t wall);
+
+/// Threads as the report has them, a JSON array: tid, name, state, stack and so on.
+[[nodiscard]] std::string threads_json(const std::vector<ThreadLook>& threads);
+
 /// Path or name from outside made fit for a log line: control characters, quotes' backslashes and
 /// bytes that are not UTF-8 become \xNN.
 [[nodiscard]] std::string printable(std::string_view text);

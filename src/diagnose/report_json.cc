@@ -94,12 +94,21 @@ Json evidence_json(const Evidence& evidence) {
   return json;
 }
 
-Json threads_json(const Evidence& evidence) {
-  Json threads = Json::array();
-  if (evidence.looks.empty()) return threads;
-  for (const ThreadLook& thread : evidence.looks.back().threads)
-    threads.push_back(thread_json(thread));
-  return threads;
+Json list_of(const std::vector<ThreadLook>& threads) {
+  Json list = Json::array();
+  for (const ThreadLook& thread : threads) list.push_back(thread_json(thread));
+  return list;
+}
+
+std::vector<ThreadLook> last_threads(const Evidence& evidence) {
+  return evidence.looks.empty() ? std::vector<ThreadLook>() : evidence.looks.back().threads;
+}
+
+double seconds_of(std::int64_t ns) { return static_cast<double>(ns / 1'000'000) / 1000; }
+
+/// Names from outside may be no UTF-8; they must not cost the report.
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 /// RFC 3339 in UTC, as the report must mean the same in every time zone.
@@ -113,6 +122,23 @@ std::string time_text(std::time_t wall) {
 
 }  // namespace
 
+std::string threads_json(const std::vector<ThreadLook>& threads) {
+  return text_of(list_of(threads));
+}
+
+std::string summary_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
+                         std::time_t wall) {
+  return text_of({{"time", time_text(wall)},
+                  {"class", std::string(name_of(verdict.cause))},
+                  {"confidence", std::string(name_of(verdict.confidence))},
+                  {"ref", std::string(ref)},
+                  {"pid", evidence.pid},
+                  {"request", or_null(printable(evidence.request))},
+                  {"seconds", seconds_of(evidence.running_ns)},
+                  {"place", or_null(verdict.place)},
+                  {"because", verdict.because}});
+}
+
 std::string report_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
                         std::time_t wall) {
   const Json report = {{"version", kReportVersion},
@@ -122,7 +148,7 @@ std::string report_json(const Verdict& verdict, const Evidence& evidence, std::s
                        {"ref", std::string(ref)},
                        {"pid", evidence.pid},
                        {"request", or_null(printable(evidence.request))},
-                       {"seconds", static_cast<double>(evidence.running_ns / 1'000'000) / 1000},
+                       {"seconds", seconds_of(evidence.running_ns)},
                        {"because", verdict.because},
                        {"place", or_null(verdict.place)},
                        {"function", or_null(verdict.function)},
@@ -131,10 +157,9 @@ std::string report_json(const Verdict& verdict, const Evidence& evidence, std::s
                        {"client", or_null(evidence.client)},
                        {"not", verdict.not_causes},
                        {"stack", stack_json(last_stack(evidence))},
-                       {"threads", threads_json(evidence)},
+                       {"threads", list_of(last_threads(evidence))},
                        {"evidence", evidence_json(evidence)}};
-  // Names from outside may be no UTF-8; they must not cost the report.
-  return report.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return text_of(report) + "\n";
 }
 
 }  // namespace tricorn::diagnose

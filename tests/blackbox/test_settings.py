@@ -325,6 +325,7 @@ def test_the_life_of_a_server_in_its_log(serve):
         rf"{stamp} \[{server.pid}\] \[INFO\] Starting \w+ \S+",
         rf"{stamp} \[{server.pid}\] \[INFO\] Listening at: http://127\.0\.0\.1:{server.port} \({server.pid}\)",
         rf"{stamp} \[{server.pid}\] \[INFO\] Using worker: sync",
+        rf"{stamp} \[{server.pid}\] \[INFO\] Control socket listening at \S+",
         rf"{stamp} \[(\d+)\] \[INFO\] Booting worker with pid: (\d+)",
         rf"{stamp} \[{server.pid}\] \[INFO\] Handling signal: term",
         rf"{stamp} \[(\d+)\] \[INFO\] Worker exiting \(pid: (\d+)\)",

@@ -1,0 +1,46 @@
+#include "arbiter/incident_ring.h"
+
+#include <gtest/gtest.h>
+
+namespace tricorn::arbiter {
+namespace {
+
+TEST(IncidentRing, FindsTheNewestOfAReference) {
+  IncidentRing ring;
+  ring.add("wait.sleep", true, {"aaaaaa", "{}", "first"});
+  ring.add("wait.lock", true, {"bbbbbb", "{}", "other"});
+  ring.add("signal.own_kill", true, {"aaaaaa", "{}", "second"});
+  ASSERT_NE(ring.find("aaaaaa"), nullptr);
+  EXPECT_EQ(ring.find("aaaaaa")->report, "second");
+  EXPECT_EQ(ring.find("cccccc"), nullptr);
+}
+
+TEST(IncidentRing, KeepsSoManyAndCountsAll) {
+  IncidentRing ring;
+  for (std::size_t i = 0; i <= kIncidentsKept; ++i)
+    ring.add("wait.sleep", true, {std::to_string(i), "{}", "line"});
+  EXPECT_EQ(ring.kept().size(), kIncidentsKept);
+  EXPECT_EQ(ring.find("0"), nullptr);
+  EXPECT_NE(ring.find("1"), nullptr);
+  EXPECT_EQ(ring.counts().at("wait.sleep"), kIncidentsKept + 1);
+}
+
+TEST(IncidentRing, KeepsSoManyBytes) {
+  IncidentRing ring;
+  for (int i = 0; i < 5; ++i)
+    ring.add("wait.sleep", true, {std::to_string(i), "", std::string(kIncidentBytesKept / 4, 'x')});
+  EXPECT_EQ(ring.kept().size(), 3U);
+  ring.add("wait.sleep", true, {"huge", "", std::string(2 * kIncidentBytesKept, 'x')});
+  EXPECT_EQ(ring.kept().size(), 1U);  // the newest stays, whatever its size
+  EXPECT_NE(ring.find("huge"), nullptr);
+}
+
+TEST(IncidentRing, ASlowRequestIsKeptAndNotCounted) {
+  IncidentRing ring;
+  ring.add("wait.sleep", false, {"aaaaaa", "{}", "slow"});
+  EXPECT_TRUE(ring.counts().empty());
+  EXPECT_NE(ring.find("aaaaaa"), nullptr);
+}
+
+}  // namespace
+}  // namespace tricorn::arbiter

@@ -1,0 +1,117 @@
+#include "control/client.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+namespace tricorn::control {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Answers each connection's first request with the same line, in a folder that HOME points to.
+class ClientTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "control-client-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    top_ = pattern;
+    fs::create_directory(top_ / "tricorn");
+    ::setenv("XDG_RUNTIME_DIR", top_.c_str(), 1);
+    ::setenv("HOME", "none", 1);
+  }
+  void TearDown() override {
+    for (const auto& [fd, thread] : servers_) ::shutdown(fd.get(), SHUT_RDWR);
+    for (auto& [fd, thread] : servers_) thread.join();
+    fs::remove_all(top_);
+  }
+
+  std::string serve(const std::string& name, const std::string& line) {
+    const std::string path = top_ / "tricorn" / name;
+    base::UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, path.c_str());
+    EXPECT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(listener.get(), 4), 0);
+    const int fd = listener.get();
+    servers_.emplace_back(std::move(listener), std::thread([fd, line] {
+                            for (;;) {
+                              const base::UniqueFd one(::accept(fd, nullptr, nullptr));
+                              if (!one.valid()) return;
+                              char request[4096];
+                              if (::recv(one.get(), request, sizeof request, 0) <= 0) continue;
+                              ::send(one.get(), line.data(), line.size(), MSG_NOSIGNAL);
+                            }
+                          }));
+    return path;
+  }
+
+  fs::path top_;
+  std::vector<std::pair<base::UniqueFd, std::thread>> servers_;
+};
+
+constexpr const char* kHello = "{\"v\":1,\"ok\":true,\"data\":{\"pid\":7,\"app\":\"a:b\"}}\n";
+
+TEST_F(ClientTest, GivesTheAnswersData) {
+  auto client = Client::connect(serve("7.ctl", kHello));
+  ASSERT_TRUE(client);
+  const auto answer = client->ask({{"command", "hello"}});
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->value("pid", 0), 7);
+}
+
+TEST_F(ClientTest, TellsANoFromNoServer) {
+  auto client = Client::connect(serve("7.ctl", "{\"v\":1,\"ok\":false,\"error\":\"not now\"}\n"));
+  ASSERT_TRUE(client);
+  const auto no = client->ask({{"command", "reload"}});
+  ASSERT_FALSE(no);
+  EXPECT_EQ(no.error().text, "not now");
+  EXPECT_NE(no.error().code, kNoServer);
+  const auto nobody = Client::connect(top_ / "no.ctl");
+  ASSERT_FALSE(nobody);
+  EXPECT_EQ(nobody.error().code, kNoServer);
+}
+
+TEST_F(ClientTest, SomethingElseThatAnswersIsNoServer) {
+  auto client = Client::connect(serve("7.ctl", "HTTP/1.1 400 Bad Request\n"));
+  ASSERT_TRUE(client);
+  const auto answer = client->ask({{"command", "hello"}});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, kNoServer);
+}
+
+TEST_F(ClientTest, FindsTheOnlyOneThatLives) {
+  const std::string path = serve("7.ctl", kHello);
+  std::ofstream(top_ / "tricorn" / "8.ctl") << "left behind";
+  fs::create_symlink(path, top_ / "tricorn" / "9.ctl");  // another name of the same
+  const auto found = find_socket();
+  ASSERT_TRUE(found) << found.error().text;
+  EXPECT_EQ(*found, path);
+}
+
+TEST_F(ClientTest, NamesThemWhenThereAreSeveral) {
+  serve("7.ctl", kHello);
+  serve("8.ctl", kHello);
+  const auto found = find_socket();
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, kNoServer);
+  EXPECT_NE(found.error().text.find("8.ctl  (pid 7, a:b"), std::string::npos) << found.error().text;
+}
+
+TEST_F(ClientTest, APidfileWithoutAPidIsNamed) {
+  std::ofstream(top_ / "pid") << "x";
+  const auto found = find_socket_of(top_ / "pid");
+  ASSERT_FALSE(found);
+  EXPECT_NE(found.error().text.find("'" + (top_ / "pid").string() + "'"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tricorn::control
