@@ -57,6 +57,9 @@ int Arbiter::run() {
       note_own_delay(1);  // the machine slept: nobody here was slow
     }
     retired_.clear();
+    if (background_wanted_) go_to_background();
+    wake_at(notifier_.beat(base::monotonic_ns()));
+    keep_manager_patient();
     if (state_ == State::Running) handle_early_signals();
     promote_if_due();
     if (reload_failed_) roll_back();

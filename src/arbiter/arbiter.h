@@ -20,6 +20,7 @@
 #include "arbiter/incidents.h"
 #include "arbiter/inheritance.h"
 #include "arbiter/listeners.h"
+#include "arbiter/notify.h"
 #include "arbiter/options.h"
 #include "arbiter/pidfile.h"
 #include "arbiter/references.h"
@@ -71,6 +72,7 @@ class Arbiter {
   void open_for_business();
   bool open_outputs();
   bool bind_all();
+  [[nodiscard]] BindOptions bind_options() const;
   void starting_hook(const char* name, std::function<void()> then);
   void settle(std::function<void()> then);
   void preload(std::function<void()> then);
@@ -79,6 +81,13 @@ class Arbiter {
   void recover_spawner();
 
   [[nodiscard]] bool adopt_inherited();
+
+  void open_log_files_for_workers();
+  void tell_ready();
+  void keep_manager_patient();
+
+  // ---- daemon (daemon.cc) ----
+  void go_to_background();
 
   // ---- upgrade (upgrade.cc) ----
   void upgrade();
@@ -189,6 +198,10 @@ class Arbiter {
   Incidents incidents_{log_};
   References references_;
   Pidfile pidfile_;
+  Notifier notifier_;
+  std::int64_t patience_until_ns_ = 0;  // the service manager waits for a start or stop until then
+  bool background_wanted_ = false;
+  bool in_background_ = false;
   net::Poller poller_;
   base::UniqueFd signals_;
   ControlSocket control_;

@@ -24,8 +24,10 @@ base::Level level_of(int wait_status) {
 
 base::Result<void> Incidents::open(const std::string& path) {
   if (path.empty()) return {};
-  file_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640));
-  if (!file_.valid()) return base::fail_errno(fmt::format("report '{}'", path), errno);
+  base::UniqueFd file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640));
+  if (!file.valid()) return base::fail_errno(fmt::format("report '{}'", path), errno);
+  file_ = std::move(file);
   return {};
 }
 

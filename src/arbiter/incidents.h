@@ -19,6 +19,7 @@ class Incidents {
   /// The last ones, whether there is a file or not.
   [[nodiscard]] const IncidentRing& ring() const { return ring_; }
 
+  /// Also opens it again (USR1); the old one is kept when that fails.
   /// @param path  --report; empty: no file
   base::Result<void> open(const std::string& path);
 

@@ -74,7 +74,7 @@ TEST(AdoptListener, RefusesWhatDoesNotListen) {
 }
 
 TEST(AdoptListener, KnowsThePathItWillHaveToUnlink) {
-  auto bound = bind_listener("unix:@tricorn-test-" + std::to_string(::getpid()), 5, 0);
+  auto bound = bind_listener("unix:@tricorn-test-" + std::to_string(::getpid()), {});
   ASSERT_TRUE(bound) << bound.error().text;
   EXPECT_EQ(bound->unix_path, "") << "an abstract name is no file";
   const std::string name = bound->name;
@@ -83,7 +83,7 @@ TEST(AdoptListener, KnowsThePathItWillHaveToUnlink) {
   EXPECT_EQ(adopted->name, name);
   EXPECT_EQ(adopted->unix_path, "");
   const std::string path = testing::TempDir() + "/tricorn-socket-" + std::to_string(::getpid());
-  bound = bind_listener("unix:" + path, 5, 0);
+  bound = bind_listener("unix:" + path, {});
   ASSERT_TRUE(bound) << bound.error().text;
   adopted = adopt_listener(std::move(bound->fd));
   ASSERT_TRUE(adopted);

@@ -57,7 +57,7 @@ base::Result<void> listen_on(int fd, int backlog) {
 }
 
 base::Result<BoundListener> bind_unix(const std::string& address, std::string_view path,
-                                      int backlog, unsigned mask) {
+                                      const BindOptions& options) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof name.sun_path)
@@ -78,12 +78,12 @@ base::Result<BoundListener> bind_unix(const std::string& address, std::string_vi
   BoundListener listener;
   listener.fd.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener.fd.valid()) return base::fail_errno("socket", errno);
-  const mode_t before = ::umask(mask);
+  const mode_t before = ::umask(options.umask);
   const int bound = ::bind(listener.fd.get(), reinterpret_cast<sockaddr*>(&name), length);
   const int refused = errno;
   ::umask(before);
   if (bound != 0) return base::fail_errno(std::string(path), refused);
-  if (auto listening = listen_on(listener.fd.get(), backlog); !listening)
+  if (auto listening = listen_on(listener.fd.get(), options.backlog); !listening)
     return base::Unexpected{listening.error()};
   listener.address = address;
   if (!abstract) listener.unix_path = path;
@@ -114,7 +114,7 @@ base::Result<BoundListener> adopt_number(const std::string& address, std::string
   return adopted;
 }
 
-base::Result<BoundListener> bind_tcp(const std::string& address, int backlog) {
+base::Result<BoundListener> bind_tcp(const std::string& address, const BindOptions& options) {
   const HostPort where = split(address);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -130,9 +130,13 @@ base::Result<BoundListener> bind_tcp(const std::string& address, int backlog) {
   if (!listener.fd.valid()) return base::fail_errno("socket", errno);
   const int on = 1;
   ::setsockopt(listener.fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (options.reuse_port &&
+      ::setsockopt(listener.fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) {
+    return base::fail_errno(address + ": SO_REUSEPORT", errno);
+  }
   if (::bind(listener.fd.get(), found->ai_addr, found->ai_addrlen) != 0)
     return base::fail_errno(address, errno);
-  if (auto listening = listen_on(listener.fd.get(), backlog); !listening)
+  if (auto listening = listen_on(listener.fd.get(), options.backlog); !listening)
     return base::Unexpected{listening.error()};
   listener.address = address;
   listener.name = display_name(listener.fd.get());
@@ -141,12 +145,11 @@ base::Result<BoundListener> bind_tcp(const std::string& address, int backlog) {
 
 }  // namespace
 
-base::Result<BoundListener> bind_listener(const std::string& address, int backlog, unsigned umask) {
-  if (address.rfind("unix:", 0) == 0)
-    return bind_unix(address, unix_path_of(address), backlog, umask);
+base::Result<BoundListener> bind_listener(const std::string& address, const BindOptions& options) {
+  if (address.rfind("unix:", 0) == 0) return bind_unix(address, unix_path_of(address), options);
   if (address.rfind("fd://", 0) == 0)
     return adopt_number(address, std::string_view(address).substr(5));
-  return bind_tcp(address, backlog);
+  return bind_tcp(address, options);
 }
 
 base::Result<BoundListener> adopt_listener(base::UniqueFd socket) {

@@ -17,12 +17,18 @@ struct BoundListener {
   std::string unix_path;  ///< to unlink at the end; empty for TCP and inherited sockets
 };
 
+struct BindOptions {
+  int backlog = 2048;
+  unsigned umask = 0;       ///< of unix sockets
+  bool reuse_port = false;  ///< other servers may listen on the same address (SO_REUSEPORT)
+};
+
 /// Binds and listens. A stale unix socket is replaced, any other file is left alone.
 /// @param address  HOST, HOST:PORT, [V6]:PORT, :PORT, unix:PATH, unix://PATH, tcp://HOST:PORT,
 /// fd://N; unix:@NAME is a socket in the abstract namespace
 /// @return Error with errno: EADDRINUSE may be tried again. Source: gunicorn.md section 1, bind.
-[[nodiscard]] base::Result<BoundListener> bind_listener(const std::string& address, int backlog,
-                                                        unsigned umask);
+[[nodiscard]] base::Result<BoundListener> bind_listener(const std::string& address,
+                                                        const BindOptions& options);
 
 /// Takes a listening socket that was passed on to us, whatever it is bound to.
 /// @return Error when it is none

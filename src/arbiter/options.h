@@ -23,9 +23,15 @@ struct Options {
   std::int64_t graceful_timeout_ns = 30'000'000'000;
   bool status_by_cause = false;  ///< false: 500 for everything, as Gunicorn's clients expect
   bool preload = false;
+  bool daemon = false;
+  bool keep_stdio = false;  ///< --enable-stdio-inheritance
+  bool reuse_port = false;
+  std::int64_t user = -1;  ///< of the workers; -1: ours
+  std::int64_t group = -1;
   std::string pidfile;  ///< empty: none
   std::string report;   ///< empty: none
   std::string error_log = "-";
+  std::string access_log;  ///< workers write it; empty: none
   base::Level level = base::Level::Info;
   std::string app_directory;          ///< absolute: --chdir
   std::vector<std::string> warnings;  ///< settings that were given and do not act

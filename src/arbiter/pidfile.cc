@@ -42,6 +42,11 @@ base::Result<void> Pidfile::create(const std::string& path) {
     return base::fail(
         fmt::format("Already running on PID {} (or pid file '{}' is stale)", other, path));
   }
+  const std::string folder = path.substr(0, path.rfind('/') + 1);
+  if (!folder.empty() && ::access(folder.c_str(), F_OK) != 0)
+    return base::fail(
+        fmt::format("{} doesn't exist. Can't create pidfile.",
+                    folder.size() > 1 ? folder.substr(0, folder.size() - 1) : folder));
   std::string temporary = path + ".XXXXXX";
   const base::UniqueFd file(::mkstemp(temporary.data()));
   if (!file.valid()) return base::fail_errno(fmt::format("pidfile '{}'", path), errno);
@@ -59,10 +64,11 @@ base::Result<void> Pidfile::create(const std::string& path) {
 }
 
 base::Result<void> Pidfile::move_to(const std::string& path) {
-  if (path.empty() || path == path_) return {};
+  if (path == path_) return {};
+  if (path.empty()) return remove(), base::Result<void>{};
   const std::string before = path_;
   if (auto created = create(path); !created) return created;
-  ::unlink(before.c_str());
+  if (!before.empty()) ::unlink(before.c_str());
   return {};
 }
 

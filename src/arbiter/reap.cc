@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <csignal>
 #include <ctime>
+#include <fstream>
+#include <string>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/farewell.h"
@@ -28,6 +30,14 @@ constexpr unsigned kBackOffDoublings = 5;  // 1 s to 32 s between boots that fai
 int wait_status_of(const siginfo_t& info) {
   if (info.si_code == CLD_EXITED) return info.si_status << 8;
   return info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+// Also of one that has ended and was not waited for. Source: proc(5), comm.
+std::string name_of_process(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/comm", pid));
+  std::string name;
+  std::getline(file, name);
+  return name;
 }
 
 // The serving request of a dead worker: the one that crashed, else the oldest.
@@ -62,11 +72,14 @@ void Arbiter::reap() {
     const bool is_spawner = spawner_ && spawner_->pid() == pid;
     const bool is_successor = pid == new_arbiter_;
     if (!is_spawner && !is_successor && forks_pending_ > 0) return;
+    const bool was_keeper = name_of_process(pid) == "tricorn-keeper";
     ::waitpid(pid, nullptr, WNOHANG);
     if (is_successor) {
       on_successor_end(wait_status_of(info));
     } else if (is_spawner) {
       log_.debug(fmt::format("Reaped the spawner (pid:{})", pid));
+    } else if (was_keeper) {
+      log_.debug(fmt::format("Reaped a keeper (pid:{})", pid));
     } else {
       log_.debug(fmt::format("Reaped unknown child process (pid:{}, status:{})", pid,
                              wait_status_of(info)));

@@ -7,6 +7,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
+#include "base/clock.h"
 
 namespace tricorn::arbiter {
 
@@ -18,9 +19,9 @@ void Arbiter::reload() {
     return log_.info("A reload is under way; another one follows");
   }
   reload_again_ = false;
+  if (old_arbiter_ == 0) notifier_.tell_reloading(base::monotonic_ns());
   auto started = SpawnerClient::start(program_.python);
-  if (!started)
-    return log_.error("Reload failed, the old workers go on serving: " + started.error().text);
+  if (!started) return abandon_reload(started.error().text);
   next_spawner_.emplace(std::move(*started));
   watch(next_spawner_->fd(), EPOLLIN, token(Source::Spawner, next_spawner_->fd()));
   next_spawner_->load(conf_.location, conf_.explicitly_named,
@@ -39,7 +40,7 @@ void Arbiter::on_new_conf(const Answer& answer) {
   if (options_.bind != reload_->old_options.bind) {
     std::swap(reload_->old_listeners, listeners_);
     for (const std::string& address : options_.bind) {
-      auto bound = bind_listener(address, options_.backlog, options_.umask);
+      auto bound = bind_listener(address, bind_options());
       if (!bound) return abandon_reload(fmt::format("{}: {}", address, bound.error().text));
       listeners_.push_back(std::move(*bound));
     }
@@ -78,7 +79,12 @@ void Arbiter::after_reload_ready() {
       options_.control_socket != reload_->old_options.control_socket ||
       options_.control_socket_mode != reload_->old_options.control_socket_mode;
   if (other_control) open_control();
+  const bool other_pidfile = options_.pidfile != reload_->old_options.pidfile;
   reload_.reset();  // the old spawner sees its channel close, and leaves
+  if (other_pidfile) {
+    if (auto moved = pidfile_.move_to(pidfile_path()); !moved) log_.error(moved.error().text);
+  }
+  tell_ready();
 }
 
 // Rolled back by the loop: this may run inside a callback of the spawner that has to go.
@@ -91,6 +97,7 @@ void Arbiter::abandon_reload(const std::string& why) {
 void Arbiter::roll_back() {
   reload_failed_ = false;
   reload_wanted_ = false;
+  tell_ready();
   if (reload_ != nullptr) {
     options_ = std::move(reload_->old_options);
     target_workers_ = reload_->old_target;

@@ -78,7 +78,10 @@ void Arbiter::on_signal(int signal) {
     case SIGUSR2:
       return upgrade();
     case SIGWINCH:
-      return log_.debug("SIGWINCH ignored. Not daemonized");
+      if (!options_.daemon) return log_.debug("SIGWINCH ignored. Not daemonized");
+      log_.info("graceful stop of workers");
+      target_workers_ = 0;
+      return;
     default:
       return;
   }
@@ -94,6 +97,9 @@ void Arbiter::change_workers(int by) {
 void Arbiter::reopen_logs() {
   if (auto reopened = log_.reopen(); !reopened)
     log_.error("Cannot reopen the error log: " + reopened.error().text);
+  if (auto reopened = incidents_.open(options_.report); !reopened)
+    log_.error("Cannot reopen the report: " + reopened.error().text);
+  open_log_files_for_workers();
   for (const auto& [pid, worker] : workers_) send_order(*worker, heartbeat::Verb::ReopenLogs);
 }
 
@@ -117,6 +123,12 @@ void Arbiter::stop(bool graceful) {
   state_ = State::Stopping;
   graceful_ = graceful;
   stop_by_ns_ = now + options_.graceful_timeout_ns;
+  patience_until_ns_ = 0;
+  if (new_arbiter_ != 0) {
+    notifier_.tell(fmt::format("MAINPID={}", new_arbiter_));
+  } else if (old_arbiter_ == 0) {
+    notifier_.tell("STOPPING=1\nSTATUS=Stopping: requests under way may finish");
+  }
   leave_listeners();
   for (const auto& [pid, worker] : workers_) {
     worker->leaving = false;  // told again: it may have been draining at its own pace

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
@@ -69,6 +70,10 @@ void Arbiter::on_conf(const Answer& answer) {
     });
     return;
   }
+  if (options_.daemon && !in_background_ && old_arbiter_ == 0) {
+    background_wanted_ = true;  // outside this callback of the spawner, which has to go
+    return;
+  }
   if (open_outputs()) open_for_business();
 }
 
@@ -77,12 +82,33 @@ bool Arbiter::open_outputs() {
     return fail_start(1, opened.error().text), false;
   if (auto opened = incidents_.open(options_.report); !opened)
     return fail_start(1, opened.error().text), false;
+  open_log_files_for_workers();
   log_.info("Starting tricorn " TRICORN_VERSION);
   for (const std::string& warning : options_.warnings) log_.warning(warning);
   if (options_.pidfile.empty()) return true;
   if (auto created = pidfile_.create(pidfile_path()); !created)
     return fail_start(1, created.error().text), false;
   return true;
+}
+
+// Workers that run as somebody else open them again by themselves, after a rotation too.
+void Arbiter::open_log_files_for_workers() {
+  if (options_.user < 0 && options_.group < 0) return;
+  const auto user = options_.user < 0 ? ::geteuid() : static_cast<uid_t>(options_.user);
+  const auto group = options_.group < 0 ? ::getegid() : static_cast<gid_t>(options_.group);
+  if (user == ::geteuid() && group == ::getegid()) return;
+  for (const std::string& path : {options_.error_log, options_.access_log}) {
+    if (path.empty() || path == "-") continue;
+    const base::UniqueFd file(
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
+    if (!file.valid() || ::fchown(file.get(), user, group) != 0)
+      log_.warning(
+          fmt::format("{} may not be writable for workers: {}", path, std::strerror(errno)));
+  }
+}
+
+BindOptions Arbiter::bind_options() const {
+  return {options_.backlog, options_.umask, options_.reuse_port};
 }
 
 void Arbiter::open_for_business() {
@@ -114,6 +140,7 @@ bool Arbiter::adopt_inherited() {
   auto inherited = take_inheritance();
   if (!inherited) return fail_start(1, inherited.error().text), false;
   old_arbiter_ = inherited->old_arbiter;
+  notifier_.open(old_arbiter_);
   managed_sockets_ = inherited->managed;
   for (const int fd : inherited->fds) {
     auto listener = adopt_listener(base::UniqueFd(fd));
@@ -131,7 +158,7 @@ bool Arbiter::bind_all() {
   if (!listeners_.empty()) return true;
   for (const std::string& address : options_.bind) {
     for (int attempt = 1;; ++attempt) {
-      auto bound = bind_listener(address, options_.backlog, options_.umask);
+      auto bound = bind_listener(address, bind_options());
       if (bound) {
         listeners_.push_back(std::move(*bound));
         break;

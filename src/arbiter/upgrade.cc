@@ -15,11 +15,13 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
+#include "base/clock.h"
 #include "heartbeat/wire.h"
 
 namespace tricorn::arbiter {
 namespace {
 
+constexpr std::int64_t kPatienceNs = 20'000'000'000;
 constexpr int kCannotExecute = 127;  // what a shell says. Source: sh(1p), section exit status
 
 // In the child: `fds` become 3, 4, … . They come from far above, so that none overwrites another.
@@ -152,6 +154,8 @@ void Arbiter::promote_if_due() {
   old_arbiter_ = 0;
   ::unsetenv(kOldArbiterVariable);
   log_.info("Master has been promoted.");
+  notifier_.tell(fmt::format("MAINPID={}", ::getpid()));
+  if (ever_ready_) tell_ready();
   if (auto moved = pidfile_.move_to(pidfile_path()); !moved) log_.error(moved.error().text);
   promote_control();
 }
@@ -163,6 +167,26 @@ void Arbiter::leave_listeners() {
     if (!shared && !listener.unix_path.empty()) ::unlink(listener.unix_path.c_str());
   }
   listeners_.clear();
+}
+
+// ---- what a service manager is told
+// ------------------------------------------------------------
+
+// A successor says nothing until it is the main process: its end would be taken for the service's.
+void Arbiter::tell_ready() {
+  if (old_arbiter_ != 0 || state_ == State::Stopping) return;
+  patience_until_ns_ = INT64_MAX;
+  notifier_.tell(fmt::format("READY=1\nSTATUS=Serving with {} workers", target_workers_));
+}
+
+// Applications that load for minutes start under Gunicorn, which says READY before it loads them;
+// a stop lasts as long as --graceful-timeout allows. Source: sd_notify(3) EXTEND_TIMEOUT_USEC.
+void Arbiter::keep_manager_patient() {
+  const std::int64_t now = base::monotonic_ns();
+  if (!notifier_.enabled() || old_arbiter_ != 0 || now < patience_until_ns_) return;
+  if (state_ == State::Running && target_workers_ == 0) return tell_ready();
+  patience_until_ns_ = now + kPatienceNs / 2;
+  notifier_.tell(fmt::format("EXTEND_TIMEOUT_USEC={}", kPatienceNs / 1000));
 }
 
 }  // namespace tricorn::arbiter

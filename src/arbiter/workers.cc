@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
@@ -153,7 +154,7 @@ void Arbiter::on_control(WorkerProcess& worker) {
 
 void Arbiter::on_worker_ready(WorkerProcess& worker) {
   worker.was_ready = true;
-  ever_ready_ = true;
+  if (!std::exchange(ever_ready_, true)) tell_ready();
   boot_failures_ = 0;
   place_orphans();
   if (state_ == State::Stopping) drain(worker);

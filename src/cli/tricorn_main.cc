@@ -66,6 +66,12 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   options.graceful_timeout_ns = settings.at("graceful_timeout").get<std::int64_t>() * kSecond;
   options.status_by_cause = settings.at("timeout_status") == "by-cause";
   options.preload = settings.at("preload_app").get<bool>();
+  options.daemon = settings.at("daemon").get<bool>();
+  options.keep_stdio = settings.at("enable_stdio_inheritance").get<bool>();
+  options.reuse_port = settings.at("reuse_port").get<bool>();
+  if (!settings.at("user").is_null()) options.user = settings.at("user").get<std::int64_t>();
+  if (!settings.at("group").is_null()) options.group = settings.at("group").get<std::int64_t>();
+  options.access_log = text(settings, "accesslog");
   options.pidfile = text(settings, "pidfile");
   options.report = text(settings, "report");
   options.control = !settings.at("control_socket_disable").get<bool>();

@@ -59,11 +59,9 @@ TEST(Resolve, MakesThreadedSyncGthread) {
 
 TEST(WarningsOf, SaysWhatASettingDoesNotDo) {
   const auto warnings =
-      warnings_of({layer(R"({"daemon": true, "workers": 3})"), layer(R"({"syslog": true})")});
+      warnings_of({layer(R"({"spew": true, "workers": 3})"), layer(R"({"syslog": true})")});
   ASSERT_EQ(warnings.size(), 2U);
-  EXPECT_EQ(warnings[0],
-            "Setting daemon does not act: the server stays in the foreground; let systemd or a "
-            "container run it");
+  EXPECT_EQ(warnings[0], "Setting spew does not act: executed lines are not printed");
   EXPECT_EQ(
       warnings[1],
       "Setting syslog does not act: nothing is sent to syslog; standard error can be piped there");

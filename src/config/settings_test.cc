@@ -203,7 +203,7 @@ TEST(SettingsDocument, ListsForTheReadmeOnlyWhatActs) {
   const std::string table = describe_options_markdown();
   EXPECT_NE(table.find("| `-w`, `--workers` | `1` |"), std::string::npos);
   EXPECT_NE(table.find("`--report`"), std::string::npos);
-  EXPECT_EQ(table.find("`--daemon`"), std::string::npos);
+  EXPECT_EQ(table.find("`--spew`"), std::string::npos);
   EXPECT_EQ(table.find("on_starting"), std::string::npos);
 }
 

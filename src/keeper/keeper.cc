@@ -92,8 +92,17 @@ void obey(int socket, const Message& order) {
   }
 }
 
-[[noreturn]] void keep(int socket) {
+// It sees the descriptors of an application that has given up its rights. A refusal is the worker's
+// to report, which does the same. Source: setresuid(2); the plain calls, as this has one thread.
+void become(const Identity& who) {
+  if (who.user >= 0) ::syscall(SYS_setgroups, 0, nullptr);
+  if (who.group >= 0) ::syscall(SYS_setresgid, who.group, who.group, who.group);
+  if (who.user >= 0) ::syscall(SYS_setresuid, who.user, who.user, who.user);
+}
+
+[[noreturn]] void keep(int socket, const Identity& identity) {
   ::prctl(PR_SET_NAME, "tricorn-keeper");
+  become(identity);
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE, SIGWINCH}) {
@@ -112,10 +121,10 @@ void obey(int socket, const Message& order) {
 
 }  // namespace
 
-pid_t start(int socket) {
+pid_t start(int socket, Identity identity) {
   const long pid = ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, nullptr, nullptr,
                              nullptr, nullptr);
-  if (pid == 0) keep(socket);
+  if (pid == 0) keep(socket, identity);
   return static_cast<pid_t>(pid);
 }
 

@@ -53,6 +53,10 @@ LoopOptions loop_of(const Json& settings) {
   return loop;
 }
 
+std::int64_t optional_id(const Json& settings, const char* name) {
+  return settings.at(name).is_null() ? -1 : settings.at(name).get<std::int64_t>();
+}
+
 HeaderMap header_map_of(const std::string& name) {
   if (name == "refuse") return HeaderMap::Refuse;
   return name == "dangerous" ? HeaderMap::Dangerous : HeaderMap::Drop;
@@ -107,6 +111,7 @@ Options parse(const Json& settings, std::uint32_t age) {
   options.level = base::level_from(text(settings, "loglevel"));
   options.access_log = text(settings, "accesslog");
   options.access_log_format = text(settings, "access_log_format");
+  options.identity = {optional_id(settings, "user"), optional_id(settings, "group")};
   options.trust = trust_of(settings);
   if (const char* script_name = std::getenv("SCRIPT_NAME")) options.script_name = script_name;
   return options;

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "heartbeat/recorder.h"
 #include "heartbeat/wire.h"
-#include "keeper/keeper.h"
 #include "pyapi/error.h"
 #include "pyapi/layout.h"
 #include "worker/fatal_signals.h"
@@ -44,7 +43,7 @@ bool Worker::introduce() {
   heartbeat::Header& header = page_.header();
   header.pid.store(::getpid());
   header.control_fd.store(control_.get());
-  if (keeper::start(keeper_.get()) < 0) {
+  if (keeper::start(keeper_.get(), options_.identity) < 0) {
     log_.warning(fmt::format("No keeper for this worker ({}): if it is killed, its clients are cut",
                              std::strerror(errno)));
   }

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "gateway/wsgi/application.h"
 #include "heartbeat/page.h"
+#include "keeper/keeper.h"
 #include "worker/access_log.h"
 #include "worker/crew.h"
 #include "worker/fatal_signals.h"
@@ -34,6 +35,7 @@ struct Options {
   std::string access_log;  ///< empty: off
   std::string access_log_format;
   std::string script_name;
+  keeper::Identity identity;  ///< whom the worker becomes before it loads the application
   gateway::wsgi::TrustRules trust;
 };
 

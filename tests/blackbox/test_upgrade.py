@@ -7,12 +7,8 @@ import socket
 from pathlib import Path
 
 from blackbox.support.load import Load
+from blackbox.support.upgrading import pid_in, workers_of
 from blackbox.support.waiting import poll
-
-
-def pid_in(path):
-    """Return the pid in a file, None without one."""
-    return int(path.read_text()) if path.exists() and path.read_text().strip() else None
 
 
 def upgrade(server, pidfile):
@@ -24,19 +20,6 @@ def upgrade(server, pidfile):
     server.wait_log(rf"\[{new}\] \[INFO\] Listening at: http://127.0.0.1:{server.port} \({new}\)")
     poll(lambda: workers_of(new), 10, lambda: f"workers of {new}\n{server.log}")
     return new
-
-
-def workers_of(arbiter):
-    """Give the pids of the processes named tricorn-worker that are children of an arbiter."""
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            head, tail = Path("/proc", entry, "stat").read_text().rsplit(")", 1)
-        except OSError:
-            continue
-        if head.endswith("(tricorn-worker") and tail.split()[1] == str(arbiter) and tail.split()[0] not in "ZX":
-            found.append(int(entry))
-    return found
 
 
 def test_usr2_starts_a_new_server_that_takes_over(serve, tmp_path):
