@@ -24,6 +24,7 @@
 #include "arbiter/options.h"
 #include "arbiter/pidfile.h"
 #include "arbiter/references.h"
+#include "arbiter/slow_gate.h"
 #include "arbiter/spawner_client.h"
 #include "arbiter/worker_process.h"
 #include "base/log.h"
@@ -151,6 +152,14 @@ class Arbiter {
                      int status, const std::string& ref);
   [[nodiscard]] bool others_running(const WorkerProcess& worker) const;
 
+  // ---- slow requests (slow.cc) ----
+  void watch_slow(WorkerProcess& worker, std::uint32_t index);
+  void begin_slow(WorkerProcess& worker, std::uint32_t index, std::int64_t now_ns);
+  void tell_slow(WorkerProcess& worker, std::uint32_t index);
+  void sample_slow(WorkerProcess& worker, std::uint32_t index, std::int64_t now_ns);
+  void end_slow(WorkerProcess& worker, SlotWatch& watch, std::string_view how);
+  [[nodiscard]] std::string busy_text(const WorkerProcess& worker) const;
+
   // ---- death (reap.cc) ----
   void reap();
   void on_worker_death(WorkerProcess& worker, int wait_status);
@@ -230,6 +239,9 @@ class Arbiter {
   std::int64_t fork_not_before_ns_ = 0;
   std::int64_t wake_ns_ = 0;  // when something must be done without an event
   std::int64_t judge_not_before_ns_ = 0;
+  SlowGate slow_gate_;
+  unsigned slow_samples_left_ = 0;  // of this turn of the loop
+  static constexpr unsigned kSlowSamplesPerTurn = 16;
   bool graceful_ = true;
   std::int64_t stop_by_ns_ = 0;
   std::string stop_reason_;

@@ -144,7 +144,8 @@ std::optional<std::string> ControlAnswers::answer(ControlSocket::Ticket /*ticket
   if (command == "requests") return done(requests());
   if (command == "incidents") return done(incidents());
   if (command == "stacks") return stacks(pid);
-  if (command == "explain") return explain(word_in(request, "ref"));
+  if (command == "explain")
+    return explain(word_in(request, "ref"), word_in(request, "event") == "slow_request");
   if (command == "reload") return reload();
   if (command == "ttin") return change_workers(+1);
   if (command == "ttou") return change_workers(-1);
@@ -284,8 +285,8 @@ Json ControlAnswers::incidents() const {
   return list;
 }
 
-std::string ControlAnswers::explain(const std::string& ref) const {
-  const IncidentRing::Kept* found = arbiter_.incidents_.ring().find(ref);
+std::string ControlAnswers::explain(const std::string& ref, bool slow) const {
+  const IncidentRing::Kept* found = arbiter_.incidents_.ring().find(ref, slow);
   if (found == nullptr) {
     return control_error(
         fmt::format("no incident with reference '{}' among the last {}; older ones are in the "

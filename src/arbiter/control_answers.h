@@ -39,7 +39,8 @@ class ControlAnswers {
   Json requests() const;
   Json incidents() const;
   std::string stacks(pid_t pid) const;
-  std::string explain(const std::string& ref) const;
+  /// @param slow  the slow request of this reference rather than its time-out
+  std::string explain(const std::string& ref, bool slow) const;
   std::string change_workers(int by) const;
   std::string reload() const;
   [[nodiscard]] Json worker(const WorkerProcess& worker) const;

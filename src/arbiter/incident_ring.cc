@@ -12,8 +12,15 @@ std::size_t bytes_of(const IncidentRing::Kept& kept) {
 
 }  // namespace
 
-void IncidentRing::add(std::string_view cause, bool counts, Kept incident) {
-  if (counts) ++counts_[std::string(cause)];
+void IncidentRing::add(std::string_view cause, Kept incident) {
+  if (!incident.slow) ++counts_[std::string(cause)];
+  if (const auto before = std::find_if(
+          kept_.begin(), kept_.end(),
+          [&](const Kept& kept) { return incident.slow && kept.slow && kept.ref == incident.ref; });
+      before != kept_.end()) {
+    bytes_ -= bytes_of(*before);
+    kept_.erase(before);
+  }
   bytes_ += bytes_of(incident);
   kept_.push_back(std::move(incident));
   while (kept_.size() > kIncidentsKept || (bytes_ > kIncidentBytesKept && kept_.size() > 1)) {
@@ -22,10 +29,14 @@ void IncidentRing::add(std::string_view cause, bool counts, Kept incident) {
   }
 }
 
-const IncidentRing::Kept* IncidentRing::find(std::string_view ref) const {
-  const auto found = std::find_if(kept_.rbegin(), kept_.rend(),
-                                  [ref](const Kept& kept) { return kept.ref == ref; });
-  return found == kept_.rend() ? nullptr : &*found;
+const IncidentRing::Kept* IncidentRing::find(std::string_view ref, bool slow_wanted) const {
+  const Kept* other = nullptr;
+  for (auto kept = kept_.rbegin(); kept != kept_.rend(); ++kept) {
+    if (kept->ref != ref) continue;
+    if (kept->slow == slow_wanted) return &*kept;
+    if (other == nullptr) other = &*kept;
+  }
+  return other;
 }
 
 }  // namespace tricorn::arbiter

@@ -20,12 +20,15 @@ class IncidentRing {
     std::string ref;
     std::string summary;  ///< a JSON object: what a list shows
     std::string report;   ///< the report's line, without its end
+    bool slow = false;    ///< a slow request, not an incident: counts() leaves it out
   };
 
-  /// @param counts  it is one of the incidents that counts() counts by their cause
-  void add(std::string_view cause, bool counts, Kept incident);
-  /// The newest with this reference; null: none is kept. Valid until the next add().
-  [[nodiscard]] const Kept* find(std::string_view ref) const;
+  /// What is told of a slow request takes the place of what was told of it before.
+  void add(std::string_view cause, Kept incident);
+  /// The newest incident with this reference, else the slow request; null: none is kept. Valid
+  /// until the next add().
+  /// @param slow_wanted  the slow request, if there is one
+  [[nodiscard]] const Kept* find(std::string_view ref, bool slow_wanted = false) const;
   /// Oldest first.
   [[nodiscard]] const std::deque<Kept>& kept() const { return kept_; }
   /// Since the server started, also those that are not kept any more.

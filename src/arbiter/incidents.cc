@@ -38,8 +38,19 @@ void Incidents::report(const diagnose::Verdict& verdict, const diagnose::Evidenc
   write(line, ref);
   line.pop_back();
   ring_.add(
-      name_of(verdict.cause), true,
+      name_of(verdict.cause),
       {std::string(ref), diagnose::summary_json(verdict, evidence, ref, wall), std::move(line)});
+}
+
+void Incidents::slow(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                     const diagnose::SlowFacts& slow, std::string_view ref) {
+  const std::time_t wall = std::time(nullptr);
+  std::string line = diagnose::slow_json(verdict, evidence, slow, ref, wall);
+  if (!slow.ended.empty()) write(line, ref);
+  line.pop_back();
+  ring_.add(name_of(verdict.cause),
+            {std::string(ref), diagnose::slow_summary_json(verdict, evidence, ref, wall),
+             std::move(line), true});
 }
 
 void Incidents::write(const std::string& line, std::string_view ref) {

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "diagnose/evidence.h"
+#include "diagnose/report.h"
 #include "diagnose/verdict.h"
 
 namespace tricorn::arbiter {
@@ -33,6 +34,11 @@ class Incidents {
   /// A worker died without a plan.
   void died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
             std::string_view ref);
+
+  /// A slow request, kept for tricornctl; at its end it goes to the report file too. The lines of
+  /// the log are the caller's.
+  void slow(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+            const diagnose::SlowFacts& slow, std::string_view ref);
 
  private:
   void report(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,

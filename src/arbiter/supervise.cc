@@ -40,6 +40,7 @@ constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
 }  // namespace
 
 void Arbiter::supervise() {
+  slow_samples_left_ = kSlowSamplesPerTurn;
   wake_at(base::monotonic_ns() + kTickNs);
   for (const auto& [pid, worker] : workers_) supervise_worker(*worker);
 }
@@ -65,15 +66,19 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   heartbeat::Slot& slot = worker.page.slot(index);
   SlotWatch& watch = worker.slots[index];
   const std::int64_t started = slot.started_ns.load(std::memory_order_acquire);
-  if (started == 0 || slot.abandoned.load() != 0) return;
+  if (started == 0 || slot.abandoned.load() != 0) return end_slow(worker, watch, "answered");
   const std::uint32_t id = slot.request_id.load();
-  if (watch.request_id != id) watch = {id, started + kFirstSampleNs, 0, {}, {}};
+  if (watch.request_id != id) {
+    end_slow(worker, watch, "answered");
+    watch = {id, started + kFirstSampleNs, 0, {}, {}, started, nullptr};
+  }
   const std::int64_t now = base::monotonic_ns();
   const diagnose::Target target = diagnose::target_of(slot);
   if (now >= watch.next_sample_ns && watch.samples.size() < kSamplesMax) {
     watch.samples.push_back(worker.inspector->light_look(target));
     watch.next_sample_ns = started + 2 * std::max(now - started, kFirstSampleNs);
   }
+  watch_slow(worker, index);
   if (options_.timeout_ns == 0) return;
   const std::int64_t deadline = std::max(started + options_.timeout_ns, judge_not_before_ns_);
   take_look(worker, watch, target, deadline);
@@ -134,7 +139,9 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   drain(worker);  // the client's next request must not reach what is about to end
   const diagnose::Verdict verdict = diagnose::decide(evidence);
   const int status = options_.status_by_cause ? diagnose::status_of(verdict.cause) : 500;
-  worker.ref = references_.next();
+  const bool told = watch.slow != nullptr && !watch.slow->ref.empty();
+  worker.ref = told ? watch.slow->ref : references_.next();  // one request, one reference
+  end_slow(worker, watch, "timed out");
   incidents_.timed_out(verdict, evidence, worker.ref);
   answer_or_cut(worker, slot, *before, status, worker.ref);
   worker.has_lost_threads = true;

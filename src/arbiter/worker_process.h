@@ -12,6 +12,8 @@
 #include "arbiter/keeper_link.h"
 #include "base/unique_fd.h"
 #include "diagnose/look.h"
+#include "diagnose/time_by_stack.h"
+#include "diagnose/verdict.h"
 #include "heartbeat/page.h"
 
 namespace tricorn::arbiter {
@@ -22,6 +24,21 @@ struct Kill {
   std::string ref;     ///< of the incident that led to it; may be empty
 };
 
+/// A request that is told of as slow.
+struct SlowRequest {
+  explicit SlowRequest(const std::string& app_directory) : time(app_directory) {}
+  bool quiet = false;         ///< its like was told of a moment ago
+  unsigned quiet_before = 0;  ///< how many of its path were not told of since the last that was
+  std::string ref;            ///< empty: not told of yet
+  std::vector<diagnose::ProcessLook> looks;
+  diagnose::Evidence evidence;  ///< as it was told of
+  diagnose::Verdict verdict;
+  std::string busy;  ///< where all threads of the worker were then
+  diagnose::TimeByStack time;
+  std::int64_t sampled_ns = 0;  ///< the time up to here is in `time`
+  std::int64_t next_ns = 0;     ///< monotonic
+};
+
 /// One request the arbiter follows.
 struct SlotWatch {
   std::uint32_t request_id = 0;
@@ -29,6 +46,8 @@ struct SlotWatch {
   std::int64_t next_look_ns = 0;
   std::vector<diagnose::ProcessLook> samples;
   std::vector<diagnose::ProcessLook> looks;
+  std::int64_t started_ns = 0;
+  std::unique_ptr<SlowRequest> slow;  ///< null: not slow
 };
 
 struct WorkerProcess {

@@ -2,6 +2,8 @@
 // arbiter.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -30,6 +32,27 @@ int usage_error(const tricorn::base::Error& error) {
 std::string text(const Layer& settings, const char* name) {
   const Layer& value = settings.at(name);
   return value.is_null() ? std::string() : value.get<std::string>();
+}
+
+// A third of the time-out: early enough to act, late enough to be no noise. Below 5 s the time-out
+// itself comes soon enough.
+std::int64_t default_slow_ns(std::int64_t timeout_ns) {
+  if (timeout_ns == 0) return 10 * kSecond;
+  const std::int64_t slow = std::max(timeout_ns / 3, 5 * kSecond);
+  return slow < timeout_ns ? slow : 0;
+}
+
+void set_slow(const Layer& settings, Options& options) {
+  const std::string given = text(settings, "slow_request");
+  if (given.empty()) {
+    options.slow_ns = default_slow_ns(options.timeout_ns);
+    return;
+  }
+  options.slow_ns = std::llround(std::stod(given) * kSecond);
+  if (options.slow_ns != 0 && options.timeout_ns != 0 && options.slow_ns >= options.timeout_ns) {
+    options.warnings.push_back(fmt::format(
+        "slow_request {} is not below the time-out: no request is logged as slow", given));
+  }
 }
 
 // The values of all sources but the configuration file, which the spawner will give.
@@ -81,6 +104,7 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   options.level = tricorn::base::level_from(text(settings, "loglevel"));
   options.app_directory = text(settings, "chdir");
   options.warnings = tricorn::config::warnings_of({layers.begin() + 1, layers.end()});
+  set_slow(settings, options);
   const bool print = settings.at("print_config").get<bool>();
   options.check_only = print || settings.at("check_config").get<bool>();
   if (print) options.print = tricorn::config::print_config(settings);

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -29,6 +31,10 @@ bool is_foreign(const Layer& value) {
 constexpr std::int64_t kCountMax = 2147483647;
 // Largest client time-out in seconds: its milliseconds must fit an int.
 constexpr std::int64_t kClientSecondsMax = 2000000;
+
+std::string stripped_text(const Layer& value) {
+  return std::string(stripped(value.get_ref<const std::string&>()));
+}
 
 Outcome at_most(Layer number, std::int64_t most) {
   if (number.get<std::int64_t>() <= most) return number;
@@ -336,6 +342,38 @@ Outcome timeout_status(const Layer& value) {
   return one_of({"500 by-cause", kWrong, kWrong}, value == 500 ? Layer("500") : value);
 }
 
+Outcome any_seconds(const Layer& value) {
+  if (value.is_null()) return value;
+  if (value.is_number_integer() || value.is_number_float()) return any_seconds(Layer(value.dump()));
+  constexpr std::string_view kWrong = "Value must be seconds from 0 to {}: {}";
+  const std::string text = value.is_string() ? stripped_text(value) : python_str(value);
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool whole = error == std::errc{} && end == text.data() + text.size();
+  if (!whole || !(seconds >= 0 && seconds <= static_cast<double>(kClientSecondsMax)))
+    return base::fail(fmt::format(fmt::runtime(kWrong), kClientSecondsMax, text));
+  return Layer(text);
+}
+
+// "300M" is 300 * 2^20.
+Outcome byte_size(const Layer& value) {
+  if (!value.is_string()) return pos_int(Kind::Large, value);
+  std::string text = stripped_text(value);
+  constexpr std::string_view kUnits = "KMG";
+  const std::size_t unit =
+      text.empty()
+          ? std::string_view::npos
+          : kUnits.find(static_cast<char>(std::toupper(static_cast<unsigned char>(text.back()))));
+  if (unit != std::string_view::npos) text.pop_back();
+  const auto number = python_int(text, 10);
+  const int shift = unit == std::string_view::npos ? 0 : static_cast<int>(unit + 1) * 10;
+  if (!number || *number < 0 || *number > (INT64_MAX >> shift)) {
+    return base::fail(fmt::format("Value must be bytes, or a number with K, M or G behind it: {}",
+                                  python_str(value)));
+  }
+  return Layer(*number << shift);
+}
+
 Outcome ssl_version(const Layer& value) {
   return value.is_null() ? value : Layer(python_str(value));
 }
@@ -347,6 +385,10 @@ Outcome by_check(const Setting& setting, const Layer& value) {
       return pos_int(setting.kind, value);
     case Check::ClientSeconds:
       return client_seconds(value);
+    case Check::AnySeconds:
+      return any_seconds(value);
+    case Check::ByteSize:
+      return byte_size(value);
     case Check::Bool:
       return boolean(setting.kind, value);
     case Check::String:

@@ -61,6 +61,8 @@ enum class Check : std::uint8_t {
   Paste,          ///< none but null
   TimeoutStatus,  ///< 500 or by-cause
   ClientSeconds,  ///< PosInt that fits milliseconds in an int
+  AnySeconds,     ///< none, or seconds with a fraction, kept as text
+  ByteSize,       ///< bytes, or a number with K, M or G behind it
 };
 
 /// The section of the settings that Gunicorn does not have.

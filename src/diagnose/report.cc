@@ -127,6 +127,25 @@ std::string timeout_line(const Verdict& verdict, const Evidence& evidence, std::
   return fmt::format("WORKER TIMEOUT (pid:{}) {}", evidence.pid, log_tail(verdict, evidence, ref));
 }
 
+std::string_view slow_name_of(Cause cause) {
+  return cause == Cause::TimeoutTooShort ? "advancing" : name_of(cause);
+}
+
+std::string slow_line(const Verdict& verdict, const Evidence& evidence, std::string_view busy,
+                      std::string_view ref) {
+  return fmt::format("Slow request (pid:{}) {}: {} running {:.1f} s, {}{}{}{}{}; ref {}",
+                     evidence.pid, slow_name_of(verdict.cause), printable(evidence.request),
+                     static_cast<double>(evidence.running_ns) / 1e9, printable(verdict.because),
+                     at_text(verdict), denial_text(verdict), busy.empty() ? "" : "; ", busy, ref);
+}
+
+std::string slow_end_line(const Evidence& evidence, const TimeByStack& time, std::string_view ref) {
+  constexpr std::size_t kPlacesShown = 3;
+  return fmt::format("Slow request (pid:{}) ended: {} took {:.1f} s, {}; ref {}", evidence.pid,
+                     printable(evidence.request), static_cast<double>(evidence.running_ns) / 1e9,
+                     shares_text(time.places(kPlacesShown)), ref);
+}
+
 std::string death_line(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
   const int status = evidence.death ? evidence.death->wait_status : 0;
   const std::string how = WIFSIGNALED(status)

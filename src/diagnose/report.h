@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "diagnose/evidence.h"
+#include "diagnose/time_by_stack.h"
 #include "diagnose/verdict.h"
 
 namespace tricorn::diagnose {
@@ -25,6 +26,18 @@ inline constexpr int kReportVersion = 1;
 /// The whole line "WORKER TIMEOUT (pid:N) ...".
 [[nodiscard]] std::string timeout_line(const Verdict& verdict, const Evidence& evidence,
                                        std::string_view ref);
+
+/// The whole line "Slow request (pid:N) ..." about a request that still runs.
+/// @param busy  where the worker's threads are when all are busy; may be empty
+[[nodiscard]] std::string slow_line(const Verdict& verdict, const Evidence& evidence,
+                                    std::string_view busy, std::string_view ref);
+
+/// The same request at its end: "Slow request (pid:N) ended: ..." with where the time went.
+[[nodiscard]] std::string slow_end_line(const Evidence& evidence, const TimeByStack& time,
+                                        std::string_view ref);
+
+/// Name of the cause of a request that is slow and not late: one that gets on is "advancing".
+[[nodiscard]] std::string_view slow_name_of(Cause cause);
 
 /// The whole line about a dead worker: "Worker (pid:N) was sent SIGKILL! ..." or
 /// "Worker (pid:N) exited with code N. ...". Needs evidence.death.
@@ -51,6 +64,20 @@ inline constexpr int kReportVersion = 1;
 /// confidence, reference, pid, request, seconds, place, because.
 [[nodiscard]] std::string summary_json(const Verdict& verdict, const Evidence& evidence,
                                        std::string_view ref, std::time_t wall);
+
+/// What a report and a list say of a slow request besides its verdict.
+struct SlowFacts {
+  std::string_view ended;  ///< "answered", "timed out", "worker died"; empty: it still runs
+  std::string_view busy;   ///< see slow_line()
+  const TimeByStack* time = nullptr;
+};
+
+/// One line of JSON with a newline, "event":"slow_request": docs/report.md.
+[[nodiscard]] std::string slow_json(const Verdict& verdict, const Evidence& evidence,
+                                    const SlowFacts& slow, std::string_view ref, std::time_t wall);
+/// Its summary_json().
+[[nodiscard]] std::string slow_summary_json(const Verdict& verdict, const Evidence& evidence,
+                                            std::string_view ref, std::time_t wall);
 
 /// Threads as the report has them, a JSON array: tid, name, state, stack and so on.
 [[nodiscard]] std::string threads_json(const std::vector<ThreadLook>& threads);

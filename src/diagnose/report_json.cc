@@ -120,6 +120,21 @@ std::string time_text(std::time_t wall) {
   return std::string(text, bytes);
 }
 
+constexpr const char* kSlowEvent = "slow_request";
+
+Json summary_of(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
+                std::time_t wall) {
+  return {{"time", time_text(wall)},
+          {"class", std::string(name_of(verdict.cause))},
+          {"confidence", std::string(name_of(verdict.confidence))},
+          {"ref", std::string(ref)},
+          {"pid", evidence.pid},
+          {"request", or_null(printable(evidence.request))},
+          {"seconds", seconds_of(evidence.running_ns)},
+          {"place", or_null(verdict.place)},
+          {"because", verdict.because}};
+}
+
 }  // namespace
 
 std::string threads_json(const std::vector<ThreadLook>& threads) {
@@ -128,15 +143,42 @@ std::string threads_json(const std::vector<ThreadLook>& threads) {
 
 std::string summary_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
                          std::time_t wall) {
-  return text_of({{"time", time_text(wall)},
-                  {"class", std::string(name_of(verdict.cause))},
-                  {"confidence", std::string(name_of(verdict.confidence))},
-                  {"ref", std::string(ref)},
-                  {"pid", evidence.pid},
-                  {"request", or_null(printable(evidence.request))},
-                  {"seconds", seconds_of(evidence.running_ns)},
-                  {"place", or_null(verdict.place)},
-                  {"because", verdict.because}});
+  return text_of(summary_of(verdict, evidence, ref, wall));
+}
+
+std::string slow_summary_json(const Verdict& verdict, const Evidence& evidence,
+                              std::string_view ref, std::time_t wall) {
+  Json summary = summary_of(verdict, evidence, ref, wall);
+  summary["event"] = kSlowEvent;
+  summary["class"] = slow_name_of(verdict.cause);
+  return text_of(summary);
+}
+
+std::string slow_json(const Verdict& verdict, const Evidence& evidence, const SlowFacts& slow,
+                      std::string_view ref, std::time_t wall) {
+  constexpr std::size_t kPlacesReported = 20;
+  Json report = summary_of(verdict, evidence, ref, wall);
+  Json where = Json::array();
+  for (const PlaceShare& share : slow.time->places(kPlacesReported)) {
+    where.push_back({{"place", share.place},
+                     {"function", or_null(share.function)},
+                     {"ms", share.ms},
+                     {"percent", share.percent}});
+  }
+  report["version"] = kReportVersion;
+  report["event"] = kSlowEvent;
+  report["class"] = slow_name_of(verdict.cause);
+  report["function"] = or_null(verdict.function);
+  report["innermost"] = or_null(verdict.innermost);
+  report["peer"] = or_null(verdict.peer);
+  report["client"] = or_null(evidence.client);
+  report["not"] = verdict.not_causes;
+  report["ended"] = or_null(std::string(slow.ended));
+  report["busy"] = or_null(std::string(slow.busy));
+  report["where"] = where;
+  report["stacks"] = slow.time->stacks();
+  report["stack"] = stack_json(last_stack(evidence));
+  return text_of(report) + "\n";
 }
 
 std::string report_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
