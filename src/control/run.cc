@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "control/client.h"
+#include "control/doctor/doctor.h"
 #include "control/incident_file.h"
 #include "control/render.h"
 #include "control/words.h"
@@ -15,6 +17,9 @@ namespace tricorn::control {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// No limit of ours: a shell's arguments end before.
+constexpr int kFilesMax = std::numeric_limits<int>::max();
 
 const std::vector<Command> kCommands = {
     {"status", "", "the server in a few lines: workers, requests, incidents", "",
@@ -36,6 +41,13 @@ const std::vector<Command> kCommands = {
      "The server keeps the last 100; --report reads all that are in the file.\n", 0, 0},
     {"explain", "REF ", "all that is known about one incident", "--report",
      "REF is the reference in the log line and in the client's answer.\n", 1, 1},
+    {"doctor", "[FILE ...] ", "why workers timed out or were killed, from logs that exist", "",
+     "Reads logs of Gunicorn 0.14 to 27 and of Tricorn, plain or as Azure App Service, Heroku,\n"
+     "Docker, Compose, Kubernetes, syslog, journald, Cloud Foundry and Render wrap them; - is\n"
+     "standard input. Without a FILE: the incidents of the running server.\n"
+     "With files it ends with 0: nothing found, 1: at least one finding, 2: a file could not be\n"
+     "read or holds no line that is known.\n",
+     kFilesMax, 0},
     {"reload", "", "load configuration and application again, as HUP does", "",
      "If they do not load, the old workers go on serving; the log says why.\n", 0, 0},
     {"ttin", "", "one worker more", "", "", 0, 0},
@@ -144,6 +156,9 @@ int obey(const Wish& wish) {
   const std::string name(wish.command->name);
   if (name == "stacks") return stacks(wish);
   if (name == "explain") return explain_ref(wish);
+  if (name == "doctor" && !wish.arguments.empty())
+    return doctor::examine(wish.arguments, wish.has("--json"));
+  if (name == "doctor") return show(wish, {{"command", "incidents"}}, render_incidents);
   if (name == "incidents") return incidents(wish);
   static const std::map<std::string, Render> kPlain = {
       {"status", render_status}, {"workers", render_workers}, {"requests", render_requests},

@@ -1,0 +1,135 @@
+#include "control/doctor/reading.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "control/doctor/text.h"
+
+namespace tricorn::control::doctor {
+namespace {
+
+// Lines a wrapper escaped into one.
+constexpr std::size_t kPartsMax = 2'000;
+
+}  // namespace
+
+Reading::Reading() : lives_(&Reading::judge_one, this) {}
+
+Mark Reading::mark_of(const Line& line, const Stamp& record) const {
+  return Mark{number_, When{record, line.wrapper}};
+}
+
+void Reading::quote(std::uint64_t number, std::string_view text) {
+  if (report_.quotes.size() < kQuotesMax || report_.quotes.count(number) > 0)
+    report_.quotes.try_emplace(number, printable_part(trimmed(text), kQuoteBytesMax));
+}
+
+bool Reading::is_copy(std::uint64_t hash, bool stamped) {
+  if (!stamped) return std::exchange(last_unstamped_, hash) == hash;
+  if (old_copies_.count(hash) > 0 || !copies_.insert(hash).second) return true;
+  if (copies_.size() >= kCopiesRemembered) {
+    old_copies_ = std::move(copies_);
+    copies_.clear();
+  }
+  return false;
+}
+
+std::uint32_t Reading::source_of(const Line& line) {
+  if (!source_known_ || line.source != source_name_) {
+    source_ = lives_.source(line.source);
+    source_name_ = line.source;
+    source_known_ = true;
+  }
+  return source_;
+}
+
+Reading::Lane& Reading::lane_of(const Line& line) {
+  const std::uint64_t key = std::hash<std::string_view>{}(line.process) * 31 + source_of(line);
+  if (lanes_.size() >= kLanesMax && lanes_.count(key) == 0) {
+    open_lanes_ = 0;
+    lanes_.clear();
+  }
+  return lanes_[key];
+}
+
+void Reading::read(std::string_view raw) {
+  ++number_;
+  Line line;
+  if (!unwrapper_.unwrap(raw, line)) return;
+  const std::uint64_t known_before = report_.known;
+  here_ = mark_of(line, Stamp{});
+  if (line.azure_prefix && !app_service_) app_service_ = here_;
+  // Syslog daemons write a newline as #012.
+  std::string_view rest = line.text;
+  const bool octal = contains(rest, "#012");
+  if (!octal && rest.find('\n') == std::string_view::npos) {
+    read_text(rest, line);
+  } else {
+    for (std::size_t count = 0; count < kPartsMax; ++count) {
+      const std::size_t newline = rest.find('\n');
+      const std::size_t code = octal ? rest.find("#012") : std::string_view::npos;
+      const std::size_t end = std::min(newline, code);
+      read_text(rest.substr(0, end), line);
+      if (end == std::string_view::npos) break;
+      rest.remove_prefix(end + (code < newline ? 4 : 1));
+    }
+  }
+  if (line.heroku || line.origin == Origin::AzurePlatform) ++report_.known;
+  report_.known = std::min(report_.known, known_before + 1);
+  if (report_.known > 0 && first_known_ == 0) first_known_ = number_;
+}
+
+void Reading::read_text(std::string_view text, const Line& line) {
+  const Hits hits = scan(text);
+  if (line.json && !line.object.empty() && contains(line.object, "\"timeout\"")) {
+    if (const auto value = json_timeout(line.object)) {
+      timeout_ = value;
+      timeout_by_command_ = false;
+      any_timeout_set_ = true;
+      ++report_.known;
+    }
+  }
+  if (hits.none() && open_lanes_ == 0) {
+    if (text.empty()) ++report_.known;
+    return;
+  }
+  if (read_parts(text, line, hits)) ++report_.known;
+}
+
+bool Reading::read_parts(std::string_view text, const Line& line, const Hits& hits) {
+  // Two processes may have written into one line.
+  const std::size_t second = second_record(text, hits);
+  if (second != std::string_view::npos) {
+    read_text(text.substr(0, second), line);
+    read_text(text.substr(second), line);
+    return true;
+  }
+  note_platform_signs(text, line, hits);
+  const auto record = read_record(text, hits);
+  const bool access = is_access_line(text, hits);
+  bool part = false;
+  const bool relevant = record || open_lanes_ > 0 || hits.has(Word::Traceback) ||
+                        hits.has(Word::ChainedDuring) || hits.has(Word::ChainedCause);
+  bool in_request = false;
+  if (relevant) {
+    Lane& lane = lane_of(line);
+    read_traceback(text, hits, record.has_value() || access, lane, part);
+    in_request = part && lane.bound.kind == Kind::FailedRequest;
+    if (record) {
+      here_ = mark_of(line, record->stamp);
+      if (here_.when.known()) {
+        if (!report_.first.known()) report_.first = here_.when;
+        report_.last = here_.when;
+        victims_.note_record(here_.when);
+      }
+      if (record->kind != Kind::None) on_record(*record, line, lane);
+    }
+  }
+  if (access) lives_.serve(source_of(line));
+  const bool settings = read_settings(text, line, hits, record && record->kind != Kind::None);
+  const bool platform = read_platform(text, line, hits, in_request);
+  return record || access || part || settings || platform;
+}
+
+}  // namespace tricorn::control::doctor

@@ -1,0 +1,86 @@
+// Tracebacks and the records they belong to.
+#include "control/doctor/reading.h"
+#include "control/doctor/text.h"
+#include "control/doctor/wait.h"
+
+namespace tricorn::control::doctor {
+
+void Reading::read_traceback(std::string_view text, const Hits& hits, bool foreign, Lane& lane,
+                             bool& part) {
+  const bool was_open = lane.traceback.open();
+  // A chained traceback belongs to the same record.
+  if (hits.has(Word::ChainedDuring) || hits.has(Word::ChainedCause)) {
+    if (!was_open && lane.context.kind == Kind::None) lane.context = lane.bound;
+    lane.context.used = false;
+    part = true;
+  }
+  part |= lane.traceback.read(text, hits, number_, foreign);
+  const Context finished_context = lane.bound;
+  if (hits.has(Word::Traceback) && part) {
+    const auto cut = lane.traceback.take_finished();
+    if (cut) on_traceback(*cut, finished_context, lane);
+    if (!lane.context.used || !was_open) {
+      lane.bound = lane.context.used ? Context{} : lane.context;
+      lane.context.used = true;
+    }
+  }
+  lane.foreign = part ? 0 : lane.foreign + 1;
+  if (lane.traceback.open() && lane.foreign > kForeignLinesMax) lane.traceback.cut();
+  if (const auto traceback = lane.traceback.take_finished()) {
+    quote(traceback->last, text);
+    on_traceback(*traceback, lane.bound, lane);
+  }
+  if (was_open != lane.traceback.open()) open_lanes_ += lane.traceback.open() ? 1UL : ~0UL;
+}
+
+void Reading::on_traceback(const Traceback& traceback, const Context& context, Lane& lane) {
+  lane.last_exception = traceback.exception;
+  lane.last_exception_line = traceback.last;
+  if (context.copy) return;
+  const bool request = context.kind == Kind::FailedRequest;
+  const Life* life = context.life == kNobody ? nullptr : lives_.by_id(context.life);
+  if (is_abort(traceback) || (request && life != nullptr && life->cause_told)) {
+    on_abort(traceback, context);
+    return;
+  }
+  const bool boot = context.kind == Kind::BootException || context.kind == Kind::BadClass ||
+                    context.kind == Kind::BadConfig;
+  if (boot || (!request && is_loading(traceback))) {
+    const Mark last{traceback.last, context.kind == Kind::None ? here_.when : context.mark.when};
+    fail_boot(context.life, last, traceback.exception);
+  }
+}
+
+void Reading::on_abort(const Traceback& traceback, const Context& context) {
+  if (places_told_.empty()) report_.facts.stack_line = stack_line(traceback);
+  const LifeId key = context.life == kNobody ? ~traceback.first : context.life;
+  if (!places_told_.insert(key).second) return;
+  if (places_told_.size() > kLivesMax) places_told_.erase(places_told_.begin());
+  if (is_gunicorn_reading(traceback)) return;
+  std::uint64_t innermost = traceback.last;
+  for (const Frame& frame : traceback.frames)
+    if (frame.function != "handle_abort") innermost = frame.number;
+  const Mark place{innermost, context.mark.when};
+  const Mark record = context.mark;
+  if (is_cpu_bound(traceback)) {
+    Finding& finding = findings_.add("cpu_bound", {record, place});
+    finding.certain = false;
+    if (finding.detail.empty()) finding.detail = stack_line(traceback);
+    return;
+  }
+  const std::string_view wait = blocked_in(traceback);
+  if (wait.empty()) return;
+  Finding& finding = findings_.add("blocked_in:" + std::string(wait), {record, place});
+  if (finding.detail.empty()) finding.detail = stack_line(traceback);
+  if (wait == "http_client" || wait == "smtp" || wait == "database" || wait == "redis")
+    findings_.add("slow_upstream", {record, place});
+}
+
+void Reading::fail_boot(LifeId life, const Mark& mark, std::string_view exception) {
+  if (exception == "HaltServer" || exception == "SystemExit") exception = "";
+  if (Life* of = lives_.by_id(life)) of->boot_failed = true;
+  if (boot_failures_.size() >= kBootFailuresMax) return;
+  boot_failures_.push_back({source_, life, mark, std::string(exception)});
+}
+
+}  // namespace tricorn::control::doctor
