@@ -47,8 +47,8 @@ bool around(const Mark& left, const Mark& right) {
 
 }  // namespace
 
-void Reading::note_platform_signs(std::string_view text, const Line& line, const Hits& hits) {
-  if (line.heroku || hits.has(Word::Running)) other_platform_ = true;
+void Reading::note_platform_signs(std::string_view text, const Hits& hits) {
+  if (hits.has(Word::Running)) other_platform_ = true;
   if (app_service_) return;
   bool sign = hits.has(Word::AppService) || hits.has(Word::AppCommandLine) ||
               hits.has(Word::OryxLower) || hits.has(Word::OryxUpper) ||

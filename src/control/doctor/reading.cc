@@ -60,6 +60,7 @@ void Reading::read(std::string_view raw) {
   const std::uint64_t known_before = report_.known;
   here_ = mark_of(line, Stamp{});
   if (line.azure_prefix && !app_service_) app_service_ = here_;
+  other_platform_ |= line.heroku;
   // Syslog daemons write a newline as #012.
   std::string_view rest = line.text;
   const bool octal = contains(rest, "#012");
@@ -105,7 +106,7 @@ bool Reading::read_parts(std::string_view text, const Line& line, const Hits& hi
     read_text(text.substr(second), line);
     return true;
   }
-  note_platform_signs(text, line, hits);
+  note_platform_signs(text, hits);
   const auto record = read_record(text, hits);
   const bool access = is_access_line(text, hits);
   bool part = false;

@@ -72,6 +72,7 @@ class Reading {
     Context context;  ///< of the next traceback
     Context bound;    ///< of the open one
     int foreign = 0;
+    bool chained = false;  ///< the next traceback was raised while the last was handled
     std::string last_exception;
     std::uint64_t last_exception_line = 0;
   };
@@ -122,7 +123,7 @@ class Reading {
   bool read_heroku(std::string_view text, const Line& line, const Hits& hits);
   bool read_memory(std::string_view text, const Line& line, const Hits& hits);
   bool read_settings(std::string_view text, const Line& line, const Hits& hits, bool record);
-  void note_platform_signs(std::string_view raw, const Line& line, const Hits& hits);
+  void note_platform_signs(std::string_view text, const Hits& hits);
   void on_exit_137(std::string_view text, const Hits& hits);
   void on_h12(std::string_view text, const Line& line, std::size_t at);
   void on_stop_sign();

@@ -1,4 +1,6 @@
 // Tracebacks and the records they belong to.
+#include <utility>
+
 #include "control/doctor/reading.h"
 #include "control/doctor/text.h"
 #include "control/doctor/wait.h"
@@ -12,6 +14,7 @@ void Reading::read_traceback(std::string_view text, const Hits& hits, bool forei
   if (hits.has(Word::ChainedDuring) || hits.has(Word::ChainedCause)) {
     if (!was_open && lane.context.kind == Kind::None) lane.context = lane.bound;
     lane.context.used = false;
+    lane.chained = true;
     part = true;
   }
   part |= lane.traceback.read(text, hits, number_, foreign);
@@ -34,8 +37,9 @@ void Reading::read_traceback(std::string_view text, const Hits& hits, bool forei
 }
 
 void Reading::on_traceback(const Traceback& traceback, const Context& context, Lane& lane) {
-  lane.last_exception = traceback.exception;
+  const std::string previous = std::exchange(lane.last_exception, traceback.exception);
   lane.last_exception_line = traceback.last;
+  const bool chained = std::exchange(lane.chained, false);
   if (context.copy) return;
   const bool request = context.kind == Kind::FailedRequest;
   const Life* life = context.life == kNobody ? nullptr : lives_.by_id(context.life);
@@ -45,7 +49,12 @@ void Reading::on_traceback(const Traceback& traceback, const Context& context, L
   }
   const bool boot = context.kind == Kind::BootException || context.kind == Kind::BadClass ||
                     context.kind == Kind::BadConfig;
-  if (boot || (!request && is_loading(traceback))) {
+  if (boot || chained || (!request && is_loading(traceback))) {
+    // Of a chain the last exception counts.
+    if (chained && !boot_failures_.empty() && boot_failures_.back().exception == previous)
+      boot_failures_.pop_back();
+    else if (chained && !boot && !is_loading(traceback))
+      return;
     const Mark last{traceback.last, context.kind == Kind::None ? here_.when : context.mark.when};
     fail_boot(context.life, last, traceback.exception);
   }
