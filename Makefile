@@ -10,7 +10,7 @@ SECOND_TESTS ?= $(patsubst %,tests/blackbox/test_%.py,timeouts deaths boots flas
 # Most tests wait, so more of them than CPUs run at a time.
 PYTEST_OPTIONS ?= -q --timeout 120 -n 4
 
-.PHONY: setup run test unit asan tsan lint differential probe blackbox blackbox-second bench fuzz soak docs format clean
+.PHONY: setup run test unit asan tsan lint differential probe blackbox blackbox-second bench fuzz soak suites docs format clean
 
 setup:  ## build Tricorn into .venv (idempotent)
 	@test -n "$(PYTHON)" || { echo "No CPython 3.10 or later with headers and venv: apt-get install python3-dev python3-venv"; exit 1; }
@@ -68,6 +68,9 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS (needs clang-14); finds are left in 
 	cmake --preset fuzz $(CCACHE) >/dev/null
 	cmake --build --preset fuzz -j $(JOBS) --target $(FUZZ_TARGETS)
 	for target in $(FUZZ_TARGETS); do sh tools/fuzz.sh $$target $(FUZZ_SECONDS) || exit 1; done
+
+suites: setup  ## the test suites of others against a live Tricorn (downloads them)
+	sh tests/suites/requests.sh .venv/bin/tricorn build/suites
 
 docs:  ## write docs/settings.md from the table of settings
 	cmake --build --preset dev --target config_test
