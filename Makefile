@@ -4,7 +4,7 @@ SECOND_PYTHON ?= $(word 2,$(shell sh tools/pythons.sh))
 PORT ?= 8000
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= h1_head h1_chunked proxy_header settings
+FUZZ_TARGETS ?= h1_head h1_chunked proxy_header settings doctor
 # What depends on the Python: the application, its frames and its end.
 SECOND_TESTS ?= $(patsubst %,tests/blackbox/test_%.py,timeouts deaths boots flask django environ pep3333)
 # Most tests wait, so more of them than CPUs run at a time.

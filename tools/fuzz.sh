@@ -10,6 +10,7 @@ found=build/fuzz/found/$target
 mkdir -p "$found"
 case $target in
 h1_head) recorded=tests/protocol ;; # the connections the unit tests replay
+doctor) recorded=tests/doctor ;; # the logs the unit tests read
 *) recorded= ;;
 esac
 echo "fuzz: $target for $seconds s"

@@ -1,0 +1,106 @@
+#include "control/doctor/unwrap.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace tricorn::control::doctor {
+namespace {
+
+struct Row {
+  const char* name;
+  const char* raw;
+  const char* text;
+  const char* source;
+  Origin origin;
+};
+
+class Unwrap : public testing::TestWithParam<Row> {};
+
+TEST_P(Unwrap, LeavesTextAndSource) {
+  Unwrapper unwrapper;
+  Line line;
+  ASSERT_TRUE(unwrapper.unwrap(GetParam().raw, line));
+  EXPECT_EQ(line.text, GetParam().text);
+  EXPECT_EQ(line.source, GetParam().source);
+  EXPECT_EQ(line.origin, GetParam().origin);
+}
+
+const Row kRows[] = {
+    {"nothing", "[2031-02-03 04:05:06 +0000] [31] [INFO] x",
+     "[2031-02-03 04:05:06 +0000] [31] [INFO] x", "", Origin::Program},
+    {"old_record_is_no_wrapper", "2031-02-03 04:05:06 [31] [INFO] x",
+     "2031-02-03 04:05:06 [31] [INFO] x", "", Origin::Program},
+    {"torn_record_is_no_wrapper", "2031-02-03 04:05:06 +0000] [31] [INFO] x",
+     "2031-02-03 04:05:06 +0000] [31] [INFO] x", "", Origin::Program},
+    {"access_line", "10.0.0.9 - - [x] \"GET / HTTP/1.1\" 200 2",
+     "10.0.0.9 - - [x] \"GET / HTTP/1.1\" 200 2", "", Origin::Program},
+    {"indentation_stays", "2031-02-03T04:05:06.1Z   File \"x\", line 1", "  File \"x\", line 1", "",
+     Origin::Program},
+    {"heroku", "2031-02-03T04:05:06.1+00:00 heroku[web.1]: x", "x", "web.1",
+     Origin::HerokuPlatform},
+    {"heroku_router", "2031-02-03T04:05:06.1+00:00 heroku[router]: x", "x", "router",
+     Origin::HerokuRouter},
+    {"papertrail", "Feb 03 04:05:06 till heroku/web.1: x", "x", "web.1", Origin::HerokuPlatform},
+    {"logplex_drain", "<45>1 2031-02-03T04:05:06+00:00 host app web.1 - x", "x", "web.1",
+     Origin::Program},
+    {"azure", "2031-02-03T04:05:06.1Z ERROR - x", "x", "", Origin::AzurePlatform},
+    {"kernel", "Feb 03 04:05:06 host kernel: [123.4] x", "x", "host", Origin::Kernel},
+    {"kernel_iso", "2031-02-03T04:05:06+0000 host kernel: x", "x", "host", Origin::Kernel},
+    {"dmesg", "[  123.456789] x", "x", "", Origin::Kernel},
+    {"dmesg_calendar", "[Mon Feb  3 04:05:06 2031] x", "x", "", Origin::Kernel},
+    {"pod", "[pod/till-7/web] x", "x", "pod/till-7/web", Origin::Program},
+    {"cloud_foundry_router", "2031-02-03T04:05:06.12+0100 [RTR/0] OUT x", "x", "RTR/0",
+     Origin::Program},
+    {"table_border", "\xE2\x94\x82 x     \xE2\x94\x82", "x", "", Origin::Program},
+    {"bar_without_name", "| x", "| x", "", Origin::Program},
+    {"json_escapes", R"({"log":"a\tb \u00e9 \"q\"\n","stream":"stdout"})", "a\tb \xC3\xA9 \"q\"",
+     "", Origin::Program},
+    {"json_cut", R"({"log":"a b)", "a b", "", Origin::Program},
+    {"swarm", "till.1.abc@host    | x", "x", "till.1.abc@host", Origin::Program},
+};
+INSTANTIATE_TEST_SUITE_P(Wrappers, Unwrap, testing::ValuesIn(kRows),
+                         [](const auto& row) { return row.param.name; });
+
+TEST(UnwrapLimits, NestsNoDeeperThanItsBound) {
+  std::string raw;
+  for (int depth = 0; depth < kLayersMax + 1; ++depth) raw += "a  | ";
+  Unwrapper unwrapper;
+  Line line;
+  ASSERT_TRUE(unwrapper.unwrap(raw + "x", line));
+  EXPECT_EQ(line.text, "a  | x");
+}
+
+TEST(UnwrapLimits, SplitLinesAreKeptUpToTheirBound) {
+  Unwrapper unwrapper;
+  Line line;
+  const std::string piece(kSplitBytesMax / 2 + 1, 'a');
+  for (int part = 0; part < 3; ++part)
+    EXPECT_FALSE(unwrapper.unwrap("2031-02-03T04:05:06Z stdout P " + piece, line));
+  ASSERT_TRUE(unwrapper.unwrap("2031-02-03T04:05:06Z stdout F b", line));
+  EXPECT_EQ(line.text.size(), kSplitBytesMax);
+}
+
+TEST(UnwrapLimits, WhatNeverGoesOnComesAtTheEnd) {
+  Unwrapper unwrapper;
+  Line line;
+  EXPECT_FALSE(unwrapper.unwrap("2031-02-03T04:05:06Z stdout P half", line));
+  ASSERT_TRUE(unwrapper.flush(line));
+  EXPECT_EQ(line.text, "half");
+  EXPECT_FALSE(unwrapper.flush(line));
+}
+
+TEST(UnwrapPrefix, OnlySevenDigitsAndZAreAppServices) {
+  Unwrapper unwrapper;
+  Line line;
+  for (const auto& [raw, azure] : {std::pair{"2031-02-03T04:05:06.1234567Z x", true},
+                                   std::pair{"2031-02-03T04:05:06.123456Z x", false},
+                                   std::pair{"2031-02-03T04:05:06.1234567+00:00 x", false},
+                                   std::pair{"2031-02-03T04:05:06.12345678Z x", false}}) {
+    ASSERT_TRUE(unwrapper.unwrap(raw, line));
+    EXPECT_EQ(line.azure_prefix, azure) << raw;
+  }
+}
+
+}  // namespace
+}  // namespace tricorn::control::doctor
