@@ -136,6 +136,10 @@ int examine(const std::vector<std::string>& files, bool json) {
     if (!report) {
       std::fprintf(stderr, "tricornctl doctor: %s\n", report.error().text.c_str());
       status = 2;
+      if (!json || !several) continue;
+      if (printed) out += ",\n";
+      out += error_json(file, report.error().text);
+      printed = true;
       continue;
     }
     if (report->known == 0)

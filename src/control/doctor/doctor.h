@@ -23,6 +23,9 @@ inline constexpr std::size_t kLineBytesMax = 256UL * 1024;
 /// The JSON object of one report; `file` is added as a key when it is not empty.
 [[nodiscard]] std::string to_json(const Report& report, std::string_view file, int indent);
 
+/// What stands in the list of several files for one that could not be read.
+[[nodiscard]] std::string error_json(std::string_view file, std::string_view error);
+
 /// The report for people, at most `width` columns where words can be broken; ends with a newline.
 /// @param colour  bold headings
 [[nodiscard]] std::string to_text(const Report& report, std::string_view file, int width,

@@ -122,7 +122,10 @@ void Reading::judge_row(const Life& life) {
   const double timeout = timeout_ ? static_cast<double>(*timeout_) : kDefaultTimeoutSeconds;
   const auto lived = seconds_between(life.boot.when, end.when);
   const bool young = !lived || *lived <= std::max(kYoungSeconds, kYoungTimeouts * timeout);
-  const bool stopped = life.stop_line != 0 && life.stop_line < end.line;
+  // Workers may have left before the arbiter's own word about its signal, in the same second.
+  const auto to_stop = seconds_between(end.when, lives_.run(life.run).stop.when);
+  const bool stopped =
+      (life.stop_line != 0 && life.stop_line < end.line) || (to_stop && *to_stop == 0);
   if (!end || !young || stopped || life.autorestart || life.reload || showed_service(life)) {
     row.clear();
     return;

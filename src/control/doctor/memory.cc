@@ -14,7 +14,7 @@ constexpr double kSamePidSeconds = 60;
 // The program in "Killed process 44 (gunicorn)" or "44, UID 0, (gunicorn)".
 std::string_view program_of(std::string_view text) {
   const std::size_t open = text.find('(');
-  if (open == std::string_view::npos || open > 24) return {};
+  if (open == std::string_view::npos || open > 48) return {};
   return text.substr(open + 1, text.find(')', open) - open - 1);
 }
 
@@ -43,8 +43,11 @@ void Victims::add(std::int64_t pid, const Mark& mark, std::string_view name, boo
     }
   }
   open_from_ = std::min(open_from_, victims_.size());
+  if (pids_.size() >= kVictimsMax) {
+    if (pids_.count(pid) == 0) ++beyond_;
+    return;
+  }
   if (!pids_.insert(pid).second) return;
-  if (victims_.size() >= kVictimsMax) return;
   Victim victim;
   victim.pid = pid;
   victim.mark = mark;
@@ -54,13 +57,16 @@ void Victims::add(std::int64_t pid, const Mark& mark, std::string_view name, boo
   victims_.push_back(victim);
 }
 
-bool Victims::read(std::string_view text, const Hits& hits, const Mark& mark) {
+bool Victims::read(std::string_view text, const Hits& hits, const Mark& mark, bool kernel) {
   const auto pid_after = [&](Word word, std::size_t length) -> std::optional<std::int64_t> {
     if (!hits.has(word)) return std::nullopt;
     std::string_view rest = text.substr(hits.at(word) + length);
     return take_number(rest, 9);
   };
-  if (const auto pid = pid_after(Word::Killed, 15)) {
+  // Anybody may write "Killed process 7"; the kernel writes more.
+  const bool by_kernel = kernel || contains(text, "ut of memory") || contains(text, "total-vm:") ||
+                         contains(text, "anon-rss:");
+  if (const auto pid = pid_after(Word::Killed, 15); pid && by_kernel) {
     add(*pid, mark, program_of(text.substr(hits.at(Word::Killed))), false);
     return true;
   }

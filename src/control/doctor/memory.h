@@ -34,7 +34,8 @@ struct Victim {
 class Victims {
  public:
   /// Reads a line that may be the kernel's; @return whether it told of an out-of-memory kill.
-  bool read(std::string_view text, const Hits& hits, const Mark& mark);
+  /// @param kernel  the wrapper says that the kernel wrote it
+  bool read(std::string_view text, const Hits& hits, const Mark& mark, bool kernel);
   /// Every record with a time passes here, so that victims know their neighbours in the file.
   void note_record(const When& when);
   /// Notes what Tricorn tells of the kernel's counter.
@@ -48,7 +49,7 @@ class Victims {
   Victim* take_by_time(const Mark& killed);
 
   [[nodiscard]] const std::vector<Victim>& all() const { return victims_; }
-  [[nodiscard]] std::uint64_t distinct() const { return pids_.size(); }
+  [[nodiscard]] std::uint64_t distinct() const { return pids_.size() + beyond_; }
   [[nodiscard]] std::uint64_t last_line() const {
     return victims_.empty() ? 0 : victims_.back().mark.line;
   }
@@ -60,6 +61,7 @@ class Victims {
   std::vector<Victim> victims_;
   std::set<std::int64_t> pids_;
   std::set<std::int64_t> workers_;
+  std::uint64_t beyond_ = 0;  ///< victims told of after kVictimsMax
   When last_record_;
   std::size_t open_from_ = 0;  ///< victims from here on lack their neighbour after
 };

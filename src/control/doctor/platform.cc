@@ -38,6 +38,18 @@ bool is_exit_137(std::string_view text, std::size_t at) {
   return false;
 }
 
+// "Reason: OOMKilled", "reason":"OOMKilled", and the column of kubectl get pods after "0/1".
+bool is_reason(std::string_view text, std::size_t at) {
+  std::string_view before = text.substr(0, at);
+  while (!before.empty() && (before.back() == ' ' || before.back() == '"' || before.back() == ':' ||
+                             before.back() == '=' || before.back() == '(' || before.back() == '\t'))
+    before.remove_suffix(1);
+  if (before.ends_with("eason")) return true;
+  const std::size_t slash = before.rfind('/');
+  return slash != std::string_view::npos && slash > 0 && is_digit(before[slash - 1]) &&
+         before.find_first_not_of("0123456789", slash + 1) == std::string_view::npos;
+}
+
 bool around(const Mark& left, const Mark& right) {
   if (!left || !right) return false;
   const std::uint64_t lines = std::max(left.line, right.line) - std::min(left.line, right.line);
@@ -201,7 +213,7 @@ bool Reading::read_memory(std::string_view text, const Line& line, const Hits& h
   if (hits.has(Word::ContainerId)) container_ = after_key(text, "Container ID:");
   if (hits.has(Word::InspectId)) container_ = after_key(text, "\"Id\":");
   bool told = false;
-  if (victims_.read(text, hits, here_)) {
+  if (victims_.read(text, hits, here_, line.origin == Origin::Kernel)) {
     told = true;
     report_.facts.memory_evidence = true;
     quote(number_, text);
@@ -216,6 +228,7 @@ bool Reading::read_memory(std::string_view text, const Line& line, const Hits& h
                     [&](const Mark& one) { return number_ - one.line <= kReasonLines; });
       return true;
     }
+    if (!flag && !is_reason(text, hits.at(Word::OomKilledReason))) return told;
     told = true;
     report_.facts.memory_evidence = true;
     oom_reason_ = here_;

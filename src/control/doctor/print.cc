@@ -110,7 +110,7 @@ void add_finding(const Report& report, const Finding& finding, std::size_t width
                  std::string& out) {
   out += heading(fmt::format("{} ({})", title_of(finding), finding.id), colour);
   if (!finding.detail.empty())
-    out += "  at " + wrapped(printable_part(finding.detail, kQuoteBytesMax), width, 5) + "\n";
+    out += "  e.g. " + wrapped(printable_part(finding.detail, kQuoteBytesMax), width, 7) + "\n";
   std::size_t shown = 0;
   for (const std::uint64_t line : finding.lines) {
     if (shown++ == kQuotedOfFinding) {
@@ -149,6 +149,11 @@ std::string to_json(const Report& report, std::string_view file, int indent) {
   }
   json["input"] = {{"lines", report.lines}, {"skipped", report.lines - report.known}};
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string error_json(std::string_view file, std::string_view error) {
+  return Json{{"file", file}, {"error", error}}.dump(-1, ' ', false,
+                                                     Json::error_handler_t::replace);
 }
 
 std::string to_text(const Report& report, std::string_view file, int columns, bool colour) {

@@ -111,7 +111,8 @@ bool Reading::read_parts(std::string_view text, const Line& line, const Hits& hi
   const bool access = is_access_line(text, hits);
   bool part = false;
   const bool relevant = record || open_lanes_ > 0 || hits.has(Word::Traceback) ||
-                        hits.has(Word::ChainedDuring) || hits.has(Word::ChainedCause);
+                        hits.has(Word::FrameFile) || hits.has(Word::ChainedDuring) ||
+                        hits.has(Word::ChainedCause);
   bool in_request = false;
   if (relevant) {
     Lane& lane = lane_of(line);

@@ -115,7 +115,7 @@ class Reading {
   void read_traceback(std::string_view text, const Hits& hits, bool foreign, Lane& lane,
                       bool& part);
   void on_traceback(const Traceback& traceback, const Context& context, Lane& lane);
-  void on_abort(const Traceback& traceback, const Context& context);
+  void on_abort(const Traceback& whole, const Context& context);
   void fail_boot(LifeId life, const Mark& mark, std::string_view exception);
   Lane& lane_of(const Line& line);
   // platform.cc

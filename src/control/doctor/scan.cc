@@ -43,7 +43,6 @@ constexpr Phrase kPhrases[] = {
     {Word::AppFailed, "App failed to load"},
     {Word::ClassUri, "class uri "},
     {Word::ReadConfigFailed, "Failed to read config file"},
-    {Word::HaltServer, "HaltServer"},
     {Word::ListeningAt, "Listening at: "},
     {Word::ConnectionInUse, "Connection in use"},
     {Word::AddressInUse, "Address already in use"},

@@ -43,7 +43,6 @@ enum class Word : std::uint8_t {
   AppFailed,
   ClassUri,
   ReadConfigFailed,
-  HaltServer,
   ListeningAt,
   ConnectionInUse,
   AddressInUse,

@@ -161,6 +161,14 @@ std::optional<IsoStamp> take_iso(std::string_view& text) {
 }
 
 std::optional<Stamp> take_syslog_time(std::string_view& text) {
+  // "Mar 3 17:08:10": some forwarders do not pad the day.
+  if (text.size() >= 14 && text[3] == ' ' && is_digit(text[4]) && text[5] == ' ') {
+    const std::string padded = fmt::format("{} {}", text.substr(0, 4), text.substr(4, 10));
+    std::string_view whole = padded;
+    const auto stamp = take_syslog_time(whole);
+    if (stamp) text.remove_prefix(14);
+    return stamp;
+  }
   if (text.size() < 15 || text[3] != ' ' || text[6] != ' ') return std::nullopt;
   const int month = month_of(text);
   const int day = text[4] == ' ' ? digits(text, 5, 1) : digits(text, 4, 2);

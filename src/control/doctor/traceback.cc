@@ -68,13 +68,27 @@ bool TracebackReader::read(std::string_view text, const Hits& hits, std::uint64_
     return before.empty() || before == "[";
   }
   if (foreign) return false;
-  if (!open_) return false;
+  if (!open_ && !begins_headless(text, hits, number)) return false;
   if (!previous_.empty() && text == previous_) return true;  // doubled streams
   const bool part = (hits.has(Word::FrameFile) && read_frame(text, number)) || read_source(text) ||
                     read_end(text, number);
   if (!part) return false;
   previous_ = kept(text);
   if (open_) now_.last = number;
+  return true;
+}
+
+// Hooks print stacks without the first line, and copying loses it.
+bool TracebackReader::begins_headless(std::string_view text, const Hits& hits,
+                                      std::uint64_t number) {
+  if (!hits.has(Word::FrameFile) || !trimmed(text).starts_with("File \"") ||
+      !contains(text, ", in "))
+    return false;
+  open_ = true;
+  wants_source_ = indented_ = false;
+  now_ = Traceback{};
+  now_.first = now_.last = number;
+  previous_.clear();
   return true;
 }
 

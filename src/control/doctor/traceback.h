@@ -49,6 +49,7 @@ class TracebackReader {
   void cut();
 
  private:
+  bool begins_headless(std::string_view text, const Hits& hits, std::uint64_t number);
   bool read_frame(std::string_view text, std::uint64_t number);
   bool read_source(std::string_view text);
   bool read_end(std::string_view text, std::uint64_t number);

@@ -1,4 +1,5 @@
 // Tracebacks and the records they belong to.
+#include <algorithm>
 #include <utility>
 
 #include "control/doctor/reading.h"
@@ -18,6 +19,10 @@ void Reading::read_traceback(std::string_view text, const Hits& hits, bool forei
     part = true;
   }
   part |= lane.traceback.read(text, hits, number_, foreign);
+  if (!was_open && lane.traceback.open() && !hits.has(Word::Traceback) && !lane.context.used) {
+    lane.bound = lane.context;  // it lacks its first line
+    lane.context.used = true;
+  }
   const Context finished_context = lane.bound;
   if (hits.has(Word::Traceback) && part) {
     const auto cut = lane.traceback.take_finished();
@@ -60,16 +65,22 @@ void Reading::on_traceback(const Traceback& traceback, const Context& context, L
   }
 }
 
-void Reading::on_abort(const Traceback& traceback, const Context& context) {
+void Reading::on_abort(const Traceback& whole, const Context& context) {
+  Traceback traceback = whole;
+  // What a hook does after the signal is no part of the request.
+  const auto handler =
+      std::find_if(traceback.frames.begin(), traceback.frames.end(),
+                   [](const Frame& frame) { return frame.function == "handle_abort"; });
+  traceback.frames.erase(handler, traceback.frames.end());
+  if (traceback.frames.empty()) return;
   if (places_told_.empty()) report_.facts.stack_line = stack_line(traceback);
   const LifeId key = context.life == kNobody ? ~traceback.first : context.life;
   if (!places_told_.insert(key).second) return;
   if (places_told_.size() > kLivesMax) places_told_.erase(places_told_.begin());
   if (is_gunicorn_reading(traceback)) return;
-  std::uint64_t innermost = traceback.last;
-  for (const Frame& frame : traceback.frames)
-    if (frame.function != "handle_abort") innermost = frame.number;
-  const Mark place{innermost, context.mark.when};
+  const Frame& innermost = traceback.frames.back();
+  quote(innermost.number, innermost.file + ": " + innermost.source);
+  const Mark place{innermost.number, context.mark.when};
   const Mark record = context.mark;
   if (is_cpu_bound(traceback)) {
     Finding& finding = findings_.add("cpu_bound", {record, place});

@@ -131,7 +131,11 @@ bool Unwrapper::peel(Line& line) {
   if (is_digit(first) && peel_iso(line)) return true;
   if (first == '[') return peel_bracket(line);
   if (first == '<') return peel_rfc5424(line);
-  if (text.size() != line.text.size()) return false;  // indented: part of something
+  if (text.size() != line.text.size()) {  // indented: part of something
+    if (!take(text, "| ")) return false;
+    line.text = text;  // a Compose name that was cut away
+    return true;
+  }
   if (first >= 'A' && first <= 'S' && peel_syslog(line)) return true;
   if ((first == 'a' || first == 'h') && peel_heroku(line, text)) return true;
   if (first == '\xE2' && take(text, "\xE2\x94\x82")) {  // a table's border: │ text │
