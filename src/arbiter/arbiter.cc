@@ -19,6 +19,7 @@ namespace tricorn::arbiter {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kSlowReaderNs = 100'000'000;  // until the log tries again
 // Later than this and we were starved or suspended: accuse nobody. Source: diagnosis.md section 6.
 constexpr std::int64_t kOwnDelayMaxNs = kSecond;
 
@@ -51,6 +52,10 @@ int Arbiter::run() {
   while (!done_) {
     const std::int64_t expected = wake_ns_;
     turn(timeout_ms());
+    if (log_.behind()) {
+      log_.flush();
+      wake_at(base::monotonic_ns() + kSlowReaderNs);
+    }
     note_own_delay(expected);
     if (const std::int64_t now = suspended_ns(); now - suspended > kOwnDelayMaxNs) {
       suspended = now;

@@ -63,8 +63,8 @@ void Incidents::write(const std::string& line, std::string_view ref) {
 void Incidents::timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                           std::string_view ref) {
   log_.critical(diagnose::timeout_line(verdict, evidence, ref));
-  log_.write_as(evidence.pid, base::Level::Error, diagnose::request_line(evidence));
-  log_.write_raw(diagnose::traceback_text(diagnose::last_stack(evidence)));
+  log_.write({base::Level::Error, diagnose::request_line(evidence), evidence.pid,
+              diagnose::traceback_text(diagnose::last_stack(evidence))});
   report(verdict, evidence, ref);
 }
 

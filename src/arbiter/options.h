@@ -31,9 +31,8 @@ struct Options {
   std::int64_t group = -1;
   std::string pidfile;  ///< empty: none
   std::string report;   ///< empty: none
-  std::string error_log = "-";
+  base::LogOptions error_log;
   std::string access_log;  ///< workers write it; empty: none
-  base::Level level = base::Level::Info;
   std::string app_directory;          ///< absolute: --chdir
   std::vector<std::string> warnings;  ///< settings that were given and do not act
   bool control = true;                ///< false: --no-control-socket

@@ -78,7 +78,7 @@ void Arbiter::on_conf(const Answer& answer) {
 }
 
 bool Arbiter::open_outputs() {
-  if (auto opened = log_.open(options_.error_log, options_.level); !opened)
+  if (auto opened = log_.open(options_.error_log); !opened)
     return fail_start(1, opened.error().text), false;
   if (auto opened = incidents_.open(options_.report); !opened)
     return fail_start(1, opened.error().text), false;
@@ -97,10 +97,10 @@ void Arbiter::open_log_files_for_workers() {
   const auto user = options_.user < 0 ? ::geteuid() : static_cast<uid_t>(options_.user);
   const auto group = options_.group < 0 ? ::getegid() : static_cast<gid_t>(options_.group);
   if (user == ::geteuid() && group == ::getegid()) return;
-  for (const std::string& path : {options_.error_log, options_.access_log}) {
+  for (const std::string& path : {options_.error_log.path, options_.access_log}) {
     if (path.empty() || path == "-") continue;
     const base::UniqueFd file(
-        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666));
     if (!file.valid() || ::fchown(file.get(), user, group) != 0)
       log_.warning(
           fmt::format("{} may not be writable for workers: {}", path, std::strerror(errno)));

@@ -1,45 +1,22 @@
 #include "base/log.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <strings.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdio>
 #include <utility>
+
+#include "base/json_text.h"
 
 namespace tricorn::base {
 namespace {
 
 constexpr std::array<const char*, 5> kNames{"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"};
 
-Result<UniqueFd> open_append(const std::string& path) {
-  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-  if (!file.valid()) return fail_errno("'" + path + "' isn't writable", errno);
-  return file;
-}
+const char* name_of(Level level) { return kNames[static_cast<std::size_t>(level)]; }
 
-// stderr may be a blocking pipe or terminal that others share, so O_NONBLOCK must not be set on it:
-// poll says whether a write would block. Source: pipe(7), POLLOUT means PIPE_BUF bytes fit.
-bool takes_bytes(int fd) {
-  pollfd ready{fd, POLLOUT, 0};
-  return ::poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
-}
-
-bool write_all(int fd, std::string_view bytes) {
-  constexpr std::size_t kPipeAtomic = 4096;  // PIPE_BUF on Linux: pipe(7)
-  while (!bytes.empty()) {
-    if (!takes_bytes(fd)) return false;
-    const ssize_t written = ::write(fd, bytes.data(), std::min(bytes.size(), kPipeAtomic));
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
-}
+pid_t pid_of(const Record& record) { return record.pid != 0 ? record.pid : ::getpid(); }
 
 }  // namespace
 
@@ -54,56 +31,94 @@ Level level_from(std::string_view name) {
   return Level::Info;
 }
 
-std::string format_line(std::time_t wall, pid_t pid, Level level, std::string_view message) {
+std::string format_line(std::time_t wall, const Record& record) {
   std::tm local{};
   ::localtime_r(&wall, &local);
   char stamp[40];
   std::strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S %z", &local);
   char prefix[96];
-  std::snprintf(prefix, sizeof prefix, "[%s] [%d] [%s] ", stamp, pid,
-                kNames[static_cast<std::size_t>(level)]);
+  std::snprintf(prefix, sizeof prefix, "[%s] [%d] [%s] ", stamp, pid_of(record),
+                name_of(record.level));
   std::string line(prefix);
-  line.append(message).push_back('\n');
+  line.append(record.message).push_back('\n');
+  line.append(record.tail);
   return line;
 }
 
-Result<void> Log::open(const std::string& path, Level threshold) {
-  threshold_ = threshold;
-  path_ = path;
-  file_.reset();
-  if (path_ == "-") return {};
-  auto file = open_append(path_);
-  if (!file) return Unexpected{file.error()};
-  file_ = std::move(*file);
-  return {};
+std::string rfc3339(const timespec& wall) {
+  std::tm utc{};
+  ::gmtime_r(&wall.tv_sec, &utc);
+  char stamp[64];
+  const std::size_t size = std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+  std::snprintf(stamp + size, sizeof stamp - size, ".%06ldZ", wall.tv_nsec / 1000);
+  return stamp;
 }
 
-Result<void> Log::reopen() {
-  if (path_ == "-") return {};
-  auto file = open_append(path_);
-  if (!file) return Unexpected{file.error()};
-  // dup3 keeps the number, so that children which share it by number follow.
-  if (::dup3(file->get(), file_.get(), O_CLOEXEC) < 0)
-    return fail_errno("dup3 of '" + path_ + "'", errno);
-  return {};
-}
-
-void Log::write(Level level, std::string_view message) const {
-  write_as(::getpid(), level, message);
-}
-
-void Log::write_as(pid_t pid, Level level, std::string_view message) const {
-  if (!enabled(level)) return;
-  if (const std::uint64_t lost = dropped_.exchange(0); lost != 0) {
-    const std::string note = "Log reader too slow: " + std::to_string(lost) + " lines dropped";
-    if (!write_all(fd(), format_line(std::time(nullptr), ::getpid(), Level::Warning, note)))
-      dropped_ += lost;
+void append_fields(std::string& json, std::span<const Field> fields) {
+  for (const Field& field : fields) {
+    json += ',';
+    append_json_string(json, field.name);
+    json += ':';
+    if (field.number) {
+      json += field.value;
+    } else {
+      append_json_string(json, field.value);
+    }
   }
-  if (!write_all(fd(), format_line(std::time(nullptr), pid, level, message))) ++dropped_;
 }
 
-void Log::write_raw(std::string_view bytes) const {
-  if (!write_all(fd(), bytes)) ++dropped_;
+std::string format_json(const timespec& wall, const Record& record) {
+  std::string line = "{\"timestamp\":\"" + rfc3339(wall) + "\",\"severity\":\"";
+  line += name_of(record.level);
+  line += "\",\"log.logger\":\"tricorn.error\",\"process.pid\":" + std::to_string(pid_of(record));
+  line += ",\"message\":";
+  append_json_string(line, record.message);
+  if (!record.tail.empty()) {
+    line += ",\"exception.stacktrace\":";
+    append_json_string(line, record.tail);
+  }
+  append_fields(line, record.fields);
+  line += "}\n";
+  return line;
+}
+
+Result<void> Log::open(const LogOptions& options) {
+  if (options.path == "-") {
+    outlet_.share(2);
+  } else if (auto opened = outlet_.open_file(options.path); !opened) {
+    return opened;
+  }
+  options_ = options;
+  return {};
+}
+
+void Log::put(const Record& record) const {
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  outlet_.write(options_.style == Style::Json ? format_json(now, record)
+                                              : format_line(now.tv_sec, record));
+}
+
+void Log::write(const Record& record) const {
+  if (!enabled(record.level)) return;
+  if (on_line_) on_line_(record.level);
+  put(record);
+  if (sink_ != nullptr) sink_->take(record);
+  if (outlet_.behind() || sink_ != nullptr) flush();
+}
+
+void Log::write_raw(std::string_view bytes) const { outlet_.write(bytes); }
+
+void Log::flush() const {
+  outlet_.flush();
+  if (const std::uint64_t lost = outlet_.take_dropped(); lost != 0) {
+    const std::string note = "Log reader too slow: " + std::to_string(lost) + " lines dropped";
+    put({Level::Warning, note});
+  }
+  if (sink_ == nullptr) return;
+  sink_behind_.store(!sink_->flush());
+  if (const std::string complaint = sink_->complaint(); !complaint.empty())
+    put({Level::Warning, complaint});
 }
 
 }  // namespace tricorn::base

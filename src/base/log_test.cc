@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -11,7 +12,7 @@ namespace {
 TEST(FormatLine, IsGunicornsPrefixByteForByte) {
   ::setenv("TZ", "UTC", 1);
   ::tzset();
-  EXPECT_EQ(format_line(1795427771, 14571, Level::Info, "Using worker: sync"),
+  EXPECT_EQ(format_line(1795427771, {Level::Info, "Using worker: sync", 14571}),
             "[2026-11-23 09:56:11 +0000] [14571] [INFO] Using worker: sync\n");
 }
 
@@ -21,25 +22,77 @@ TEST(LevelFrom, TakesAnyCaseAndFallsBackToInfo) {
   EXPECT_EQ(level_from("loud"), Level::Info);
 }
 
-TEST(Log, AFullPipeCostsLinesAndTheCountIsReported) {
-  int ends[2];
-  ASSERT_EQ(::pipe(ends), 0);
-  const std::string path = "/proc/self/fd/" + std::to_string(ends[1]);
-  Log log;
-  ASSERT_TRUE(log.open(path, Level::Info));
+TEST(FormatJson, HasTheFieldsByTheirNames) {
+  const Field fields[] = {{"url.path", "/a\"b"}, {"duration", "1.5", true}};
+  EXPECT_EQ(
+      format_json({1795427771, 123456789}, {Level::Error, "it broke", 7, "Traceback\n", fields}),
+      R"({"timestamp":"2026-11-23T09:56:11.123456Z","severity":"ERROR",)"
+      R"("log.logger":"tricorn.error",)"
+      R"("process.pid":7,"message":"it broke","exception.stacktrace":"Traceback\n",)"
+      R"("url.path":"/a\"b","duration":1.5})"
+      "\n");
+}
+
+class LogOnPipe : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(::pipe2(ends_, O_NONBLOCK), 0);
+    ASSERT_TRUE(log_.open({.path = "/proc/self/fd/" + std::to_string(ends_[1])}));
+  }
+  void TearDown() override {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+  std::string read_all() {
+    std::string seen(1 << 20, '\0');
+    const ssize_t got = ::read(ends_[0], seen.data(), seen.size());
+    seen.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    return seen;
+  }
+  int ends_[2] = {-1, -1};
+  Log log_;
+};
+
+TEST_F(LogOnPipe, AFullPipeCostsLinesAndTheCountIsReportedOnce) {
   const std::string long_message(1000, 'x');
-  for (int i = 0; i < 200; ++i) log.info(long_message);  // 64 KiB fit; the rest must not block
-  std::string seen(1 << 20, '\0');
-  ssize_t got = ::read(ends[0], seen.data(), seen.size());
-  ASSERT_GT(got, 0);
-  log.info("after");
-  got = ::read(ends[0], seen.data(), seen.size());
-  ASSERT_GT(got, 0);
-  const std::string_view rest(seen.data(), static_cast<std::size_t>(got));
-  EXPECT_NE(rest.find("lines dropped"), std::string_view::npos) << rest;
-  EXPECT_NE(rest.find("after"), std::string_view::npos);
-  ::close(ends[0]);
-  ::close(ends[1]);
+  for (int i = 0; i < 1000; ++i) log_.info(long_message);  // must not block
+  EXPECT_TRUE(log_.behind());
+  std::string rest;
+  for (int i = 0; i < 50 && log_.behind(); ++i) {
+    rest = read_all();
+    log_.flush();
+  }
+  rest += read_all();
+  EXPECT_FALSE(log_.behind());
+  const std::size_t note = rest.find("] [WARNING] Log reader too slow: ");
+  ASSERT_NE(note, std::string::npos);
+  EXPECT_EQ(rest.find("lines dropped", note + 80), std::string::npos);
+  log_.info("after");
+  EXPECT_NE(read_all().find("after"), std::string::npos);
+}
+
+TEST_F(LogOnPipe, ATracebackComesWithItsLineInOneWrite) {
+  log_.write({Level::Error, "it broke", 0, "Traceback\n  File\n"});
+  const std::string seen = read_all();
+  EXPECT_NE(seen.find("[ERROR] it broke\nTraceback\n  File\n"), std::string::npos) << seen;
+}
+
+TEST_F(LogOnPipe, TellsASinkAndACounterOfWhatIsLoggedOnly) {
+  struct Sink : LineSink {
+    explicit Sink(std::string& into) : seen(into) {}
+    void take(const Record& record) override { seen += std::string(record.message) + ";"; }
+    bool flush() override { return true; }
+    std::string complaint() override { return {}; }
+    std::string& seen;
+  };
+  std::string seen;
+  int counted = 0;
+  log_.add_sink(std::make_unique<Sink>(seen));
+  log_.on_line([&](Level) { ++counted; });
+  log_.debug("no");
+  log_.error("yes");
+  EXPECT_EQ(seen, "yes;");
+  EXPECT_EQ(counted, 1);
 }
 
 }  // namespace

@@ -100,8 +100,8 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   options.control = !settings.at("control_socket_disable").get<bool>();
   options.control_socket = text(settings, "control_socket");
   options.control_socket_mode = settings.at("control_socket_mode").get<unsigned>();
-  options.error_log = text(settings, "errorlog");
-  options.level = tricorn::base::level_from(text(settings, "loglevel"));
+  options.error_log.path = text(settings, "errorlog");
+  options.error_log.threshold = tricorn::base::level_from(text(settings, "loglevel"));
   options.app_directory = text(settings, "chdir");
   options.warnings = tricorn::config::warnings_of({layers.begin() + 1, layers.end()});
   set_slow(settings, options);

@@ -1,8 +1,6 @@
 #include "worker/access_log.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +16,7 @@ namespace {
 
 // Bytes that are collected before a write happens without waiting for flush().
 constexpr std::size_t kBatchBytes = 16 * 1024;
+constexpr std::size_t kWidthMax = 1000;
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -31,7 +30,7 @@ void append_escaped(std::string& line, std::string_view value) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"') {
       line += "\\\"";
-    } else if (byte < 0x20 || byte == 0x7f) {
+    } else if ((byte < 0x20 && c != '\t') || byte == 0x7f) {
       line += fmt::format("\\x{:02x}", byte);
     } else {
       line += c;
@@ -47,22 +46,48 @@ void append_or_dash(std::string& line, std::string_view value) {
   }
 }
 
+// The last of several: Gunicorn's dictionary of headers keeps that.
+void append_field(std::string& line, const http::RequestHead& head, std::string_view lower_name) {
+  const http::Field* last = nullptr;
+  for (const http::Field& field : head.fields) {
+    if (http::equals_lower(field.name, lower_name)) last = &field;
+  }
+  if (last == nullptr) {
+    line += '-';
+  } else {
+    append_escaped(line, last->value);
+  }
+}
+
+// All of them, joined as in the environ.
+void append_joined(std::string& line, const http::RequestHead& head, std::string_view lower_name) {
+  bool first = true;
+  for (const http::Field& field : head.fields) {
+    if (!http::equals_lower(field.name, lower_name)) continue;
+    if (!first) line += ',';
+    append_escaped(line, field.value);
+    first = false;
+  }
+  if (first) line += '-';
+}
+
 std::string_view field_value(const http::RequestHead& head, std::string_view lower_name) {
   const http::Field* field = head.find(lower_name);
   return field == nullptr ? std::string_view() : field->value;
 }
 
-std::string_view response_value(std::string_view lines, std::string_view lower_name) {
+// The last of several, as above.
+void append_response_field(std::string& line, std::string_view lines, std::string_view lower_name) {
+  std::string_view value = "-";
   while (!lines.empty()) {
     const std::size_t end = std::min(lines.find("\r\n"), lines.size());
-    const std::string_view line = lines.substr(0, end);
-    const std::size_t colon = line.find(": ");
-    if (colon != std::string_view::npos && http::equals_lower(line.substr(0, colon), lower_name)) {
-      return line.substr(colon + 2);
-    }
+    const std::string_view field = lines.substr(0, end);
+    const std::size_t colon = field.find(": ");
+    if (colon != std::string_view::npos && http::equals_lower(field.substr(0, colon), lower_name))
+      value = field.substr(colon + 2);
     lines.remove_prefix(std::min(end + 2, lines.size()));
   }
-  return {};
+  append_escaped(line, value);
 }
 
 int base64_value(char c) {
@@ -73,25 +98,29 @@ int base64_value(char c) {
   return c == '/' ? 63 : -1;
 }
 
-// User of "Basic base64(user:password)": RFC 7617 section 2.
+// Bytes of base64, what is no digit of it left out as Python does; empty when it ends in the midst.
+std::string base64_decoded(std::string_view text) {
+  std::string bytes;
+  unsigned bits = 0;
+  std::size_t digits = 0;
+  std::size_t padding = 0;
+  for (const char c : text) {
+    if (c == '=' && digits % 4 != 0 && ++padding + digits % 4 == 4) break;
+    const int value = base64_value(c);
+    if (value < 0) continue;
+    padding = 0;
+    bits = bits << 6 | static_cast<unsigned>(value);
+    if (++digits % 4 != 1) bytes += static_cast<char>(bits >> (6 - 2 * ((digits - 1) % 4)) & 0xff);
+  }
+  return (digits + padding) % 4 == 0 ? bytes : std::string();
+}
+
+// User of "Basic base64(user:password)". Source: RFC 7617 section 2
 std::string basic_user(std::string_view authorization) {
   if (authorization.size() < 6 || !http::equals_lower(authorization.substr(0, 6), "basic "))
     return {};
-  std::string user;
-  unsigned bits = 0;
-  int have = 0;
-  for (const char c : authorization.substr(6)) {
-    const int value = base64_value(c);
-    if (value < 0) break;
-    bits = bits << 6 | static_cast<unsigned>(value);
-    have += 6;
-    if (have < 8) continue;
-    have -= 8;
-    const char decoded = static_cast<char>(bits >> have & 0xff);
-    if (decoded == ':') return user;
-    user += decoded;
-  }
-  return {};
+  const std::string decoded = base64_decoded(authorization.substr(6));
+  return decoded.substr(0, decoded.find(':'));
 }
 
 // "[23/Nov/2026:09:49:35 +0000]", local time; made once a second.
@@ -110,29 +139,30 @@ std::string_view log_time() {
   return text;
 }
 
-base::Result<base::UniqueFd> open_append(const std::string& path) {
-  base::UniqueFd file(path == "-"
-                          ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
-                          : ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-  if (!file.valid()) return base::fail_errno("accesslog '" + path + "'", errno);
-  return file;
-}
-
-// str() of the value whose key is `name` in lower case.
-std::string environ_value(PyObject* environ, std::string_view name) {
+// str() of the value whose key is `name` in lower case; the last of several.
+void append_environ(std::string& line, PyObject* environ, std::string_view name) {
   PyObject* key = nullptr;
   PyObject* value = nullptr;
+  PyObject* last = nullptr;
   Py_ssize_t at = 0;
   while (environ != nullptr && PyDict_Next(environ, &at, &key, &value) != 0) {
     const char* text = PyUnicode_Check(key) ? PyUnicode_AsUTF8(key) : nullptr;
-    if (text == nullptr || !http::equals_lower(text, name)) continue;
-    const pyapi::Ref shown = pyapi::Ref::steal(PyObject_Str(value));
-    const char* bytes = shown ? PyUnicode_AsUTF8(shown.get()) : nullptr;
-    if (bytes != nullptr) return bytes;
-    break;
+    if (text != nullptr && http::equals_lower(text, name)) last = value;
+  }
+  const pyapi::Ref shown =
+      pyapi::Ref::steal(last != nullptr ? PyObject_Str(last) : PyUnicode_FromString("-"));
+  // Strings of the environ are bytes in disguise (PEP 3333); what is none of those is UTF-8.
+  const pyapi::Ref bytes =
+      pyapi::Ref::steal(shown ? PyUnicode_AsLatin1String(shown.get()) : nullptr);
+  if (bytes) {
+    append_escaped(line, {PyBytes_AS_STRING(bytes.get()),
+                          static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()))});
+  } else {
+    PyErr_Clear();
+    const char* text = shown ? PyUnicode_AsUTF8(shown.get()) : nullptr;
+    append_escaped(line, text != nullptr ? text : "-");
   }
   PyErr_Clear();
-  return {};
 }
 
 }  // namespace
@@ -165,42 +195,80 @@ void AccessLog::add_text_piece(std::string_view text) {
   pieces_.back().text.append(text);
 }
 
-base::Result<void> AccessLog::open(const std::string& path, std::string_view format) {
-  path_ = path;
-  if (path_.empty()) return {};
+// One "%(name)s", "%(name)-10.8s" or "%(name)d", taken off the front of `format`.
+base::Result<AccessLog::Piece> AccessLog::read_atom(std::string_view& format) {
+  const std::string_view whole = format.substr(0, 24);
+  const std::size_t close = format.find(')');
+  Piece piece;
+  if (format.substr(0, 2) != "%(" || close == std::string_view::npos)
+    return base::fail(fmt::format("access_log_format: '{}' is no %(name)s", whole));
+  piece.atom = atom_of(format.substr(2, close - 2), piece.text);
+  format.remove_prefix(close + 1);
+  const auto next = [&format] { return format.empty() ? '\0' : format.front(); };
+  for (; next() == '-' || next() == '0'; format.remove_prefix(1)) {
+    if (next() == '-') piece.left = true;
+    if (next() == '0') piece.pad = '0';
+  }
+  const auto number = [&] {
+    std::size_t value = 0;
+    for (; next() >= '0' && next() <= '9' && value < kWidthMax; format.remove_prefix(1))
+      value = value * 10 + static_cast<std::size_t>(next() - '0');
+    return value;
+  };
+  piece.width = number();
+  if (next() == '.') {
+    format.remove_prefix(1);
+    piece.most = number();
+  }
+  const char type = next();
+  if (type == 's') piece.pad = ' ';
+  if (type != 's' && type != 'd' && type != 'i')
+    return base::fail(fmt::format("access_log_format: '{}' is no %(name)s", whole));
+  format.remove_prefix(1);
+  return piece;
+}
+
+base::Result<void> AccessLog::compile(std::string_view format) {
   while (!format.empty()) {
     const std::size_t percent = std::min(format.find('%'), format.size());
     add_text_piece(format.substr(0, percent));
     format.remove_prefix(percent);
     if (format.empty()) break;
-    const std::size_t close = format.find(")s");
     if (format.substr(0, 2) == "%%") {
       add_text_piece("%");
       format.remove_prefix(2);
-    } else if (format.substr(0, 2) == "%(" && close != std::string_view::npos) {
-      std::string argument;
-      const Atom atom = atom_of(format.substr(2, close - 2), argument);
-      wants_environ_ = wants_environ_ || atom == Atom::EnvironKey;
-      pieces_.push_back({atom, std::move(argument)});
-      format.remove_prefix(close + 2);
-    } else {
-      return base::fail(
-          fmt::format("access_log_format: '{}' is no %(name)s", format.substr(0, 16)));
+      continue;
     }
+    auto piece = read_atom(format);
+    if (!piece) return base::Unexpected{piece.error()};
+    const Atom atom = piece->atom;
+    wants_environ_ = wants_environ_ || atom == Atom::EnvironKey || atom == Atom::Path;
+    pieces_.push_back(std::move(*piece));
   }
-  return reopen();
+  return {};
 }
 
-base::Result<void> AccessLog::reopen() {
-  if (path_.empty()) return {};
-  auto file = open_append(path_);
-  if (!file) return base::Unexpected{file.error()};
-  const std::lock_guard lock(mutex_);
-  file_ = std::move(*file);
+base::Result<void> AccessLog::open(const AccessLogOptions& options) {
+  enabled_ = !options.path.empty();
+  if (!enabled_) return {};
+  if (auto compiled = compile(options.format); !compiled) return compiled;
+  if (options.path != "-") return outlet_.open_file(options.path);
+  outlet_.share(STDOUT_FILENO);
   return {};
 }
 
 void AccessLog::append(std::string& line, const Piece& piece, const AccessFacts& facts) {
+  const std::size_t begin = line.size();
+  append_value(line, piece, facts);
+  if (piece.atom == Atom::Text) return;
+  if (line.size() - begin > piece.most) line.resize(begin + piece.most);
+  if (line.size() - begin < piece.width) {
+    const std::size_t missing = piece.width - (line.size() - begin);
+    line.insert(piece.left ? line.size() : begin, missing, piece.left ? ' ' : piece.pad);
+  }
+}
+
+void AccessLog::append_value(std::string& line, const Piece& piece, const AccessFacts& facts) {
   const http::RequestHead& head = *facts.head;
   const std::int64_t micros = facts.duration_ns / 1000;
   switch (piece.atom) {
@@ -229,7 +297,7 @@ void AccessLog::append(std::string& line, const Piece& piece, const AccessFacts&
       append_escaped(line, head.method_text);
       break;
     case Atom::Path:
-      append_escaped(line, http::percent_decode(head.path));
+      append_environ(line, facts.environ, "path_info");
       break;
     case Atom::Query:
       append_escaped(line, head.query);
@@ -245,10 +313,10 @@ void AccessLog::append(std::string& line, const Piece& piece, const AccessFacts&
       line += std::to_string(facts.body_bytes);
       break;
     case Atom::Referer:
-      append_or_dash(line, field_value(head, "referer"));
+      append_joined(line, head, "referer");
       break;
     case Atom::UserAgent:
-      append_or_dash(line, field_value(head, "user-agent"));
+      append_joined(line, head, "user-agent");
       break;
     case Atom::Seconds:
       line += std::to_string(micros / 1'000'000);
@@ -266,13 +334,13 @@ void AccessLog::append(std::string& line, const Piece& piece, const AccessFacts&
       line += fmt::format("<{}>", ::getpid());
       break;
     case Atom::RequestField:
-      append_or_dash(line, field_value(head, piece.text));
+      append_field(line, head, piece.text);
       break;
     case Atom::ResponseField:
-      append_or_dash(line, response_value(facts.response_fields, piece.text));
+      append_response_field(line, facts.response_fields, piece.text);
       break;
     case Atom::EnvironKey:
-      append_or_dash(line, environ_value(facts.environ, piece.text));
+      append_environ(line, facts.environ, piece.text);
       break;
   }
 }
@@ -291,21 +359,13 @@ void AccessLog::add(const AccessFacts& facts) {
 }
 
 void AccessLog::flush() {
-  if (!enabled()) return;
-  const std::lock_guard lock(mutex_);
-  std::string_view left = pending_;
-  while (!left.empty()) {
-    pollfd ready{file_.get(), POLLOUT, 0};
-    // At most PIPE_BUF at once, so that a write after POLLOUT cannot block. Source: pipe(7).
-    const std::size_t part = std::min<std::size_t>(left.size(), 4096);
-    if (::poll(&ready, 1, 0) != 1) break;
-    const ssize_t written = ::write(file_.get(), left.data(), part);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) break;
-    left.remove_prefix(static_cast<std::size_t>(written));
+  if (!enabled_) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!pending_.empty()) outlet_.write(pending_);
+    pending_.clear();
   }
-  dropped_ += static_cast<std::uint64_t>(std::count(left.begin(), left.end(), '\n'));
-  pending_.clear();
+  if (outlet_.behind()) outlet_.flush();
 }
 
 }  // namespace tricorn::worker

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/outlet.h"
 #include "base/result.h"
-#include "base/unique_fd.h"
 #include "http/message.h"
 
 namespace tricorn::worker {
@@ -19,7 +19,8 @@ namespace tricorn::worker {
 /// What a line can say about one request.
 struct AccessFacts {
   const http::RequestHead* head = nullptr;
-  PyObject* environ = nullptr;       ///< borrowed; needed when wants_environ()
+  PyObject* environ =
+      nullptr;  ///< borrowed; as the application left it; needed when wants_environ()
   std::string_view remote_address;   ///< empty for a unix socket
   std::string_view response_fields;  ///< "Name: value\r\n" lines
   std::string_view status;           ///< "200"
@@ -27,23 +28,30 @@ struct AccessFacts {
   std::int64_t duration_ns = 0;
 };
 
-/// Compiles a format once, writes lines in batches. Lines of one batch are one write(2); what the
-/// reader does not take at once is dropped and counted. Any thread.
+struct AccessLogOptions {
+  std::string path;    ///< "-" for stdout, empty: off; else a file, created and appended to
+  std::string format;  ///< access_log_format: %(name)s atoms, %% for a percent sign
+};
+
+/// Compiles a format once, writes lines in batches. What the reader does not take and the Outlet
+/// cannot keep is dropped and counted. Any thread.
 class AccessLog {
  public:
   AccessLog() = default;
-  /// @param path  "-" for stdout, empty: off; else a file that is created and appended to
-  /// @param format  access_log_format: %(name)s atoms, %% for a percent sign
-  base::Result<void> open(const std::string& path, std::string_view format);
-  base::Result<void> reopen();
-  [[nodiscard]] bool enabled() const { return !path_.empty(); }
-  /// The format has atoms of the form %({name}e)s.
+  base::Result<void> open(const AccessLogOptions& options);
+  base::Result<void> reopen() { return outlet_.reopen(); }
+  [[nodiscard]] bool enabled() const { return enabled_; }
+  /// The format has atoms that are read from the environ, as the application left it.
   [[nodiscard]] bool wants_environ() const { return wants_environ_; }
 
   /// Adds the line of one request. The caller holds the GIL.
   void add(const AccessFacts& facts);
   /// Writes what was added. Called before the worker waits, so a line is never late.
   void flush();
+  /// The reader is slow: flush() again in a while.
+  [[nodiscard]] bool behind() const { return outlet_.behind(); }
+  /// Lines dropped since the last call, once the reader takes lines again.
+  std::uint64_t take_dropped() { return outlet_.take_dropped(); }
 
  private:
   enum class Atom : std::uint8_t {
@@ -72,21 +80,28 @@ class AccessLog {
     EnvironKey,
   };
   struct Piece {
-    Atom atom;
-    std::string text;  // literal, or the lower-case name of a field
+    Atom atom = Atom::Text;
+    std::string text = {};  // literal, or the lower-case name of a field
+    // printf's "%-10.8s", as far as Python's % has it too
+    std::size_t width = 0;
+    std::size_t most = std::string::npos;
+    bool left = false;
+    char pad = ' ';
   };
 
+  base::Result<void> compile(std::string_view format);
+  static base::Result<Piece> read_atom(std::string_view& format);
   void add_text_piece(std::string_view text);
-  void append(std::string& line, const Piece& piece, const AccessFacts& facts);
+  static void append(std::string& line, const Piece& piece, const AccessFacts& facts);
+  static void append_value(std::string& line, const Piece& piece, const AccessFacts& facts);
   static Atom atom_of(std::string_view name, std::string& argument);
 
   std::vector<Piece> pieces_;
-  std::string path_;
+  bool enabled_ = false;
   bool wants_environ_ = false;
-  base::UniqueFd file_;
+  base::Outlet outlet_;
   std::mutex mutex_;
   std::string pending_;
-  std::uint64_t dropped_ = 0;
 };
 
 }  // namespace tricorn::worker

@@ -107,10 +107,10 @@ Options parse(const Json& settings, std::uint32_t age) {
   options.loop.shared_listeners = options.multiprocess;
   options.requests_max = requests_max_of(settings, age);
   options.graceful_timeout = std::chrono::seconds(number(settings, "graceful_timeout"));
-  options.error_log = text(settings, "errorlog");
-  options.level = base::level_from(text(settings, "loglevel"));
-  options.access_log = text(settings, "accesslog");
-  options.access_log_format = text(settings, "access_log_format");
+  options.error_log.path = text(settings, "errorlog");
+  options.error_log.threshold = base::level_from(text(settings, "loglevel"));
+  options.access_log.path = text(settings, "accesslog");
+  options.access_log.format = text(settings, "access_log_format");
   options.identity = {optional_id(settings, "user"), optional_id(settings, "group")};
   options.trust = trust_of(settings);
   if (const char* script_name = std::getenv("SCRIPT_NAME")) options.script_name = script_name;

@@ -15,6 +15,8 @@
 namespace tricorn::worker {
 namespace {
 
+constexpr int kSlowReaderMs = 100;  // between two tries to write what it did not take
+
 enum Token : std::uint64_t { kControl, kBell, kDoorbell, kLoop };
 
 }  // namespace
@@ -47,7 +49,9 @@ void Sentinel::start() {
 void Sentinel::run() {
   use_alternate_stack();
   while (!stop_.load()) {
-    const int timeout_ms = until_deadline(crew_.attend());
+    int timeout_ms = until_deadline(crew_.attend());
+    if (!options_.flush_logs() && (timeout_ms < 0 || timeout_ms > kSlowReaderMs))
+      timeout_ms = kSlowReaderMs;
     watch_loop();
     std::array<epoll_event, 4> events;
     const int count = poller_.wait(events, timeout_ms);

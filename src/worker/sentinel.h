@@ -18,6 +18,7 @@ struct SentinelOptions {
   int control = -1;  ///< the worker's SEQPACKET end, not owned
   std::chrono::seconds graceful_timeout{30};
   std::function<void()> reopen_logs;  ///< called on the sentinel's thread, no GIL
+  std::function<bool()> flush_logs;   ///< likewise; false: a reader is slow, call again soon
 };
 
 /// Looks after calls that last (Crew::attend), does what the arbiter says, turns signals into

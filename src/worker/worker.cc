@@ -1,6 +1,7 @@
 #include "worker/worker.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "heartbeat/wire.h"
 #include "pyapi/error.h"
 #include "pyapi/layout.h"
+#include "worker/error_stream.h"
 #include "worker/fatal_signals.h"
 #include "worker/stop_signals.h"
 
@@ -22,6 +24,13 @@ using gateway::wsgi::Environ;
 using gateway::wsgi::Response;
 using pyapi::Gil;
 using pyapi::Ref;
+
+namespace {
+
+constexpr std::int64_t kLastLinesNs = 500'000'000;
+constexpr int kLastLinesPauseMs = 10;
+
+}  // namespace
 
 Worker::Worker(Options options, std::vector<Listener> listeners, heartbeat::Page page,
                base::UniqueFd control, base::UniqueFd keeper)
@@ -34,8 +43,8 @@ Worker::Worker(Options options, std::vector<Listener> listeners, heartbeat::Page
 Worker::~Worker() = default;
 
 base::Result<void> Worker::open_logs() {
-  if (auto opened = log_.open(options_.error_log, options_.level); !opened) return opened;
-  return access_log_.open(options_.access_log, options_.access_log_format);
+  if (auto opened = log_.open(options_.error_log); !opened) return opened;
+  return access_log_.open(options_.access_log);
 }
 
 bool Worker::introduce() {
@@ -76,9 +85,24 @@ void Worker::reopen_logs() {
   }
 }
 
+bool Worker::flush_logs() {
+  access_log_.flush();
+  if (const std::uint64_t lost = access_log_.take_dropped(); lost != 0)
+    log_.warning(fmt::format("Access log reader too slow: {} lines dropped", lost));
+  if (log_.behind()) log_.flush();
+  const bool done = !log_.behind() && !access_log_.behind();
+  if (done) readers_slow_.store(false, std::memory_order_relaxed);
+  return done;
+}
+
+// Readers that are only slow get this long for what is pending when we leave.
+void Worker::finish_logs() {
+  const std::int64_t until = base::monotonic_ns() + kLastLinesNs;
+  while (!flush_logs() && base::monotonic_ns() < until) ::poll(nullptr, 0, kLastLinesPauseMs);
+}
+
 bool Worker::prepare_environs(const Gil& gil) {
-  const Ref errors = Ref::steal(
-      PyFile_FromFd(log_.fd(), "<wsgi.errors>", "w", 1, "utf-8", "backslashreplace", nullptr, 0));
+  const Ref errors = error_stream(log_, gil);
   if (!errors) return false;
   for (const Listener& listener : listeners_) {
     gateway::wsgi::EnvironBase base;
@@ -104,8 +128,7 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
       [this](base::Level level, std::string_view line, std::string_view traceback) {
         if (page_.header().abort_asked.load() != 0)
           return;  // the arbiter has told it already, better
-        log_.write(level, line);
-        log_.write_raw(traceback);
+        log_.write({level, line, 0, traceback});
       });
   const auto pass_on = [this](heartbeat::Verb verb) {
     return [this, verb](int fd) {
@@ -124,9 +147,12 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
       [this](std::uint32_t index, Exchange& exchange, std::int64_t began_ns, const Gil& held) {
         run_request(index, exchange, began_ns, held);
       },
-      [this] { access_log_.flush(); });
+      [this] {
+        if (!flush_logs() && !readers_slow_.exchange(true)) crew_->doorbell().raise();
+      });
   Sentinel sentinel(*loop_, *crew_,
-                    {control_.get(), options_.graceful_timeout, [this] { reopen_logs(); }});
+                    {control_.get(), options_.graceful_timeout, [this] { reopen_logs(); },
+                     [this] { return flush_logs(); }});
   sentinel.start();
   if (!start_threads(gil)) return false;
   heartbeat::Header& header = page_.header();
@@ -136,9 +162,9 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
                                             nullptr, 0, -1, 0));
   crew_->work(0);
   header.life.store(heartbeat::Life::Exiting);
-  access_log_.flush();
   const pyapi::GilReleased released(
       gil);  // the sentinel needs no GIL, but the other app threads do to end
+  finish_logs();
   return true;
 }
 

@@ -4,6 +4,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -30,10 +31,8 @@ struct Options {
   bool multiprocess = false;
   std::uint64_t requests_max = 0;  ///< recycle after so many, jitter included; 0: never
   std::chrono::seconds graceful_timeout{30};
-  std::string error_log = "-";
-  base::Level level = base::Level::Info;
-  std::string access_log;  ///< empty: off
-  std::string access_log_format;
+  base::LogOptions error_log;
+  AccessLogOptions access_log;
   std::string script_name;
   keeper::Identity identity;  ///< whom the worker becomes before it loads the application
   gateway::wsgi::TrustRules trust;
@@ -62,6 +61,8 @@ class Worker {
   /// Puts the C handlers for fatal and stop signals in place, in front of Python's.
   void install_handlers();
   void reopen_logs();
+  /// Writes what is pending. Any thread, no GIL. @return false: a reader is slow, call again soon
+  bool flush_logs();
   void announce_exit(int status, int tid) {
     worker::announce_exit(page_.header(), control_.get(), status, tid);
   }
@@ -69,6 +70,7 @@ class Worker {
   [[nodiscard]] heartbeat::Header& header() const { return page_.header(); }
 
  private:
+  void finish_logs();
   bool prepare_environs(const pyapi::Gil& gil);
   bool start_threads(const pyapi::Gil& gil);
   void run_request(std::uint32_t index, Exchange& exchange, std::int64_t began_ns,
@@ -85,6 +87,7 @@ class Worker {
   base::UniqueFd keeper_;
   base::Log log_;
   AccessLog access_log_;
+  std::atomic<bool> readers_slow_{false};  // the sentinel knows, and tries again
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<Crew> crew_;
   std::unique_ptr<gateway::wsgi::Application> application_;

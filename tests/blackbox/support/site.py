@@ -59,7 +59,7 @@ def tool(name):
 class Site:
     """A server in a session of its own, so that whatever it leaves behind can be found."""
 
-    def __init__(self, folder, *args, env=None, cwd=APPS, bind=True, cgroup=None):
+    def __init__(self, folder, *args, env=None, cwd=APPS, bind=True, cgroup=None, out=None, err=None):
         self.port = free_port()
         self.log_path, self.out_path, self.report_path = folder / "stderr", folder / "stdout", folder / "report.jsonl"
         self.command = [TRICORN, *map(str, args)]
@@ -68,9 +68,9 @@ class Site:
         start = self.command
         if cgroup:  # exec keeps the pid: the whole server lives and dies in the control group
             start = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(cgroup / "cgroup.procs"), *start]
-        with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
+        with open(self.log_path, "wb") as log, open(self.out_path, "wb") as output:
             self.process = subprocess.Popen(
-                start, stdin=subprocess.DEVNULL, stdout=out, stderr=log, cwd=cwd, env=clean_environment(env), start_new_session=True)
+                start, stdin=subprocess.DEVNULL, stdout=out or output, stderr=err or log, cwd=cwd, env=clean_environment(env), start_new_session=True)
         self.pid = self.process.pid
 
     # ---- beginning and end ----
