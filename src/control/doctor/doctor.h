@@ -10,9 +10,6 @@
 
 namespace tricorn::control::doctor {
 
-/// Bytes of one line that are read; the rest of a longer line is stepped over.
-inline constexpr std::size_t kLineBytesMax = 256UL * 1024;
-
 /// Reads a log to its end; "-" is standard input. UTF-16 (as PowerShell writes) is read too.
 /// @return Error naming the file when it cannot be read or is compressed
 [[nodiscard]] base::Result<Report> diagnose_file(const std::string& path);

@@ -155,8 +155,12 @@ void Lives::take_slot(Life& life, Run& run, const Mark& mark) {
   if (ended != run.slots.end()) return replace(life, *ended, mark);
   if (!run.first_boot) run.first_boot = mark;
   const auto since_first = seconds_between(run.first_boot.when, mark.when);
+  // Dozens of workers take more than two seconds to fork; a loop is never so quick.
+  constexpr double kForksPerSecond = 4;
+  const double first_boots =
+      std::max(kFirstBootsSeconds, static_cast<double>(run.boots) / kForksPerSecond);
   const bool first =
-      run.boots == 0 || (since_first ? *since_first <= kFirstBootsSeconds : run.just_booted);
+      run.boots == 0 || (since_first ? *since_first <= first_boots : run.just_booted);
   if (first && run.slots.size() < run.old_slots.size()) {
     // A new arbiter's worker ends whoever had its place; that is no death in silence.
     if (Life* old = by_id(run.old_slots[run.slots.size()]);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "control/doctor/reading.h"
 #include "control/doctor/text.h"
@@ -282,10 +283,30 @@ bool Reading::read_settings(std::string_view text, const Line& /*line*/, const H
     return true;
   }
   if (record || hits.has(Word::FrameFile)) return false;
-  const auto variable = find_command_variable(text, hits);
-  const auto command = find_command(text, hits);
-  if (!variable && !command) return false;
-  command_ = here_;
+  constexpr int kContinuedLinesMax = 32;
+  std::string whole = std::exchange(continued_, "");
+  if (!whole.empty() && ++continued_lines_ <= kContinuedLinesMax) {
+    whole.append(" ").append(trimmed(text));
+    const Hits all = scan(whole);
+    set_command(find_command_variable(whole, all), find_command(whole, all));
+  } else {
+    const auto variable = find_command_variable(text, hits);
+    const auto command = find_command(text, hits);
+    if (!variable && !command) return false;
+    continued_lines_ = 0;
+    command_ = here_;
+    whole = text;
+    set_command(variable, command);
+  }
+  if (trimmed(whole).ends_with('\\') && whole.size() < kLineBytesMax) {
+    continued_ = trimmed(whole);
+    continued_.pop_back();
+  }
+  return true;
+}
+
+void Reading::set_command(const std::optional<Command>& variable,
+                          const std::optional<Command>& command) {
   command_has_timeout_ = command_has_config_ = false;
   std::optional<std::int64_t> value;
   command_text_.clear();
@@ -308,8 +329,7 @@ bool Reading::read_settings(std::string_view text, const Line& /*line*/, const H
     timeout_ = other_timeout_;
     timeout_by_command_ = false;
   }
-  report_.quotes[number_] = printable_part(command_text_, kQuoteBytesMax);
-  return true;
+  report_.quotes[command_.line] = printable_part(command_text_, kQuoteBytesMax);
 }
 
 }  // namespace tricorn::control::doctor

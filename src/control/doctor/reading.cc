@@ -91,7 +91,7 @@ void Reading::read_text(std::string_view text, const Line& line) {
       ++report_.known;
     }
   }
-  if (hits.none() && open_lanes_ == 0) {
+  if (hits.none() && open_lanes_ == 0 && continued_.empty()) {
     if (text.empty()) ++report_.known;
     return;
   }

@@ -23,6 +23,8 @@
 
 namespace tricorn::control::doctor {
 
+/// Bytes of one line that are read; the rest of a longer line is stepped over.
+inline constexpr std::size_t kLineBytesMax = 256UL * 1024;
 /// Records remembered to know a second copy: two generations of this many.
 inline constexpr std::size_t kCopiesRemembered = 65'536;
 /// Lanes (outputs of one process) whose tracebacks are followed.
@@ -124,6 +126,7 @@ class Reading {
   bool read_memory(std::string_view text, const Line& line, const Hits& hits);
   bool read_settings(std::string_view text, const Line& line, const Hits& hits, bool record);
   void note_platform_signs(std::string_view text, const Hits& hits);
+  void set_command(const std::optional<Command>& variable, const std::optional<Command>& command);
   void on_exit_137(std::string_view text, const Hits& hits);
   void on_h12(std::string_view text, const Line& line, std::size_t at);
   void on_stop_sign();
@@ -182,6 +185,8 @@ class Reading {
   bool command_has_timeout_ = false, command_has_config_ = false, any_timeout_set_ = false;
   bool timeout_by_command_ = false;
   std::string command_text_;
+  std::string continued_;  ///< a command line that goes on, as its last backslash says
+  int continued_lines_ = 0;
   std::optional<std::int64_t> timeout_;
   std::optional<std::int64_t> other_timeout_;
 

@@ -48,15 +48,16 @@ void Reading::on_traceback(const Traceback& traceback, const Context& context, L
   if (context.copy) return;
   const bool request = context.kind == Kind::FailedRequest;
   const Life* life = context.life == kNobody ? nullptr : lives_.by_id(context.life);
-  if (is_abort(traceback) || (request && life != nullptr && life->cause_told)) {
+  const bool boot = context.kind == Kind::BootException || context.kind == Kind::BadClass ||
+                    context.kind == Kind::BadConfig;
+  if ((is_abort(traceback) && !boot) || (request && life != nullptr && life->cause_told)) {
     on_abort(traceback, context);
     return;
   }
-  const bool boot = context.kind == Kind::BootException || context.kind == Kind::BadClass ||
-                    context.kind == Kind::BadConfig;
   if (boot || chained || (!request && is_loading(traceback))) {
     // Of a chain the last exception counts.
-    if (chained && !boot_failures_.empty() && boot_failures_.back().exception == previous)
+    if (chained && !previous.empty() && !boot_failures_.empty() &&
+        boot_failures_.back().exception == previous)
       boot_failures_.pop_back();
     else if (chained && !boot && !is_loading(traceback))
       return;

@@ -419,6 +419,8 @@ bool Unwrapper::peel_compose(Line& line) {
   while (end < rest.size() && end < kNameMax && name_char(rest[end])) ++end;
   const std::string_view name = rest.substr(0, end);
   rest.remove_prefix(end);
+  for (const std::string_view level : {"INFO", "WARNING", "ERROR", "DEBUG", "CRITICAL", "TRACE"})
+    if (name == level) return false;
   if (take_blanks(rest) == 0 || !take(rest, "|") || (!rest.empty() && rest[0] != ' ')) return false;
   line.source = name;
   line.text = skip_blank(rest);
