@@ -124,7 +124,8 @@ Outcome list_of(const Layer& value, Outcome (*element)(const Layer&)) {
 
 Outcome file_or_pattern(const Layer& value) {
   auto name = string(value);
-  if (!name || name->is_null()) return name;
+  if (!name) return name;
+  if (name->is_null()) return base::fail("expected string or bytes-like object, got 'NoneType'");
   const auto& path = name->get_ref<const std::string&>();
   if (path.find_first_of("*?[") != std::string::npos || ::access(path.c_str(), F_OK) == 0)
     return name;
@@ -311,6 +312,22 @@ Outcome http_protocols(const Layer& value) {
   return versions;
 }
 
+// What to use in place of a worker class of Gunicorn's or of another package.
+std::string_view instead_of_worker(std::string_view given) {
+  const auto names = [given](std::initializer_list<std::string_view> words) {
+    return std::any_of(words.begin(), words.end(), [given](std::string_view word) {
+      return given.find(word) != std::string_view::npos;
+    });
+  };
+  if (names({"gevent", "eventlet", "meinheld", "tornado"})) {
+    return "there are no greenlets here; use gthread with --threads N, N being the requests that "
+           "wait at a time (slow clients and idle connections need no thread)";
+  }
+  if (names({"asgi", "uvicorn", "aiohttp", "hypercorn", "daphne"}))
+    return "ASGI applications are not served; sync and gthread serve WSGI applications";
+  return "worker_class must be sync or gthread (with --threads N)";
+}
+
 // Gunicorn's other worker classes, and those of other packages, are refused: serving the
 // application in another way than asked would be worse than not starting.
 Outcome worker_class(const Layer& value) {
@@ -318,12 +335,14 @@ Outcome worker_class(const Layer& value) {
   if (!name) return name;
   if (name->is_null()) return Layer("sync");
   const auto& given = name->get_ref<const std::string&>();
-  if (given == "sync" || given == "gunicorn.workers.sync.SyncWorker") return Layer("sync");
-  if (given == "gthread" || given == "gunicorn.workers.gthread.ThreadWorker")
-    return Layer("gthread");
-  return base::fail(fmt::format(
-      "class uri {} invalid or not found: worker_class must be sync or gthread (with --threads N)",
-      python_quoted(given)));
+  for (const char* packages : {"gunicorn.workers.", "tricorn.compat.workers."}) {
+    if (given == "sync" || given == fmt::format("{}sync.SyncWorker", packages))
+      return Layer("sync");
+    if (given == "gthread" || given == fmt::format("{}gthread.ThreadWorker", packages))
+      return Layer("gthread");
+  }
+  return base::fail(fmt::format("class uri {} invalid or not found: {}", python_quoted(given),
+                                instead_of_worker(lowered(given))));
 }
 
 Outcome class_name(const Setting& setting, const Layer& value) {

@@ -152,7 +152,14 @@ const Row kChoices[] = {
     {"worker_class", "null", "\"sync\""},
     {"worker_class", "\"gunicorn.workers.gthread.ThreadWorker\"", "\"gthread\""},
     {"worker_class", "\"gevent\"",
-     "!class uri 'gevent' invalid or not found: worker_class must be sync or gthread (with "
+     "!class uri 'gevent' invalid or not found: there are no greenlets here; use gthread with "
+     "--threads N, N being the requests that wait at a time (slow clients and idle connections "
+     "need no thread)"},
+    {"worker_class", "\"uvicorn.workers.UvicornWorker\"",
+     "!class uri 'uvicorn.workers.UvicornWorker' invalid or not found: ASGI applications are not "
+     "served; sync and gthread serve WSGI applications"},
+    {"worker_class", "\"mine.Worker\"",
+     "!class uri 'mine.Worker' invalid or not found: worker_class must be sync or gthread (with "
      "--threads N)"},
     {"worker_class", "5", "!Not a string: 5"},
     {"paste", "\"x.ini\"",
