@@ -12,16 +12,21 @@ def _program(name: str) -> str:
     return os.environ.get("TRICORN_BIN", str(Path(__file__).parent / "bin")) + "/" + name
 
 
-def main() -> None:
-    """Become the arbiter; it starts this Python again for the spawner."""
+def become(program: str, words: list[str]) -> None:
+    """Replace this process by a program of the package; does not return."""
     os.environ["TRICORN_PYTHON"] = sys.executable
     os.environ.pop("TRICORN_COMMAND", None)  # of a server that started us: an upgrade comes here
-    os.execv(_program("tricorn-arbiter"), ["tricorn", *sys.argv[1:]])  # noqa: S606
+    os.execv(_program(program), words)  # noqa: S606
+
+
+def main() -> None:
+    """Become the arbiter; it starts this Python again for the spawner."""
+    become("tricorn-arbiter", ["tricorn", *sys.argv[1:]])
 
 
 def control() -> None:
     """Become tricornctl."""
-    os.execv(_program("tricornctl"), ["tricornctl", *sys.argv[1:]])  # noqa: S606
+    become("tricornctl", ["tricornctl", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

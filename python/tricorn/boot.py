@@ -28,12 +28,12 @@ class WorkerDone(BaseException):
         self.status = status
 
 
-def run(spawner: Spawner, worker: hooks.Worker, spec: str, fds: list[int]) -> NoReturn:
+def run(spawner: Spawner, worker: hooks.Worker, fds: list[int]) -> NoReturn:
     """Be the worker; ends with WorkerDone."""
     status = BOOT_ERROR
     try:
         core = _core.Worker(spawner.settings_json, spawner.listeners, *fds, worker.age)
-        status = _live(core, spawner, worker, spec) if core.introduce() else 0
+        status = _live(core, spawner, worker) if core.introduce() else 0
     except BaseException:
         import traceback
 
@@ -42,28 +42,28 @@ def run(spawner: Spawner, worker: hooks.Worker, spec: str, fds: list[int]) -> No
     raise WorkerDone(status)
 
 
-def _live(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str) -> int:
+def _live(core: Any, spawner: Spawner, worker: hooks.Worker) -> int:
     worker.pid = os.getpid()
+    worker.core = core
     worker.log = hooks.Log(core.log)
     if spawner.server is not None:
         spawner.server.log = worker.log
     core.log(_INFO, f"Booting worker with pid: {worker.pid}")
     _record_hard_exits(core)
-    status = _boot_and_serve(core, spawner, worker, spec)
+    status = _boot_and_serve(core, spawner, worker)
     core.log(_INFO, f"Worker exiting (pid: {worker.pid})")
     if hook := spawner.hooks.get("worker_exit"):
         _guarded(core, hook, spawner.server, worker)
     return status
 
 
-def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str) -> int:
+def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker) -> int:
     try:
         if hook := spawner.hooks.get("post_fork"):
             hook(spawner.server, worker)
         _drop_privileges(spawner.settings)
         _install_handlers(core, spawner, worker)
-        app = spawner.app or apps.load(spec)
-        worker.app = app
+        app = worker.wsgi = _load(core, spawner, worker)
         if hook := spawner.hooks.get("post_worker_init"):
             hook(worker)
         worker.booted = True
@@ -75,18 +75,31 @@ def _boot_and_serve(core: Any, spawner: Spawner, worker: hooks.Worker, spec: str
         if isinstance(problem, KeyboardInterrupt) or not worker.alive:
             return 0  # the server stops
         _note_boot_error(core, problem)
-        import traceback
-
-        core.log(_ERROR, "Exception in worker process\n" + traceback.format_exc().rstrip())
+        _log_exception(core, "Exception in worker process", problem)
         print(problem, file=sys.stderr, flush=True)
         return BOOT_ERROR
-    request_hooks = {"worker": worker}
+    request_hooks = {
+        "worker": worker,
+        "request_type": hooks.Request,
+        "response_type": hooks.Response,
+    }
     for name in ("pre_request", "post_request"):
         request_hooks[name] = spawner.hooks.get(name)
     try:
-        return core.serve(app, request_hooks)
+        status = core.serve(app, request_hooks)
+        worker.alive = False
+        return status
     except SystemExit as leaving:  # INT, QUIT or the arbiter's ABRT came between two requests
         return leaving.code if isinstance(leaving.code, int) else 1
+
+
+def _load(core: Any, spawner: Spawner, worker: hooks.Worker) -> Any:
+    """Give the application; with --reload, one that shows why it cannot be loaded."""
+    if not spawner.settings["reload"]:
+        return spawner.app.wsgi()
+    from tricorn import reloader
+
+    return reloader.load(core, spawner, worker)
 
 
 def _note_boot_error(core: Any, problem: BaseException) -> None:
@@ -110,7 +123,12 @@ def _install_handlers(core: Any, spawner: Spawner, worker: hooks.Worker) -> None
     def on_quick(_signal: int, _frame: Any) -> None:
         worker.alive = False
         if hook := spawner.hooks.get("worker_int"):
-            hook(worker)
+            try:
+                hook(worker)
+            except Exception as problem:
+                _log_exception(core, "Exception in worker process", problem)
+                print(problem, file=sys.stderr, flush=True)
+                raise SystemExit(255) from None
         raise SystemExit(0)
 
     def on_abort(_signal: int, _frame: Any) -> None:
@@ -156,10 +174,17 @@ def _record_hard_exits(core: Any) -> None:
     os._exit = _exit  # type: ignore[assignment]
 
 
+def _log_exception(core: Any, line: str, problem: BaseException) -> None:
+    import traceback
+
+    text = "".join(traceback.format_exception(problem))
+    core.log(_ERROR, f"{line}\n{text.rstrip()}")
+
+
 def _guarded(core: Any, hook: Any, *args: Any) -> None:
     try:
         hook(*args)
     except BaseException:
         import traceback
 
-        core.log(_WARNING, "Exception during worker exit:\n" + traceback.format_exc().rstrip())
+        core.log(_WARNING, "Exception during worker exit:\n" + traceback.format_exc())

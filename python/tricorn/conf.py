@@ -29,11 +29,21 @@ HOOKS = {
     "worker_exit": 2,
     "nworkers_changed": 3,
     "on_exit": 1,
+    "ssl_context": 2,
+    "on_dirty_starting": 1,
+    "dirty_post_fork": 2,
+    "dirty_worker_init": 1,
+    "dirty_worker_exit": 2,
 }
 
 
 class ConfError(Exception):
-    """The configuration file cannot be used; the text is for the operator."""
+    """The configuration file cannot be used; the text is for the operator, as it is."""
+
+
+def invalid(name: str, value: Any, problem: object) -> ConfError:
+    """Say which setting of the file is wrong, then why: Gunicorn's two messages."""
+    return ConfError(f"Invalid value for {name}: {value}\n\n\nError: {problem}\n")
 
 
 def load(location: str, explicit: bool) -> dict[str, Any]:
@@ -47,7 +57,7 @@ def load(location: str, explicit: bool) -> dict[str, Any]:
     path = location.removeprefix("file:")
     if not os.path.exists(path):
         if explicit:
-            raise ConfError(f"{path!r} doesn't exist")
+            raise ConfError(f"\nError: {path!r} doesn't exist\n")
         return {}
     return _from_file(path)
 
@@ -55,34 +65,31 @@ def load(location: str, explicit: bool) -> dict[str, Any]:
 def _from_module(name: str) -> dict[str, Any]:
     try:
         return dict(vars(importlib.import_module(name)))
-    except BaseException:
-        raise _failed(name) from None
-
-
-def _failed(location: str) -> ConfError:
-    """Say what is being handled."""
-    import traceback
-
-    return ConfError(f"Failed to read config file: {location}\n{traceback.format_exc()}")
+    except Exception as problem:
+        raise ConfError(f"\nError: {problem}\n") from None
 
 
 def _from_file(path: str) -> dict[str, Any]:
     if not path.endswith(".py"):
         print(
-            "!!! WARNING: configuration file should have a valid Python extension.", file=sys.stderr
+            "!!!\n!!! WARNING: configuration file should have a valid Python extension.\n!!!\n",
+            file=sys.stderr,
         )
     import importlib.util
 
     loader = importlib.machinery.SourceFileLoader("__config__", path)
     spec = importlib.util.spec_from_file_location("__config__", path, loader=loader)
     if spec is None:
-        raise ConfError(f"Failed to read config file: {path}")
+        raise ConfError(f"Failed to read config file: {path}\n")
     module = importlib.util.module_from_spec(spec)
     sys.modules["__config__"] = module
     try:
         loader.exec_module(module)
-    except BaseException:
-        raise _failed(path) from None
+    except Exception:
+        import traceback
+
+        text = f"Failed to read config file: {path}\n{traceback.format_exc()}"
+        raise ConfError(text) from None
     return dict(vars(module))
 
 
@@ -94,29 +101,33 @@ def hooks_of(names: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
 
 
 def _hook(name: str, value: Any, arity: int) -> Callable[..., Any]:
+    if name == "ssl_context":
+        raise invalid(name, value, "TLS is not served; let a proxy in front end it")
     if isinstance(value, str):
         value = _imported(name, value)
     if not callable(value):
-        raise ConfError(
-            f"Invalid value for {name}: {value}\n\nError: Value is not callable: {value}"
-        )
+        raise invalid(name, value, f"Value is not callable: {value}")
     given = _arity_of(value)
     if name == "post_request" and given in (2, 3):
         hook = value
         return lambda *args: hook(*args[:given])
     if given is not None and given != arity:
-        raise ConfError(
-            f"Invalid value for {name}: {value}\n\nError: Value must have an arity of: {arity}"
-        )
+        raise invalid(name, value, f"Value must have an arity of: {arity}")
     return value
 
 
 def _imported(name: str, dotted: str) -> Any:
     module, _, attribute = dotted.rpartition(".")
+    if not module:
+        why = f"Value '{dotted}' is not import string. Format: module[.submodules...].object"
+        raise invalid(name, dotted, why)
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as problem:
-        raise ConfError(f"Invalid value for {name}: {dotted}\n\nError: {problem}") from None
+    except ImportError as problem:
+        raise invalid(name, dotted, problem) from None
+    except AttributeError:
+        why = f"Can not load '{attribute}' from '{module}'"
+        raise invalid(name, dotted, why) from None
 
 
 def _arity_of(value: Callable[..., Any]) -> int | None:
@@ -140,12 +151,11 @@ def plain_values(names: Mapping[str, Any]) -> dict[str, Any]:
 
     plain = {}
     for name, value in names.items():
-        if (
-            name.startswith("__")
-            or name in HOOKS
-            or inspect.ismodule(value)
-            or inspect.isroutine(value)
-        ):
+        if name in HOOKS:
+            if value is not None:  # its name, for --print-config
+                plain[name] = getattr(value, "__qualname__", type(value).__qualname__)
+            continue
+        if name.startswith("__") or inspect.ismodule(value) or inspect.isroutine(value):
             continue
         if inspect.isclass(value):
             plain[name] = f"{value.__module__}.{value.__qualname__}"

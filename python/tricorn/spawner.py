@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 
-from tricorn import _core, apps, boot, conf, hooks, wire
+from tricorn import __version__, _core, apps, boot, compat, conf, config, hooks, wire
 
 TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Spawner:
     """State of one generation: what the configuration file defined and what was preloaded."""
 
-    def __init__(self, channel: socket.socket, arbiter_pid: int) -> None:
+    def __init__(self, channel: socket.socket, arbiter_pid: int, application: Any = None) -> None:
+        """Begin. application: a program's own, see compat.launch."""
         self.channel = channel
         channel.set_inheritable(False)  # not for the application's children
         self.arbiter_pid = arbiter_pid
@@ -31,7 +32,7 @@ class Spawner:
         self.hooks: dict[str, Any] = {}
         self.settings: dict[str, Any] = {}
         self.listeners: list[tuple[int, str]] = []
-        self.app: Any = None
+        self.app: Any = application
         self.server: hooks.Server | None = None
         self.log = hooks.Log(self._write_log)
 
@@ -43,44 +44,47 @@ class Spawner:
                 answer = getattr(self, "do_" + message["do"])(message, fds)
             except boot.WorkerDone:
                 raise
-            except conf.ConfError as problem:
-                answer = {"ok": False, "exit": 1, "text": str(problem)}
-            except SystemExit as leaving:
-                answer = {
-                    "ok": False,
-                    "exit": 1,
-                    "text": f"{message['do']} called exit({leaving.code})",
-                }
-            except BaseException:
-                import traceback
-
-                answer = {"ok": False, "exit": 1, "text": traceback.format_exc().rstrip()}
+            except BaseException as problem:
+                answer = _failure(problem)
             wire.reply(self.channel, answer)
 
     # ---- requests; each takes the message and the descriptors that came with it ----
 
     def do_load(self, message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
         """Execute the configuration file."""
-        self.names = conf.load(message["config"], message["explicit"])
+        if self.app is None:
+            sys.argv[:] = _argv_of(message["argv"])
+            self.names = conf.load(message["config"], message["explicit"])
+        else:
+            self.names = self.app.cfg.given()
         self.hooks = conf.hooks_of(self.names)
         return {"ok": True, "values": conf.plain_values(self.names), "hooks": sorted(self.hooks)}
 
-    def do_settle(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        """Take the resolved settings and the listening sockets."""
+    def do_settle(self, message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
+        """Take the resolved settings."""
         self.settings_json = message["settings_json"]
         self.settings = json.loads(self.settings_json)
-        self.listeners = list(zip(fds, message["names"], strict=True))
         os.environ.update(item.partition("=")[::2] for item in self.settings["raw_env"])
-        os.environ["SERVER_SOFTWARE"] = "tricorn"
+        os.environ["SERVER_SOFTWARE"] = f"tricorn/{__version__}"
         os.chdir(self.settings["chdir"])
         apps.extend_path(self.settings["chdir"], self.settings["pythonpath"])
-        self.server = hooks.Server(self.arbiter_pid, hooks.Config(self.settings), self.log)
-        self.server.LISTENERS = list(message["names"])
+        self.cfg = config.Config.that_holds(self.settings, self.hooks)
+        if self.app is None:
+            self.app = apps.Application(message["app"], self.cfg)
+        self.app.cfg = self.cfg
+        self.server = hooks.Server(self.arbiter_pid, self.cfg, self.log, self.app)
         return {"ok": True}
 
-    def do_preload(self, message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
+    def do_listen(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        """Take the listening sockets."""
+        self.listeners = list(zip(fds, message["names"], strict=True))
+        if self.server is not None:
+            self.server.LISTENERS = [hooks.Listener(*listener) for listener in self.listeners]
+        return {"ok": True}
+
+    def do_preload(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
         """Import the application here, so that workers share it."""
-        self.app = apps.load(message["app"])
+        self.app.wsgi()
         return {"ok": True}
 
     def do_hook(self, message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
@@ -92,17 +96,20 @@ class Spawner:
         args.extend(message.get("args", []))
         if name == "nworkers_changed" and self.server is not None:
             self.server.num_workers = message["args"][0]
-        if name in self.hooks:
-            self.hooks[name](*args)
         if name == "child_exit" and self.server is not None:
             self.server.WORKERS.pop(message["pid"], None)
+        if name in self.hooks:
+            self.hooks[name](*args)
         return {"ok": True}
 
     def do_fork(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Fork a worker; it never returns from here."""
-        worker = hooks.Worker(message["age"], hooks.Config(self.settings), self.log)
+        worker = hooks.Worker(message["age"], self.server, self.cfg, self.log)
         if "pre_fork" in self.hooks:
-            self.hooks["pre_fork"](self.server, worker)
+            try:
+                self.hooks["pre_fork"](self.server, worker)
+            except Exception as problem:
+                return {**_failure(problem), "exit": 255}
         _refuse_threads()
         try:
             pid = _core.fork_worker()
@@ -112,7 +119,7 @@ class Spawner:
                     os.close(fd)
         if pid == 0:
             self.channel.close()
-            boot.run(self, worker, message["app"], fds)
+            boot.run(self, worker, fds)
         worker.pid = pid
         if self.server is not None:
             self.server.WORKERS[pid] = worker
@@ -123,12 +130,47 @@ class Spawner:
     def _worker(self, pid: int, age: int) -> hooks.Worker:
         if self.server is not None and pid in self.server.WORKERS:
             return self.server.WORKERS[pid]
-        return hooks.Worker(age, hooks.Config(self.settings), self.log, pid)
+        return hooks.Worker(age, self.server, self.cfg, self.log, pid)
 
     def _write_log(self, level: int, text: str) -> None:
         name = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")[level]
         stamp = time.strftime("%Y-%m-%d %H:%M:%S %z")
         print(f"[{stamp}] [{self.arbiter_pid}] [{name}] {text}", file=sys.stderr, flush=True)
+
+
+def _argv_of(command: list[str]) -> list[str]:
+    """Give sys.argv of a command, `python -m tricorn` being one word of it."""
+    by_python = command[1:3] == ["-m", "tricorn"]
+    return [command[0], *command[3:]] if by_python else command
+
+
+def _failure(problem: BaseException) -> dict[str, Any]:
+    """Say why a request failed: `text` for the log, `said` for stderr when it ends the start.
+
+    What is said, and the exit status, are what Gunicorn's end by this exception looks like.
+    """
+    if isinstance(problem, conf.ConfError):
+        return {"ok": False, "exit": 1, "text": str(problem).strip(), "said": str(problem)}
+    import traceback
+
+    text = "".join(traceback.format_exception(_without_own_frames(problem)))
+    status, said = 1, text
+    if isinstance(problem, RuntimeError):
+        said = f"\nError: {problem}\n\n"
+    elif isinstance(problem, SystemExit):
+        number = isinstance(problem.code, int)
+        status = problem.code & 0xFF if number else int(problem.code is not None)
+        said = "" if number or problem.code is None else f"{problem.code}\n"
+    return {"ok": False, "exit": status, "text": text.rstrip(), "said": said}
+
+
+def _without_own_frames(problem: BaseException) -> BaseException:
+    """Let the traceback begin where the user's code does."""
+    own = os.path.dirname(__file__)
+    frame = problem.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename.startswith(own):
+        frame = frame.tb_next
+    return problem.with_traceback(frame or problem.__traceback__)
 
 
 def _refuse_threads() -> None:
@@ -148,9 +190,11 @@ def _refuse_threads() -> None:
 _SPAWNER_PID = os.getpid()
 
 
-def main() -> None:
-    """Run as the arbiter's child: `python -m tricorn.spawner CHANNEL_FD ARBITER_PID`."""
-    channel_fd, arbiter_pid = map(int, sys.argv[1:])
+def main(application: Any = None) -> None:
+    """Run as the arbiter's child, which tells the channel and its pid by a variable."""
+    channel_fd, arbiter_pid = map(int, os.environ.pop("TRICORN_CHANNEL").split())
+    for name in ("TRICORN_SPAWNER", "TRICORN_APPLICATION", "TRICORN_ARGUMENTS"):
+        os.environ.pop(name, None)  # another server that the application starts is not this one
     _core.become_spawner()
     if os.getppid() != arbiter_pid:
         return  # it died before that
@@ -163,9 +207,11 @@ def main() -> None:
         signal.SIGTERM,
     ):
         signal.signal(ignored, signal.SIG_IGN)  # a signal to the group is the arbiter's to handle
-    sys.path.insert(0, os.getcwd())
+    if application is None:
+        sys.path.insert(0, os.getcwd())
+    compat.activate()
     try:
-        Spawner(socket.socket(fileno=channel_fd), arbiter_pid).serve()
+        Spawner(socket.socket(fileno=channel_fd), arbiter_pid, application).serve()
     except boot.WorkerDone as done:  # only ever in a forked worker
         sys.exit(done.status)
 

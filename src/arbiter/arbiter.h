@@ -39,7 +39,8 @@ using Resolve = std::function<base::Result<Options>(const std::string& conf_json
 
 /// How this server was started, to start its successor the same way.
 struct Program {
-  std::string python;                ///< the interpreter of spawner and workers
+  std::vector<std::string>
+      spawner;  ///< the command that is the spawner when it finds TRICORN_CHANNEL
   std::vector<std::string> command;  ///< the first word is what is executed
   std::string directory;             ///< as the shell knew it: its links are followed anew
 };
@@ -74,10 +75,14 @@ class Arbiter {
   bool open_outputs();
   bool bind_all();
   [[nodiscard]] BindOptions bind_options() const;
-  void starting_hook(const char* name, std::function<void()> then);
+  void starting_hook(const char* name, const HookArguments& arguments, std::function<void()> then);
   void settle(std::function<void()> then);
+  void give_settings(std::function<void()> then);
+  void give_listeners(std::function<void()> then);
+  void announce_listeners();
   void preload(std::function<void()> then);
   void fail_start(int status, const std::string& text);
+  void fail_start(const Answer& answer);
   void on_spawner_lost();
   void recover_spawner();
 
@@ -178,6 +183,7 @@ class Arbiter {
   void finish_stop();
   void finish_hooks();
   void cut_remaining();
+  void cut_worker(WorkerProcess& worker, const std::string& why);
   void change_workers(int by);
   void reopen_logs();
 

@@ -22,6 +22,7 @@ namespace tricorn::arbiter {
 namespace {
 
 constexpr std::string_view kDefaultPort = "8000";
+constexpr int kPortMax = 65535;
 
 struct HostPort {
   std::string host;
@@ -122,7 +123,7 @@ base::Result<BoundListener> bind_tcp(const std::string& address, const BindOptio
   addrinfo* found = nullptr;
   if (const int failed = ::getaddrinfo(where.host.c_str(), where.port.c_str(), &hints, &found);
       failed != 0) {
-    return base::fail(fmt::format("{}: {}", address, ::gai_strerror(failed)), EADDRNOTAVAIL);
+    return base::fail(fmt::format("{}: {}", address, ::gai_strerror(failed)), failed);
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owned(found, &::freeaddrinfo);
   BoundListener listener;
@@ -169,8 +170,22 @@ base::Result<BoundListener> adopt_listener(base::UniqueFd socket) {
   return listener;
 }
 
+std::optional<std::string> address_fault(const std::string& address) {
+  if (address.rfind("unix:", 0) == 0 || address.rfind("fd://", 0) == 0) return std::nullopt;
+  const bool unclosed =
+      address.find('[') != std::string::npos && address.find(']') == std::string::npos;
+  const std::string port = unclosed ? "" : split(address).port;
+  int number = -1;
+  const auto parsed = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (parsed.ec != std::errc{} || parsed.ptr != port.data() + port.size())
+    return fmt::format("'{}' is not a valid port number.", port);
+  if (number < 0 || number > kPortMax)
+    return fmt::format("'{}' is not a valid port number: it must be 0-{}.", port, kPortMax);
+  return std::nullopt;
+}
+
 std::string python_style(const std::string& address) {
-  if (const std::string_view path = unix_path_of(address); !path.empty()) return std::string(path);
+  if (address.rfind("unix:", 0) == 0) return std::string(unix_path_of(address));
   const HostPort where = split(address);
   return fmt::format("('{}', {})", where.host, where.port);
 }

@@ -1,6 +1,7 @@
 // The sockets clients connect to.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct BindOptions {
 /// Takes a listening socket that was passed on to us, whatever it is bound to.
 /// @return Error when it is none
 [[nodiscard]] base::Result<BoundListener> adopt_listener(base::UniqueFd socket);
+
+/// What is wrong with the way an address is written; nothing: it can be tried.
+[[nodiscard]] std::optional<std::string> address_fault(const std::string& address);
 
 /// How Gunicorn's messages show an address: "('127.0.0.1', 8000)" or the path.
 [[nodiscard]] std::string python_style(const std::string& address);

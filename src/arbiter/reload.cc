@@ -20,11 +20,11 @@ void Arbiter::reload() {
   }
   reload_again_ = false;
   if (old_arbiter_ == 0) notifier_.tell_reloading(base::monotonic_ns());
-  auto started = SpawnerClient::start(program_.python);
+  auto started = SpawnerClient::start(program_.spawner);
   if (!started) return abandon_reload(started.error().text);
   next_spawner_.emplace(std::move(*started));
   watch(next_spawner_->fd(), EPOLLIN, token(Source::Spawner, next_spawner_->fd()));
-  next_spawner_->load(conf_.location, conf_.explicitly_named,
+  next_spawner_->load(conf_.location, conf_.explicitly_named, program_.command,
                       [this](const Answer& answer) { on_new_conf(answer); });
 }
 
@@ -55,12 +55,10 @@ void Arbiter::commit_reload() {
   next_spawner_.reset();
   spawner_settled_ = false;
   ++generation_;
-  hook("on_reload");
   settle([this] {
-    preload([this] {
-      hook("nworkers_changed",
-           {0, 0, target_workers_, reload_ ? reload_->old_target : target_workers_});
-    });
+    hook("nworkers_changed",
+         {0, 0, target_workers_, reload_ ? reload_->old_target : target_workers_});
+    preload([this] { hook("on_reload"); });
   });
 }
 

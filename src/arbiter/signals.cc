@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <utility>
@@ -176,31 +177,41 @@ void Arbiter::finish_hooks() {
     done_ = true;
     return;
   }
-  spawner_->hook("on_exit", {}, [this](const Answer&) { spawner_->let_go(); });
+  spawner_->hook("on_exit", {}, [this](const Answer& answer) {
+    if (!answer.ok && answer.said) {
+      std::fputs(answer.said->c_str(), stderr);
+      exit_status_ = answer.exit_status;
+    }
+    spawner_->let_go();
+  });
   stop_by_ns_ = base::monotonic_ns() + kQuickNs;
 }
 
-// Each request that is cut at the graceful time-out is one line, and its client hears it.
 void Arbiter::cut_remaining() {
   for (const auto& [pid, worker] : workers_) {
-    if (!worker->kill.reason.empty()) continue;
-    for (std::uint32_t i = 0; i < worker->page.slot_count(); ++i) {
-      heartbeat::Slot& slot = worker->page.slot(i);
-      if (slot.started_ns.load() == 0 || slot.abandoned.load() != 0) continue;
-      diagnose::Evidence evidence = evidence_of(*worker);
-      diagnose::describe_request(worker->page, slot, base::monotonic_ns(), evidence);
-      const auto before = take_answer(slot, slot.request_id.load());
-      if (!before) continue;
-      const std::string ref = references_.next();
-      answer_or_cut(*worker, slot, *before, 503, ref);
-      log_.error(fmt::format("Worker (pid:{}) cut at shutdown: {} had run {:.1f} s; ref {}", pid,
-                             diagnose::printable(evidence.request),
-                             static_cast<double>(evidence.running_ns) / 1e9, ref));
-    }
-    kill_worker(*worker,
-                graceful_ ? "at the end of --graceful-timeout" : "at the end of the quick shutdown",
-                {});
+    cut_worker(*worker,
+               graceful_ ? "at the end of --graceful-timeout" : "at the end of the quick shutdown");
   }
+}
+
+// Each request that is cut at the graceful time-out is one line, and its client hears it.
+void Arbiter::cut_worker(WorkerProcess& worker, const std::string& why) {
+  if (!worker.kill.reason.empty()) return;
+  for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
+    heartbeat::Slot& slot = worker.page.slot(i);
+    if (slot.started_ns.load() == 0 || slot.abandoned.load() != 0) continue;
+    diagnose::Evidence evidence = evidence_of(worker);
+    diagnose::describe_request(worker.page, slot, base::monotonic_ns(), evidence);
+    const auto before = take_answer(slot, slot.request_id.load());
+    if (!before) continue;
+    const std::string ref = references_.next();
+    answer_or_cut(worker, slot, *before, 503, ref);
+    log_.error(fmt::format("Worker (pid:{}) cut at {}: {} had run {:.1f} s; ref {}", worker.pid,
+                           state_ == State::Stopping ? "shutdown" : "its graceful time-out",
+                           diagnose::printable(evidence.request),
+                           static_cast<double>(evidence.running_ns) / 1e9, ref));
+  }
+  kill_worker(worker, why, {});
 }
 
 }  // namespace tricorn::arbiter

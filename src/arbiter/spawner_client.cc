@@ -21,10 +21,12 @@ using Json = nlohmann::json;
 
 Answer parse_answer(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return Answer{false, "the spawner's answer is no JSON", 1, {}, -1};
   Answer answer;
+  answer.text = "the spawner's answer is no JSON";
+  if (!json.is_object()) return answer;
   answer.ok = json.value("ok", false);
   answer.text = json.value("text", answer.ok ? "" : "the spawner gave no reason");
+  if (json.contains("said")) answer.said = json.at("said").get<std::string>();
   answer.exit_status = json.value("exit", 1);
   answer.pid = json.value("pid", -1);
   if (json.contains("values")) answer.values_json = json.at("values").dump();
@@ -33,11 +35,15 @@ Answer parse_answer(const std::string& text) {
 
 // posix_spawn: the child must get default signals and an empty mask, not the arbiter's blocked
 // ones.
-base::Result<pid_t> spawn(const std::string& python, int channel) {
-  const std::string fd = std::to_string(channel);
-  const std::string arbiter = std::to_string(::getpid());
-  std::vector<const char*> argv{python.c_str(),  "-m",   "tricorn.spawner", fd.c_str(),
-                                arbiter.c_str(), nullptr};
+base::Result<pid_t> spawn(const std::vector<std::string>& command, int channel) {
+  std::vector<const char*> argv;
+  for (const std::string& word : command) argv.push_back(word.c_str());
+  argv.push_back(nullptr);
+  const std::string meet = fmt::format("TRICORN_CHANNEL={} {}", channel, ::getpid());
+  std::vector<const char*> surroundings{meet.c_str()};
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    surroundings.push_back(*variable);
+  surroundings.push_back(nullptr);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -48,10 +54,11 @@ base::Result<pid_t> spawn(const std::string& python, int channel) {
   ::posix_spawnattr_setsigdefault(&attributes, &all);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   pid_t pid = -1;
-  const int failed = ::posix_spawnp(&pid, python.c_str(), nullptr, &attributes,
-                                    const_cast<char**>(argv.data()), environ);
+  const int failed =
+      ::posix_spawnp(&pid, argv[0], nullptr, &attributes, const_cast<char**>(argv.data()),
+                     const_cast<char**>(surroundings.data()));
   ::posix_spawnattr_destroy(&attributes);
-  if (failed != 0) return base::fail_errno("start of " + python, failed);
+  if (failed != 0) return base::fail_errno("start of " + command[0], failed);
   return pid;
 }
 
@@ -80,7 +87,7 @@ ssize_t send_with_fds(int channel, const std::string& text,
 
 }  // namespace
 
-base::Result<SpawnerClient> SpawnerClient::start(const std::string& python) {
+base::Result<SpawnerClient> SpawnerClient::start(const std::vector<std::string>& command) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return base::fail_errno("socketpair", errno);
@@ -88,30 +95,36 @@ base::Result<SpawnerClient> SpawnerClient::start(const std::string& python) {
   client.channel_.reset(ends[0]);
   const base::UniqueFd theirs(ends[1]);
   ::fcntl(theirs.get(), F_SETFD, 0);  // the spawner keeps this one over exec
-  auto pid = spawn(python, theirs.get());
+  auto pid = spawn(command, theirs.get());
   if (!pid) return base::Unexpected{pid.error()};
   client.pid_ = *pid;
   return client;
 }
 
-void SpawnerClient::load(const std::string& location, bool explicitly_named, OnAnswer on_answer) {
-  ask(Json{{"do", "load"}, {"config", location}, {"explicit", explicitly_named}}.dump(), {},
+void SpawnerClient::load(const std::string& location, bool explicitly_named,
+                         const std::vector<std::string>& argv, OnAnswer on_answer) {
+  const Json request{
+      {"do", "load"}, {"config", location}, {"explicit", explicitly_named}, {"argv", argv}};
+  ask(request.dump(), {}, std::move(on_answer));
+}
+
+void SpawnerClient::settle(const std::string& settings_json, const std::string& app,
+                           OnAnswer on_answer) {
+  ask(Json{{"do", "settle"}, {"settings_json", settings_json}, {"app", app}}.dump(), {},
       std::move(on_answer));
 }
 
-void SpawnerClient::settle(const std::string& settings_json, const std::vector<std::string>& names,
-                           const std::vector<int>& fds, OnAnswer on_answer) {
-  const Json request{{"do", "settle"}, {"settings_json", settings_json}, {"names", names}};
-  ask(request.dump(), fds, std::move(on_answer));
+void SpawnerClient::listen(const std::vector<std::string>& names, const std::vector<int>& fds,
+                           OnAnswer on_answer) {
+  ask(Json{{"do", "listen"}, {"names", names}}.dump(), fds, std::move(on_answer));
 }
 
-void SpawnerClient::preload(const std::string& app, OnAnswer on_answer) {
-  ask(Json{{"do", "preload"}, {"app", app}}.dump(), {}, std::move(on_answer));
+void SpawnerClient::preload(OnAnswer on_answer) {
+  ask(Json{{"do", "preload"}}.dump(), {}, std::move(on_answer));
 }
 
-void SpawnerClient::fork(int age, const std::string& app, const std::vector<int>& fds,
-                         OnAnswer on_answer) {
-  ask(Json{{"do", "fork"}, {"age", age}, {"app", app}}.dump(), fds, std::move(on_answer));
+void SpawnerClient::fork(int age, const std::vector<int>& fds, OnAnswer on_answer) {
+  ask(Json{{"do", "fork"}, {"age", age}}.dump(), fds, std::move(on_answer));
 }
 
 void SpawnerClient::hook(const std::string& name, const HookArguments& arguments,
@@ -159,7 +172,9 @@ bool SpawnerClient::on_readable() {
 void SpawnerClient::fail_all(const std::string& why) {
   std::deque<Request> lost;
   lost.swap(requests_);
-  for (const Request& request : lost) request.on_answer(Answer{false, why, 1, {}, -1});
+  Answer answer;
+  answer.text = why;
+  for (const Request& request : lost) request.on_answer(answer);
 }
 
 }  // namespace tricorn::arbiter

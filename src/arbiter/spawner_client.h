@@ -18,8 +18,9 @@ namespace tricorn::arbiter {
 /// What the spawner said; also made up by us when it died over the request.
 struct Answer {
   bool ok = false;
-  std::string text;         ///< why not, for the operator
-  int exit_status = 1;      ///< what the server should end with, if this ends it
+  std::string text;                 ///< why not, for the operator
+  std::optional<std::string> said;  ///< what stderr gets instead when this ends the start
+  int exit_status = 1;              ///< what the server should end with, if this ends it
   std::string values_json;  ///< of load(): the configuration file's plain values, a JSON object
   pid_t pid = -1;           ///< of fork()
 };
@@ -37,8 +38,8 @@ class SpawnerClient {
  public:
   using OnAnswer = std::function<void(const Answer& answer)>;
 
-  /// Starts `python -m tricorn.spawner`. @param python  path of the interpreter
-  static base::Result<SpawnerClient> start(const std::string& python);
+  /// Starts a spawner. @param command  `python -m tricorn.spawner`, or a program that becomes one
+  static base::Result<SpawnerClient> start(const std::vector<std::string>& command);
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int fd() const { return channel_.get(); }
@@ -47,13 +48,17 @@ class SpawnerClient {
   void let_go();
 
   /// Execute the configuration file. @param explicitly_named  it must exist
-  void load(const std::string& location, bool explicitly_named, OnAnswer on_answer);
-  /// Take the settings and the listening sockets, which are duplicated here.
-  void settle(const std::string& settings_json, const std::vector<std::string>& names,
-              const std::vector<int>& fds, OnAnswer on_answer);
-  void preload(const std::string& app, OnAnswer on_answer);
+  /// @param argv  what Python shall find in sys.argv
+  void load(const std::string& location, bool explicitly_named,
+            const std::vector<std::string>& argv, OnAnswer on_answer);
+  /// Take the settings and the application's name.
+  void settle(const std::string& settings_json, const std::string& app, OnAnswer on_answer);
+  /// Take the listening sockets, which are duplicated here.
+  void listen(const std::vector<std::string>& names, const std::vector<int>& fds,
+              OnAnswer on_answer);
+  void preload(OnAnswer on_answer);
   /// Fork a worker. @param fds  page, control and keeper ends, duplicated here
-  void fork(int age, const std::string& app, const std::vector<int>& fds, OnAnswer on_answer);
+  void fork(int age, const std::vector<int>& fds, OnAnswer on_answer);
   void hook(const std::string& name, const HookArguments& arguments, OnAnswer on_answer);
 
   /// An answer is there. @return false: the spawner is gone

@@ -1,6 +1,7 @@
 // From nothing to serving: spawner, configuration, outputs, listeners, preload.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
@@ -20,6 +21,22 @@ namespace {
 constexpr int kBindAttempts = 5;  // Gunicorn's: five times, a second apart
 constexpr int kBindPauseMs = 1000;
 
+// In Python's words where there is an errno, or one of getaddrinfo's numbers, which are negative.
+std::string reason_of(const base::Error& error) {
+  if (error.code == 0) return error.text;
+  const char* words = error.code < 0 ? ::gai_strerror(error.code) : std::strerror(error.code);
+  return fmt::format("[Errno {}] {}", error.code, words);
+}
+
+// Workers open the access log; a mistake in its name is found before they are there.
+base::Result<void> can_append(const std::string& path) {
+  if (path.empty() || path == "-") return {};
+  const base::UniqueFd file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
+  if (file.valid() || errno == ENXIO) return {};  // a pipe that nobody reads yet
+  return base::fail(fmt::format("'{}' isn't writable: {}", path, std::strerror(errno)));
+}
+
 }  // namespace
 
 // Before the log is open there is only stderr, and Gunicorn's form for it. A server that serves
@@ -28,14 +45,22 @@ void Arbiter::fail_start(int status, const std::string& text) {
   if (reload_ != nullptr) return abandon_reload(text);
   if (state_ != State::Starting) return log_.error(text);
   // A refused value has two lines of its own: which, then why.
-  const bool complete = text.find("\n\nError: ") != std::string::npos;
+  const bool complete = text.find("\nError: ") != std::string::npos;
   std::fprintf(stderr, complete ? "%s\n" : "\nError: %s\n", text.c_str());
   exit_status_ = status;
   done_ = true;
 }
 
+void Arbiter::fail_start(const Answer& answer) {
+  if (reload_ != nullptr || state_ != State::Starting || !answer.said)
+    return fail_start(answer.exit_status, answer.text);
+  std::fputs(answer.said->c_str(), stderr);
+  exit_status_ = answer.exit_status;
+  done_ = true;
+}
+
 bool Arbiter::start_spawner() {
-  auto started = SpawnerClient::start(program_.python);
+  auto started = SpawnerClient::start(program_.spawner);
   if (!started) {
     fail_start(1, started.error().text);
     return false;
@@ -46,20 +71,21 @@ bool Arbiter::start_spawner() {
 }
 
 void Arbiter::load_conf() {
-  spawner_->load(conf_.location, conf_.explicitly_named,
+  spawner_->load(conf_.location, conf_.explicitly_named, program_.command,
                  [this](const Answer& answer) { on_conf(answer); });
 }
 
 void Arbiter::on_conf(const Answer& answer) {
-  if (!answer.ok) return fail_start(answer.exit_status, answer.text);
+  if (!answer.ok) return fail_start(answer);
   auto options = resolve_(answer.values_json);
   if (!options) return fail_start(1, options.error().text);
   options_ = std::move(*options);
   target_workers_ = options_.workers;
   if (options_.check_only) {
     std::fputs(options_.print.c_str(), stdout);
-    settle([this] {
-      spawner_->preload(options_.app, [this](const Answer& loaded) {
+    std::fflush(stdout);
+    give_settings([this] {
+      spawner_->preload([this](const Answer& loaded) {
         if (!loaded.ok) {
           std::fprintf(stderr, "\nError while loading the application:\n\n%s\n",
                        loaded.text.c_str());
@@ -74,7 +100,12 @@ void Arbiter::on_conf(const Answer& answer) {
     background_wanted_ = true;  // outside this callback of the spawner, which has to go
     return;
   }
-  if (open_outputs()) open_for_business();
+  if (!open_outputs()) return;
+  // Gunicorn's order, which hooks rely on.
+  give_settings([this] {
+    starting_hook("nworkers_changed", {0, 0, target_workers_, std::nullopt},
+                  [this] { preload([this] { open_for_business(); }); });
+  });
 }
 
 bool Arbiter::open_outputs() {
@@ -82,12 +113,9 @@ bool Arbiter::open_outputs() {
     return fail_start(1, opened.error().text), false;
   if (auto opened = incidents_.open(options_.report); !opened)
     return fail_start(1, opened.error().text), false;
+  if (auto writable = can_append(options_.access_log); !writable)
+    return fail_start(1, writable.error().text), false;
   open_log_files_for_workers();
-  log_.info("Starting tricorn " TRICORN_VERSION);
-  for (const std::string& warning : options_.warnings) log_.warning(warning);
-  if (options_.pidfile.empty()) return true;
-  if (auto created = pidfile_.create(pidfile_path()); !created)
-    return fail_start(1, created.error().text), false;
   return true;
 }
 
@@ -112,25 +140,35 @@ BindOptions Arbiter::bind_options() const {
 }
 
 void Arbiter::open_for_business() {
-  if (!bind_all()) return;
-  settle([this] {
-    hook("nworkers_changed", {0, 0, target_workers_, std::nullopt});
-    starting_hook("on_starting", [this] {
-      std::string names;
-      for (const BoundListener& listener : listeners_)
-        names += (names.empty() ? "" : ",") + listener.name;
-      log_.info(fmt::format("Listening at: {} ({})", names, ::getpid()));
-      log_.info(fmt::format("Using worker: {}", options_.worker_class));
+  log_.info("Starting tricorn " TRICORN_VERSION);
+  for (const std::string& warning : options_.warnings) log_.warning(warning);
+  if (!options_.pidfile.empty()) {
+    if (auto created = pidfile_.create(pidfile_path()); !created)
+      return fail_start(1, created.error().text + "\n");
+  }
+  starting_hook("on_starting", {}, [this] {
+    if (!bind_all()) return;
+    give_listeners([this] {
+      announce_listeners();
       open_control();
-      preload([this] { starting_hook("when_ready", [this] { state_ = State::Running; }); });
+      starting_hook("when_ready", {}, [this] { state_ = State::Running; });
     });
   });
 }
 
+void Arbiter::announce_listeners() {
+  std::string names;
+  for (const BoundListener& listener : listeners_)
+    names += (names.empty() ? "" : ",") + listener.name;
+  log_.info(fmt::format("Listening at: {} ({})", names, ::getpid()));
+  log_.info(fmt::format("Using worker: {}", options_.worker_class));
+}
+
 // A hook that fails before there is a service ends the server, as in Gunicorn.
-void Arbiter::starting_hook(const char* name, std::function<void()> then) {
-  spawner_->hook(name, {}, [this, then = std::move(then)](const Answer& answer) {
-    if (!answer.ok) return fail_start(1, answer.text);
+void Arbiter::starting_hook(const char* name, const HookArguments& arguments,
+                            std::function<void()> then) {
+  spawner_->hook(name, arguments, [this, then = std::move(then)](const Answer& answer) {
+    if (!answer.ok) return fail_start(answer);
     then();
   });
 }
@@ -167,7 +205,7 @@ bool Arbiter::bind_all() {
       if (bound.error().code == EADDRINUSE) log_.error(fmt::format("Connection in use: {}", shown));
       if (bound.error().code == EADDRNOTAVAIL)
         log_.error(fmt::format("Invalid address: {}", shown));
-      log_.error(fmt::format("connection to {} failed: {}", shown, bound.error().text));
+      log_.error(fmt::format("connection to {} failed: {}", shown, reason_of(bound.error())));
       if (bound.error().code != EADDRINUSE || attempt == kBindAttempts) {
         log_.error(fmt::format("Can't connect to {}", shown));
         exit_status_ = 1;
@@ -183,24 +221,35 @@ bool Arbiter::bind_all() {
 }
 
 void Arbiter::settle(std::function<void()> then) {
+  give_settings([this, then = std::move(then)]() mutable { give_listeners(std::move(then)); });
+}
+
+void Arbiter::give_settings(std::function<void()> then) {
+  spawner_->settle(options_.settings_json, options_.app,
+                   [this, then = std::move(then)](const Answer& answer) {
+                     if (!answer.ok) return fail_start(answer);
+                     then();
+                   });
+}
+
+void Arbiter::give_listeners(std::function<void()> then) {
   std::vector<std::string> names;
   std::vector<int> fds;
   for (const BoundListener& listener : listeners_) {
     names.push_back(listener.name);
     fds.push_back(listener.fd.get());
   }
-  spawner_->settle(options_.settings_json, names, fds,
-                   [this, then = std::move(then)](const Answer& answer) {
-                     if (!answer.ok) return fail_start(1, answer.text);
-                     spawner_settled_ = true;
-                     then();
-                   });
+  spawner_->listen(names, fds, [this, then = std::move(then)](const Answer& answer) {
+    if (!answer.ok) return fail_start(answer);
+    spawner_settled_ = true;
+    then();
+  });
 }
 
 void Arbiter::preload(std::function<void()> then) {
   if (!options_.preload) return then();
-  spawner_->preload(options_.app, [this, then = std::move(then)](const Answer& answer) {
-    if (!answer.ok) return fail_start(1, answer.text);
+  spawner_->preload([this, then = std::move(then)](const Answer& answer) {
+    if (!answer.ok) return fail_start(answer);
     then();
   });
 }
@@ -228,7 +277,7 @@ void Arbiter::on_spawner_lost() {
 }
 
 void Arbiter::recover_spawner() {
-  auto started = SpawnerClient::start(program_.python);
+  auto started = SpawnerClient::start(program_.spawner);
   if (!started) {
     log_.critical(
         fmt::format("No new spawner: {}; workers that die are not replaced", started.error().text));
@@ -236,9 +285,10 @@ void Arbiter::recover_spawner() {
   }
   spawner_.emplace(std::move(*started));
   watch(spawner_->fd(), EPOLLIN, token(Source::Spawner, spawner_->fd()));
-  spawner_->load(conf_.location, conf_.explicitly_named, [this](const Answer& answer) {
-    if (!answer.ok) log_.error("The new spawner: " + answer.text);
-  });
+  spawner_->load(conf_.location, conf_.explicitly_named, program_.command,
+                 [this](const Answer& answer) {
+                   if (!answer.ok) log_.error("The new spawner: " + answer.text);
+                 });
   settle([this] { preload([] {}); });
 }
 

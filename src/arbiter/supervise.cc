@@ -51,6 +51,13 @@ void Arbiter::supervise_worker(WorkerProcess& worker) {
   if (!worker.kill.reason.empty()) return;
   if (!worker.was_ready) return supervise_boot(worker);
   for (std::uint32_t i = 0; i < worker.slots.size(); ++i) supervise_slot(worker, i);
+  // After HUP or TTOU; a time-out's own end is judge()'s matter, the server's that of
+  // finish_stop().
+  if (worker.cut_at_ns != 0 && !worker.has_lost_threads) {
+    if (base::monotonic_ns() >= worker.cut_at_ns)
+      return cut_worker(worker, "at the end of --graceful-timeout");
+    wake_at(worker.cut_at_ns);
+  }
   if (worker.has_lost_threads) abort_when_alone(worker);
 }
 

@@ -96,6 +96,7 @@ struct WorkerProcess {
   bool has_lost_threads = false;   ///< a request timed out, others may still run
   std::int64_t settled_at_ns = 0;  ///< whatever it had begun by the time-out is in its slots
   std::int64_t kill_at_ns = 0;     ///< SIGKILL is due, 0: none
+  std::int64_t cut_at_ns = 0;  ///< told to leave: its requests may go on until then; 0: not told
   std::string kill_at_reason;
   Kill kill;
   std::string ref;  ///< of the incident of this worker that came last

@@ -24,6 +24,8 @@ namespace {
 // Descriptors whose state a page keeps; connections beyond are served, but not handed over after a
 // SIGKILL.
 constexpr std::uint32_t kHolds = 65536;
+// Status of a fork that pre_fork ended by raising: Gunicorn's sys.exit(-1).
+constexpr int kUnhandled = 255;
 // Connections that may wait for a ready worker.
 constexpr std::size_t kOrphansMax = 4096;
 
@@ -85,12 +87,17 @@ void Arbiter::fork_worker() {
   (*worker)->generation = generation_;
   (*worker)->slots.resize(options_.threads);
   ++forks_pending_;
-  spawner_->fork(next_age_, options_.app, {page_fd.get(), control_end.get(), keeper_end.get()},
+  spawner_->fork(next_age_, {page_fd.get(), control_end.get(), keeper_end.get()},
                  [this, worker](const Answer& answer) { on_forked(std::move(*worker), answer); });
 }
 
 void Arbiter::on_forked(std::unique_ptr<WorkerProcess> worker, const Answer& answer) {
   --forks_pending_;
+  if (!answer.ok && answer.exit_status == kUnhandled && !ever_ready_) {
+    log_.error("Unhandled exception in main loop\n" + answer.text);
+    exit_status_ = kUnhandled;
+    return stop(false);
+  }
   if (!answer.ok) {
     log_.error(fmt::format("No worker could be forked: {}", answer.text));
     fork_not_before_ns_ = base::monotonic_ns() + 1'000'000'000;
@@ -182,7 +189,10 @@ void Arbiter::send_order(const WorkerProcess& worker, heartbeat::Verb verb) {
 void Arbiter::drain(WorkerProcess& worker) {
   if (worker.leaving) return;
   worker.leaving = true;
-  worker.page.header().drain_asked.store(1);  // acts before the order arrives
+  const bool end = state_ == State::Stopping && graceful_;
+  // Acts before the order arrives.
+  worker.page.header().drain_asked.store(end ? heartbeat::kDrainAll : heartbeat::kDrain);
+  worker.cut_at_ns = base::monotonic_ns() + options_.graceful_timeout_ns;
   send_order(worker, heartbeat::Verb::Drain);
   signal_worker(worker, SIGTERM);
 }

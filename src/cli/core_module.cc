@@ -130,6 +130,19 @@ PyObject* worker_install_handlers(PyObject* object, PyObject* /*none*/) {
   Py_RETURN_NONE;
 }
 
+PyObject* worker_requests(PyObject* object, PyObject* /*none*/) {
+  Worker* worker = made(object);
+  return worker == nullptr ? nullptr : PyLong_FromUnsignedLongLong(worker->requests_begun());
+}
+
+PyObject* worker_leave(PyObject* object, PyObject* args) {
+  const char* why = nullptr;
+  Worker* worker = made(object);
+  if (worker == nullptr || PyArg_ParseTuple(args, "s", &why) == 0) return nullptr;
+  worker->leave(why);
+  Py_RETURN_NONE;
+}
+
 PyObject* worker_reopen_logs(PyObject* object, PyObject* /*none*/) {
   Worker* worker = made(object);
   if (worker == nullptr) return nullptr;
@@ -151,6 +164,8 @@ PyObject* worker_serve(PyObject* object, PyObject* args) {
     return nullptr;
   tricorn::gateway::wsgi::RequestHooks request_hooks;
   request_hooks.worker = hook_of(hooks, "worker");
+  request_hooks.request_type = hook_of(hooks, "request_type");
+  request_hooks.response_type = hook_of(hooks, "response_type");
   request_hooks.pre_request = hook_of(hooks, "pre_request");
   request_hooks.post_request = hook_of(hooks, "post_request");
   if (!worker->serve(callable, request_hooks, Gil::held_by_caller())) return nullptr;
@@ -169,6 +184,10 @@ PyMethodDef kWorkerMethods[] = {
      "note_exit(status, tid): os._exit is being called"},
     {"install_handlers", worker_install_handlers, METH_NOARGS,
      "install_handlers(): after signal.signal changed them"},
+    {"requests", worker_requests, METH_NOARGS,
+     "requests() -> int: how many the application was called for"},
+    {"leave", worker_leave, METH_VARARGS,
+     "leave(why): finish what is held, then let serve() return; for another worker to come"},
     {"reopen_logs", worker_reopen_logs, METH_NOARGS, "reopen_logs(): after logrotate"},
     {"serve", worker_serve, METH_VARARGS, "serve(app, hooks) -> 0: serve until drained"},
     {nullptr, nullptr, 0, nullptr},

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "arbiter/arbiter.h"
+#include "arbiter/listeners.h"
 #include "config/parse.h"
 #include "config/resolve.h"
 
@@ -68,12 +69,18 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
                                   sources.arguments_variable, sources.command_line};
   auto resolved = tricorn::config::resolve(layers);
   if (!resolved) return tricorn::base::Unexpected{resolved.error()};
-  const Layer& settings = *resolved;
+  Layer& settings = *resolved;
+  if (!sources.app.empty() && !layers[1].contains("default_proc_name"))
+    settings["default_proc_name"] = sources.app;
   Options options;
   options.app = sources.app.empty() ? text(settings, "wsgi_app") : sources.app;
   if (options.app.empty()) return tricorn::base::fail("No application module specified.");
   options.settings_json = settings.dump();
   options.bind = settings.at("bind").get<std::vector<std::string>>();
+  for (const std::string& address : options.bind) {
+    if (const auto fault = tricorn::arbiter::address_fault(address))
+      return tricorn::base::fail(*fault + "\n");
+  }
   options.backlog = settings.at("backlog").get<int>();
   options.umask = settings.at("umask").get<unsigned>();
   options.workers = settings.at("workers").get<std::uint32_t>();
@@ -81,14 +88,14 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   options.threads = settings.at("threads").get<std::uint32_t>();
   if (options.threads > tricorn::heartbeat::kSlotsMax) {
     return tricorn::base::fail(
-        fmt::format("Invalid value for threads: {}\n\nError: at most {} threads are possible",
+        fmt::format("Invalid value for threads: {}\n\n\nError: at most {} threads are possible",
                     options.threads, tricorn::heartbeat::kSlotsMax));
   }
   options.timeout_ns = settings.at("timeout").get<std::int64_t>() * kSecond;
   options.boot_timeout_ns = settings.at("boot_timeout").get<std::int64_t>() * kSecond;
   options.graceful_timeout_ns = settings.at("graceful_timeout").get<std::int64_t>() * kSecond;
   options.status_by_cause = settings.at("timeout_status") == "by-cause";
-  options.preload = settings.at("preload_app").get<bool>();
+  options.preload = settings.at("preload_app").get<bool>() && !settings.at("reload").get<bool>();
   options.daemon = settings.at("daemon").get<bool>();
   options.keep_stdio = settings.at("enable_stdio_inheritance").get<bool>();
   options.reuse_port = settings.at("reuse_port").get<bool>();
@@ -105,9 +112,13 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   options.app_directory = text(settings, "chdir");
   options.warnings = tricorn::config::warnings_of({layers.begin() + 1, layers.end()});
   set_slow(settings, options);
+  if (settings.at("reload") == true && settings.at("preload_app") == true) {
+    options.warnings.emplace_back(
+        "Setting preload_app does not act with reload: each worker loads the changed code");
+  }
   const bool print = settings.at("print_config").get<bool>();
   options.check_only = print || settings.at("check_config").get<bool>();
-  if (print) options.print = tricorn::config::print_config(settings);
+  if (print) options.print = tricorn::config::print_config(settings, layers[1]);
   return options;
 }
 
@@ -125,9 +136,15 @@ Result<Sources> read_sources(const Invocation& invocation) {
       tricorn::config::environment_layer([](const char* name) { return std::getenv(name); });
   sources.command_line = Layer::parse(invocation.values_json);
   sources.app = invocation.app;
-  if (const char* variable = std::getenv("GUNICORN_CMD_ARGS")) {
+  // A program's own application: see python/tricorn/compat/launch.py.
+  const char* application = std::getenv("TRICORN_APPLICATION");
+  if (application != nullptr) sources.app = application;
+  const bool takes_arguments =
+      application == nullptr || std::getenv("TRICORN_ARGUMENTS") != nullptr;
+  const char* variable = takes_arguments ? std::getenv("GUNICORN_CMD_ARGS") : nullptr;
+  if (variable != nullptr) {
     auto words = tricorn::config::split_words(variable);
-    if (!words) return tricorn::base::Unexpected{words.error()};
+    if (!words) return tricorn::base::fail("\nError: " + words.error().text);
     auto parsed = tricorn::config::parse_arguments(*words);
     if (!parsed) return tricorn::base::Unexpected{parsed.error()};
     sources.arguments_variable = Layer::parse(parsed->values_json);
@@ -149,10 +166,15 @@ tricorn::arbiter::Program program_of(const std::vector<std::string>& arguments) 
   tricorn::arbiter::Program program;
   const char* python = std::getenv("TRICORN_PYTHON");
   const char* launcher = std::getenv("TRICORN_COMMAND");
-  program.python = python != nullptr ? python : "python3";
-  program.command = {program.python, "-m", "tricorn"};
+  program.spawner = {python != nullptr ? python : "python3", "-m", "tricorn.spawner"};
+  program.command = {program.spawner.front(), "-m", "tricorn"};
   if (launcher != nullptr) program.command = {launcher};
   program.command.insert(program.command.end(), arguments.begin(), arguments.end());
+  if (const char* own = std::getenv("TRICORN_SPAWNER")) {  // runs again to be spawner or successor
+    const Layer words = Layer::parse(own, nullptr, false);
+    if (words.is_array() && !words.empty())
+      program.spawner = program.command = words.get<std::vector<std::string>>();
+  }
   program.directory = start_directory();
   return program;
 }

@@ -95,4 +95,56 @@ std::string describe_options_markdown() {
   return out;
 }
 
+namespace {
+
+std::string_view kind_name(Kind kind) {
+  switch (kind) {
+    case Kind::Count:
+    case Kind::Large:
+    case Kind::Seconds:
+      return "int";
+    case Kind::Mode:
+      return "mode";
+    case Kind::Flag:
+      return "flag";
+    case Kind::FlagOff:
+      return "flag off";
+    case Kind::List:
+      return "list";
+    case Kind::Hook:
+      return "hook";
+    case Kind::CommaList:
+      return "comma list";
+    case Kind::Untyped:
+    case Kind::Text:
+    case Kind::Word:
+    case Kind::Directory:
+    case Kind::User:
+    case Kind::Group:
+    case Kind::Mapping:
+    case Kind::Tree:
+      return "text";
+  }
+  return "text";
+}
+
+}  // namespace
+
+std::string describe_json() {
+  std::string text = "[\n";
+  for (const Setting& setting : settings()) {
+    Layer row = Layer::object();
+    row["name"] = setting.name;
+    row["section"] = setting.section;
+    row["flags"] = setting.flags;
+    row["kind"] = kind_name(setting.kind);
+    row["metavar"] = setting.metavar;
+    row["default"] =
+        setting.kind == Kind::Hook ? Layer(nullptr) : Layer::parse(setting.default_json);
+    row["meaning"] = setting.meaning;
+    text += fmt::format("{}{}", row.dump(), &setting == &settings().back() ? "\n]\n" : ",\n");
+  }
+  return text;
+}
+
 }  // namespace tricorn::config

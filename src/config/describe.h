@@ -11,4 +11,8 @@ namespace tricorn::config {
 /// The README's table: the settings that act and have a flag.
 [[nodiscard]] std::string describe_options_markdown();
 
+/// The table for Python's side: a JSON array of objects with name, section, flags, kind, metavar,
+/// default, meaning.
+[[nodiscard]] std::string describe_json();
+
 }  // namespace tricorn::config

@@ -27,12 +27,34 @@ base::Result<Layer> merged(const Setting& setting, const std::vector<Layer>& low
     if (given == layer.end()) continue;
     auto value = checked(setting, *given);
     if (!value) {
-      return base::fail(fmt::format("Invalid value for {}: {}\n\nError: {}", setting.name,
+      return base::fail(fmt::format("Invalid value for {}: {}\n\n\nError: {}", setting.name,
                                     python_str(*given), value.error().text));
     }
     holds = std::move(*value);
   }
   return holds;
+}
+
+// Qualified name of the hook that does nothing: of a method of a class in Gunicorn.
+std::string default_hook(std::string_view hook) {
+  constexpr std::pair<std::string_view, std::string_view> kIrregular[] = {
+      {"pre_fork", "Prefork"},
+      {"post_fork", "Postfork"},
+      {"nworkers_changed", "NumWorkersChanged"},
+      {"ssl_context", "NewSSLContext"},
+  };
+  std::string type;
+  for (const auto& [name, irregular] : kIrregular) {
+    if (name == hook) type = irregular;
+  }
+  if (type.empty()) {
+    bool starts = true;
+    for (const char c : hook) {
+      if (c != '_') type += starts ? static_cast<char>(c - 'a' + 'A') : c;
+      starts = c == '_';
+    }
+  }
+  return fmt::format("{}.{}", type, hook);
 }
 
 }  // namespace
@@ -68,12 +90,19 @@ std::vector<std::string> warnings_of(const std::vector<Layer>& low_to_high) {
   return warnings;
 }
 
-std::string print_config(const Layer& settings) {
+std::string print_config(const Layer& settings, const Layer& conf) {
   std::map<std::string, std::string> lines;
   std::size_t width = 0;
   for (const auto& [name, value] : settings.items()) {
     lines[name] = python_str(value);
     width = std::max(width, name.size());
+  }
+  for (const Setting& setting : tricorn::config::settings()) {
+    if (setting.kind != Kind::Hook) continue;
+    const auto given = conf.find(setting.name);
+    const bool own = given != conf.end() && given->is_string();
+    lines[std::string(setting.name)] =
+        fmt::format("<{}()>", own ? given->get<std::string>() : default_hook(setting.name));
   }
   std::string out;
   for (const auto& [name, value] : lines) out += fmt::format("{:<{}} = {}\n", name, width, value);

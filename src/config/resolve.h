@@ -22,8 +22,8 @@ namespace tricorn::config {
 /// @param low_to_high  layers that resolve() accepted
 [[nodiscard]] std::vector<std::string> warnings_of(const std::vector<Layer>& low_to_high);
 
-/// --print-config: "name = value" lines, sorted, names padded, values as Python prints them. Hooks
-/// are not among them: they live in Python.
-[[nodiscard]] std::string print_config(const Layer& settings);
+/// --print-config: "name = value" lines, sorted, names padded, values as Python prints them.
+/// @param conf  the configuration file's layer, which has the names of the hooks it defines
+[[nodiscard]] std::string print_config(const Layer& settings, const Layer& conf);
 
 }  // namespace tricorn::config

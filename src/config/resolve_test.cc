@@ -43,7 +43,7 @@ TEST(Resolve, NamesTheSettingAndValueThatAreWrong) {
   const auto settings = resolve({layer(R"({"workers": -1})")});
   ASSERT_FALSE(settings);
   EXPECT_EQ(settings.error().text,
-            "Invalid value for workers: -1\n\nError: Value must be positive: -1");
+            "Invalid value for workers: -1\n\n\nError: Value must be positive: -1");
 }
 
 TEST(Resolve, RefusesAWrongValueEvenWhenAStrongerSourceIsRight) {
@@ -83,7 +83,8 @@ TEST(WarningsOf, SaysThatHeartbeatsNeedNoDirectory) {
 
 TEST(PrintConfig, PrintsSortedPaddedPythonValues) {
   const std::string text =
-      print_config(*resolve({layer(R"({"accesslog": "-", "preload_app": true})")}));
+      print_config(*resolve({layer(R"({"accesslog": "-", "preload_app": true})")}),
+                   layer(R"({"on_exit": "Mine.on_exit"})"));
   EXPECT_EQ(text.substr(0, text.find('\n')),
             "access_log_format                  = %(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s "
             "\"%(f)s\" \"%(a)s\"");
@@ -91,7 +92,10 @@ TEST(PrintConfig, PrintsSortedPaddedPythonValues) {
            "accesslog                          = -\n",
            "bind                               = ['127.0.0.1:8000']\n",
            "forwarded_allow_ips                = ['127.0.0.1', '::1']\n",
+           "nworkers_changed                   = <NumWorkersChanged.nworkers_changed()>\n",
+           "on_exit                            = <Mine.on_exit()>\n",
            "pidfile                            = None\n",
+           "post_worker_init                   = <PostWorkerInit.post_worker_init()>\n",
            "preload_app                        = True\n",
            "secure_scheme_headers              = {'X-FORWARDED-PROTOCOL': 'ssl', "
            "'X-FORWARDED-PROTO': 'https', "

@@ -199,6 +199,13 @@ TEST(SettingsDocument, EqualsTheTable) {
       << "docs/settings.md is old; run config_test with TRICORN_UPDATE_DOCS=1";
 }
 
+// The same for Python's copy of the table.
+TEST(SettingsDocument, IsWhatPythonReads) {
+  const fs::path copy = beside("../../python/tricorn/settings.json");
+  if (std::getenv("TRICORN_UPDATE_DOCS") != nullptr) std::ofstream(copy) << describe_json();
+  EXPECT_EQ(contents(copy), describe_json()) << "settings.json is old: make docs";
+}
+
 TEST(SettingsDocument, ListsForTheReadmeOnlyWhatActs) {
   const std::string table = describe_options_markdown();
   EXPECT_NE(table.find("| `-w`, `--workers` | `1` |"), std::string::npos);

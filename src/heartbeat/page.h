@@ -26,6 +26,9 @@ inline constexpr std::uint32_t kVersion = 2;
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
 inline constexpr std::size_t kRequestBytesMax = 384;
+/// Values of Header::drain_asked: for a worker that leaves others behind, and for the server's end.
+inline constexpr std::uint32_t kDrain = 1;
+inline constexpr std::uint32_t kDrainAll = 2;
 /// Bytes of a note a page keeps.
 inline constexpr std::size_t kNoteBytesMax = 2048;
 
@@ -132,7 +135,8 @@ struct Header {
       control_fd;                      ///< the worker's end of control: orders it has not read yet
   std::atomic<std::uint64_t> adopted;  ///< connections from the arbiter that have a Hold by now
   std::atomic<std::uint32_t> accepting;    ///< 1: in accept4, or its connection is in no Hold yet
-  std::atomic<std::uint32_t> drain_asked;  ///< 1: it begins no request that it has not read yet
+  std::atomic<std::uint32_t> drain_asked;  ///< kDrain: it begins no request that it has not read
+                                           ///< yet; kDrainAll: but those in the backlog
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
   std::atomic<std::int32_t>
       exit_status;                     ///< what os._exit was called with, valid while exit_tid != 0

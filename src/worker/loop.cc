@@ -1,5 +1,6 @@
 #include "worker/loop.h"
 
+#include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -193,12 +194,22 @@ Exchange* Loop::make_running(Connection& connection) {
   return connection.exchange;
 }
 
+// Without the page's words around the reason: "Invalid Method 'Invalid HTTP method: 'get''".
+static std::string_view reason_of(std::string_view message) {
+  for (const std::string_view around : {"Invalid Request Line '", "Invalid Method '",
+                                        "Invalid HTTP Version '", "Error parsing headers: '"}) {
+    if (message.starts_with(around) && message.ends_with('\''))
+      return message.substr(around.size(), message.size() - around.size() - 1);
+  }
+  return message;
+}
+
 // A request we cannot read: say why, then close. Nothing after it on this connection is acted on.
 // Source: RFC 9112 section 2.2.
 void Loop::refuse(Connection& connection) {
   const http::Refusal& refusal = connection.exchange->refusal();
-  log_.warning("Invalid request from ip=" + heartbeat::text_of(connection.client) + ": " +
-               refusal.message);
+  log_.warning(fmt::format("Invalid request from ip={}: {}", heartbeat::text_of(connection.client),
+                           reason_of(refusal.message)));
   answer_and_close(connection, http::h1::error_page(refusal.status, refusal.message, {}));
 }
 
@@ -420,7 +431,8 @@ void Loop::adopt(base::UniqueFd connection, bool came_back) {
 }
 
 void Loop::ask_to_drain() {
-  page_.header().drain_asked.store(1, std::memory_order_relaxed);
+  std::uint32_t not_asked = 0;  // the arbiter's order may say more
+  page_.header().drain_asked.compare_exchange_strong(not_asked, heartbeat::kDrain);
   wakeup_.raise();
 }
 

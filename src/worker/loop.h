@@ -149,6 +149,10 @@ class Loop {
   void release_exchange(Connection& connection);
   void read_mailbox();
   void begin_drain();
+  void take_backlog();
+  [[nodiscard]] bool is_the_end() const {
+    return page_.header().drain_asked.load(std::memory_order_relaxed) == heartbeat::kDrainAll;
+  }
   void let_go(Connection& connection);
   void expire_deadlines();
   [[nodiscard]] int timeout_until_deadline(int longest_ms) const;

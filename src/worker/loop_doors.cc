@@ -175,6 +175,11 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
 // Its next request may be on its way: another worker reads it. Without one, a connection that never
 // had an answer waits for its first, and one that had is closed, as keep-alive allows.
 void Loop::let_go(Connection& connection) {
+  if (is_the_end()) {  // nobody is there to give it to: a request that has come is served
+    pollfd waiting{connection.fd, POLLIN, 0};
+    if (::poll(&waiting, 1, 0) <= 0) close(connection);
+    return;
+  }
   // Another worker would not know whom a PROXY header has named.
   if (connection.proxied == nullptr && options_.give_away(connection.fd)) {
     hand_on(connection);
@@ -206,10 +211,26 @@ void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
   connection->written = net::bytes_written(connection->fd).value_or(0);
 }
 
+// The clients whose connections the kernel has taken do not know that the server ends.
+void Loop::take_backlog() {
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    while (open_ < options_.connections_max) {
+      sockaddr_storage address{};
+      socklen_t length = sizeof address;
+      const int fd = ::accept4(listeners_[i].fd, reinterpret_cast<sockaddr*>(&address), &length,
+                               SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
+      if (fd < 0) break;
+      open_connection(fd, static_cast<std::uint8_t>(i), client_of(address));
+    }
+  }
+}
+
 void Loop::begin_drain() {
   send_held();  // before their connections go elsewhere
   set_accepting(false);
   accept_paused_ = false;
+  if (is_the_end()) take_backlog();
   draining_ = true;
   for (const auto& connection : by_fd_) {
     if (connection && connection->state == State::Idle) let_go(*connection);

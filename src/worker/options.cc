@@ -103,6 +103,7 @@ Options parse(const Json& settings, std::uint32_t age) {
   options.loop = loop_of(settings);
   options.threads =
       static_cast<std::uint32_t>(std::max<std::int64_t>(number(settings, "threads"), 1));
+  options.multithread = text(settings, "worker_class") == "gthread";
   options.multiprocess = number(settings, "workers") > 1;
   options.loop.shared_listeners = options.multiprocess;
   options.requests_max = requests_max_of(settings, age);

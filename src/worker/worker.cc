@@ -111,7 +111,7 @@ bool Worker::prepare_environs(const Gil& gil) {
     base.server_port = unix_socket ? "" : std::to_string(listener.endpoint.port);
     base.server_software = "tricorn/" TRICORN_VERSION;
     base.script_name = options_.script_name;
-    base.multithread = options_.threads > 1;
+    base.multithread = options_.multithread;
     base.multiprocess = options_.multiprocess;
     environs_.push_back(std::make_unique<Environ>());
     if (!environs_.back()->prepare(base, options_.trust, errors.get(), gil)) return false;
@@ -254,6 +254,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
     call.body = &exchange;
     call.sink = &exchange;
     call.abort_asked = &abort_asked;
+    call.begun = &requests_begun_;
     if (access_log_.wants_environ()) call.environ_used = &environ;
     call.may_keep_alive = options_.loop.keepalive_ns > 0 && !exchange.close_after;
     application_->serve(call, response, gil);
@@ -301,11 +302,14 @@ void Worker::count_request() {
   page_.header().requests.store(++requests_, std::memory_order_relaxed);
   if (requests_ != options_.requests_max) return;
   log_.info("Autorestarting worker after current request.");
-  static constexpr std::string_view kWhy = "max_requests";
+  leave("max_requests");
+}
+
+void Worker::leave(std::string_view why) {
   page_.header().life.store(heartbeat::Life::Draining);
   static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Leaving, ::getpid(),
-                                            kWhy.data(), kWhy.size(), -1, MSG_DONTWAIT));
-  loop_->ask_to_drain();
+                                            why.data(), why.size(), -1, MSG_DONTWAIT));
+  if (loop_) loop_->ask_to_drain();
 }
 
 }  // namespace tricorn::worker

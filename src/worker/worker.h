@@ -28,6 +28,8 @@ namespace tricorn::worker {
 struct Options {
   LoopOptions loop;
   std::uint32_t threads = 1;
+  bool multithread =
+      false;  ///< the application may be called by several threads: gthread, even with one
   bool multiprocess = false;
   std::uint64_t requests_max = 0;  ///< recycle after so many, jitter included; 0: never
   std::chrono::seconds graceful_timeout{30};
@@ -63,6 +65,12 @@ class Worker {
   void reopen_logs();
   /// Writes what is pending. Any thread, no GIL. @return false: a reader is slow, call again soon
   bool flush_logs();
+  /// Takes no new connections, finishes what is held, then serve() returns. Any thread, under the
+  /// GIL.
+  /// @param why  a word for the arbiter, which starts another worker
+  void leave(std::string_view why);
+  /// Requests the application was called for. Under the GIL.
+  [[nodiscard]] std::uint64_t requests_begun() const { return requests_begun_; }
   void announce_exit(int status, int tid) {
     worker::announce_exit(page_.header(), control_.get(), status, tid);
   }
@@ -94,6 +102,7 @@ class Worker {
   std::vector<std::unique_ptr<gateway::wsgi::Environ>> environs_;    // by listener
   std::vector<std::unique_ptr<gateway::wsgi::Response>> responses_;  // by app thread
   std::uint64_t requests_ = 0;                                       // under the GIL
+  std::uint64_t requests_begun_ = 0;                                 // under the GIL
 };
 
 }  // namespace tricorn::worker

@@ -373,7 +373,7 @@ def test_a_hook_that_fails_before_the_start_ends_the_server(tmp_path):
     conf = tmp_path / "conf.py"
     conf.write_text("def on_starting(server):\n    raise RuntimeError('not today')\n")
     code, _, err = run("specs", "-c", str(conf), "-b", f"127.0.0.1:{free_port()}")
-    assert code != 0 and "RuntimeError: not today" in err
+    assert code == 1 and err.endswith("\nError: not today\n\n")
 
 
 def test_user_and_group_of_workers(serve):

@@ -25,9 +25,15 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
   Ref environ;
   const EnvironStatus built =
       input ? call.environ->build(request, environ, gil) : EnvironStatus::Failed;
+  Ref seen;  // by the hooks: one object for both, they leave notes on it
+  const bool hooked = hooks_.pre_request != nullptr || hooks_.post_request != nullptr;
+  if (hooked && built != EnvironStatus::Failed) {
+    seen = request_object_new(hooks_.request_type, request, environ.get(), gil);
+    if (!seen) report_(base::Level::Error, "Exception before a hook", pyapi::take_traceback(gil));
+  }
   if (built != EnvironStatus::Built) {
     refuse(built, call, response, gil);
-  } else if (!run(call, response, environ.get(), gil) && !response.client_gone() &&
+  } else if (!run(call, response, environ.get(), seen.get(), gil) && !response.client_gone() &&
              call.abort_asked->load() == 0) {
     const http::Refusal* fault = call.body->fault();  // not the application's then
     if (fault != nullptr) {
@@ -42,8 +48,8 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
                         call.request.head->method_text, call.request.head->path, response.status()),
             {});
   }
-  if (hooks_.post_request != nullptr &&
-      !call_hook(hooks_.post_request, call, environ.get(), &response)) {
+  if (hooks_.post_request != nullptr && seen &&
+      !call_post_request(seen.get(), environ.get(), response, gil)) {
     report_(base::Level::Error, "Exception in post_request hook", pyapi::take_traceback(gil));
   }
   if (input) input_detach(input.get());
@@ -51,12 +57,14 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
 }
 
 // @return false when a 500 is due (and reported) or the client is gone
-bool Application::run(const Call& call, Response& response, PyObject* environ, const Gil& gil) {
+bool Application::run(const Call& call, Response& response, PyObject* environ, PyObject* request,
+                      const Gil& gil) {
   const http::RequestHead& head = *call.request.head;
-  if (hooks_.pre_request != nullptr && !call_hook(hooks_.pre_request, call, environ, nullptr)) {
+  if (hooks_.pre_request != nullptr && request != nullptr && !call_pre_request(request)) {
     report_exception(head, false);
     return false;
   }
+  if (call.begun != nullptr) ++*call.begun;
   const Ref start_response = start_response_new(response, gil);
   PyObject* arguments[] = {environ, start_response.get()};
   const Ref iterable =
@@ -125,18 +133,17 @@ void Application::close(PyObject* iterable, const http::RequestHead& head, const
   }
 }
 
-bool Application::call_hook(PyObject* hook, const Call& call, PyObject* environ,
-                            const Response* response) {
-  const Ref request = request_object_new(*call.request.head, Gil::held_by_caller());
-  if (!request) return false;
-  if (response == nullptr) {
-    return static_cast<bool>(
-        Ref::steal(PyObject_CallFunctionObjArgs(hook, hooks_.worker, request.get(), nullptr)));
-  }
-  const Ref answer = response_object_new(*response, Gil::held_by_caller());
+bool Application::call_pre_request(PyObject* request) const {
+  return static_cast<bool>(Ref::steal(
+      PyObject_CallFunctionObjArgs(hooks_.pre_request, hooks_.worker, request, nullptr)));
+}
+
+bool Application::call_post_request(PyObject* request, PyObject* environ, const Response& response,
+                                    const Gil& gil) const {
+  const Ref answer = response_object_new(hooks_.response_type, request, response, gil);
   PyObject* given = environ != nullptr ? environ : Py_None;
-  return answer && Ref::steal(PyObject_CallFunctionObjArgs(hook, hooks_.worker, request.get(),
-                                                           given, answer.get(), nullptr));
+  return answer && Ref::steal(PyObject_CallFunctionObjArgs(hooks_.post_request, hooks_.worker,
+                                                           request, given, answer.get(), nullptr));
 }
 
 void Application::refuse(EnvironStatus status, const Call& call, Response& response,
@@ -149,17 +156,27 @@ void Application::refuse(EnvironStatus status, const Call& call, Response& respo
       response.fail(gil);
       return;
     case EnvironStatus::ContradictoryScheme:
-      response.answer(400, "Contradictory scheme headers", gil);
-      return;
+      return refuse_as(400, "Contradictory scheme headers", call, response, gil);
     case EnvironStatus::ForbiddenHeader:
-      response.answer(
-          400, "Invalid HTTP header name: a name with an underscore (--header-map refuse)", gil);
-      return;
+      return refuse_as(400,
+                       "Invalid HTTP header name: a name with an underscore (--header-map refuse)",
+                       call, response, gil);
     case EnvironStatus::ScriptNameMismatch:
-      response.answer(
-          500, "Configuration problem: the request path does not start with SCRIPT_NAME", gil);
-      return;
+      return refuse_as(
+          500,
+          fmt::format("Configuration problem: Request path '{}' does not start with SCRIPT_NAME",
+                      head.path),
+          call, response, gil);
   }
+}
+
+void Application::refuse_as(int status, const std::string& why, const Call& call,
+                            Response& response, const Gil& gil) {
+  const char* ip = PyUnicode_AsUTF8(call.request.remote_addr);
+  if (ip == nullptr) PyErr_Clear();
+  report_(base::Level::Warning,
+          fmt::format("Invalid request from ip={}: {}", ip == nullptr ? "" : ip, why), {});
+  response.answer(status, why, gil);
 }
 
 void Application::report_exception(const http::RequestHead& head, bool response_begun) {

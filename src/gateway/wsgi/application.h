@@ -28,6 +28,8 @@ struct Call {
   Sink* sink = nullptr;
   bool may_keep_alive = true;          ///< the server's side of it
   pyapi::Ref* environ_used = nullptr;  ///< takes the environ for later, when given
+  /// Counts requests that the application is called for. Changed under the GIL.
+  std::uint64_t* begun = nullptr;
   /// Not 0: the arbiter aborts this process and answers its clients; no 500 of our own then.
   const std::atomic<std::uint32_t>* abort_asked = nullptr;
 };
@@ -38,9 +40,11 @@ using Report =
 
 /// Hooks of the configuration file that run around each request; null: none.
 struct RequestHooks {
-  PyObject* worker = nullptr;        ///< borrowed, first argument
-  PyObject* pre_request = nullptr;   ///< (worker, req), borrowed
-  PyObject* post_request = nullptr;  ///< (worker, req, environ, resp), borrowed
+  PyObject* worker = nullptr;         ///< borrowed, first argument
+  PyObject* request_type = nullptr;   ///< makes `req`: request_object_new(); borrowed
+  PyObject* response_type = nullptr;  ///< makes `resp`: response_object_new(); borrowed
+  PyObject* pre_request = nullptr;    ///< (worker, req), borrowed
+  PyObject* post_request = nullptr;   ///< (worker, req, environ, resp), borrowed
 };
 
 /// A loaded application. Used by all app threads under the GIL.
@@ -56,13 +60,18 @@ class Application {
   void serve(const Call& call, Response& response, const pyapi::Gil& gil);
 
  private:
-  bool run(const Call& call, Response& response, PyObject* environ, const pyapi::Gil& gil);
+  bool run(const Call& call, Response& response, PyObject* environ, PyObject* request,
+           const pyapi::Gil& gil);
   bool send_all(PyObject* iterable, Response& response, const pyapi::Gil& gil);
   bool send_known(PyObject* parts, Response& response, const pyapi::Gil& gil);
   bool send_iterated(PyObject* iterable, Response& response, const pyapi::Gil& gil);
   void close(PyObject* iterable, const http::RequestHead& head, const pyapi::Gil& gil);
-  bool call_hook(PyObject* hook, const Call& call, PyObject* environ, const Response* response);
+  bool call_pre_request(PyObject* request) const;
+  bool call_post_request(PyObject* request, PyObject* environ, const Response& response,
+                         const pyapi::Gil& gil) const;
   void refuse(EnvironStatus status, const Call& call, Response& response, const pyapi::Gil& gil);
+  void refuse_as(int status, const std::string& why, const Call& call, Response& response,
+                 const pyapi::Gil& gil);
   void report_exception(const http::RequestHead& head, bool response_begun);
 
   PyObject* callable_;

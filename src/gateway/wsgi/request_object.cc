@@ -8,23 +8,8 @@ namespace {
 using pyapi::Gil;
 using pyapi::Ref;
 
-PyObject* namespace_type() {
-  static PyObject* const type = [] {
-    const Ref types = Ref::steal(PyImport_ImportModule("types"));
-    return types ? PyObject_GetAttrString(types.get(), "SimpleNamespace") : nullptr;
-  }();
-  return type;
-}
-
 PyObject* latin1(std::string_view text) {
   return PyUnicode_DecodeLatin1(text.data(), static_cast<Py_ssize_t>(text.size()), nullptr);
-}
-
-Ref make(Ref attributes) {
-  PyObject* type = namespace_type();
-  if (!attributes || type == nullptr) return {};
-  const Ref none = Ref::steal(PyTuple_New(0));
-  return none ? Ref::steal(PyObject_Call(type, none.get(), attributes.get())) : Ref();
 }
 
 // [("USER-AGENT", "curl")]: upper-case names as in Gunicorn's req.headers.
@@ -52,27 +37,48 @@ Ref headers_of(std::string_view lines) {
   return list;
 }
 
-}  // namespace
-
-Ref request_object_new(const http::RequestHead& head, const Gil& /*gil*/) {
-  Ref headers = headers_of(head);
-  if (!headers) return {};
-  return make(Ref::steal(Py_BuildValue("{s:N,s:N,s:N,s:N,s:(ii),s:N}", "method",
-                                       latin1(head.method_text), "path", latin1(head.path), "uri",
-                                       latin1(head.target), "query", latin1(head.query), "version",
-                                       1, head.version_minor, "headers", headers.release())));
+// (host, port) of a TCP client, "" for a unix socket's: what accept() gives in Python.
+Ref peer_of(const EnvironRequest& request) {
+  if (request.remote_port == nullptr) return Ref::steal(PyUnicode_FromString(""));
+  const Ref port = Ref::steal(PyLong_FromUnicodeObject(request.remote_port, 10));
+  return port ? Ref::steal(PyTuple_Pack(2, request.remote_addr, port.get())) : Ref();
 }
 
-Ref response_object_new(const Response& response, const Gil& /*gil*/) {
+PyObject* scheme_of(PyObject* environ) {
+  PyObject* scheme =
+      environ == nullptr ? nullptr : PyDict_GetItemString(environ, "wsgi.url_scheme");
+  return scheme == nullptr ? PyUnicode_FromString("http") : Py_NewRef(scheme);
+}
+
+}  // namespace
+
+Ref request_object_new(PyObject* type, const EnvironRequest& request, PyObject* environ,
+                       const Gil& /*gil*/) {
+  const http::RequestHead& head = *request.head;
+  Ref headers = headers_of(head);
+  Ref peer = headers ? peer_of(request) : Ref();
+  if (!peer) return {};
+  const Ref arguments = Ref::steal(
+      Py_BuildValue("(NNNN(ii)NNNOO)", latin1(head.method_text), latin1(head.target),
+                    latin1(head.path), latin1(head.query), 1, head.version_minor, headers.release(),
+                    peer.release(), scheme_of(environ), head.keep_alive ? Py_True : Py_False,
+                    request.input == nullptr ? Py_None : request.input));
+  return arguments ? Ref::steal(PyObject_CallObject(type, arguments.get())) : Ref();
+}
+
+Ref response_object_new(PyObject* type, PyObject* request, const Response& response,
+                        const Gil& /*gil*/) {
   Ref headers = headers_of(response.fields());
   if (!headers) return {};
-  const bool known = response.status() != 0;
-  PyObject* status = known ? latin1(response.status_line()) : Py_NewRef(Py_None);
-  PyObject* code = known ? PyLong_FromLong(response.status()) : Py_NewRef(Py_None);
-  return make(Ref::steal(Py_BuildValue(
-      "{s:N,s:N,s:N,s:K,s:K}", "status", status, "status_code", code, "headers", headers.release(),
-      "sent", static_cast<unsigned long long>(response.body_bytes()), "response_length",
-      static_cast<unsigned long long>(response.body_bytes()))));
+  PyObject* status = response.status() != 0 ? latin1(response.status_line()) : Py_NewRef(Py_None);
+  const auto length = response.content_length();
+  PyObject* promised = length ? PyLong_FromUnsignedLongLong(*length) : Py_NewRef(Py_None);
+  const Ref arguments = Ref::steal(Py_BuildValue(
+      "(ONNKNOOO)", request, status, headers.release(),
+      static_cast<unsigned long long>(response.body_bytes()), promised,
+      response.head_sent() ? Py_True : Py_False, response.chunked() ? Py_True : Py_False,
+      response.keep_alive() ? Py_True : Py_False));
+  return arguments ? Ref::steal(PyObject_CallObject(type, arguments.get())) : Ref();
 }
 
 }  // namespace tricorn::gateway::wsgi

@@ -137,12 +137,19 @@ bool Response::note_field(std::string_view name, std::string_view value, bool& d
   return true;
 }
 
+// What the parts add up to. With an answer that has no body this says nothing about the length a
+// GET would have had: RFC 9110 section 8.6.
+std::optional<std::uint64_t> Response::counted_length() const {
+  const bool bodiless = status_ == 304 || request_->method == http::Method::Head;
+  return bodiless && known_length_ == 0U ? std::nullopt : known_length_;
+}
+
 void Response::build_head() {
   http::h1::ResponseFacts facts;
   facts.method = request_->method;
   facts.version_minor = request_->version_minor;
   facts.status = status_;
-  facts.content_length = content_length_ ? content_length_ : known_length_;
+  facts.content_length = content_length_ ? content_length_ : counted_length();
   facts.client_keeps_alive = request_->keep_alive && may_keep_alive_ && !sink_->must_close();
   const http::h1::Framing framing = http::h1::frame(facts);
   keep_alive_ = framing.keep_alive;

@@ -59,6 +59,9 @@ class Response {
   [[nodiscard]] bool cut() const { return cut_; }
   /// The application gave bytes of a body with a status that has none. RFC 9110 section 6.4.1.
   [[nodiscard]] bool body_dropped() const { return body_dropped_; }
+  /// Content-Length of the answer, the application's or what its parts add up to.
+  [[nodiscard]] std::optional<std::uint64_t> content_length() const { return content_length_; }
+  [[nodiscard]] bool chunked() const { return chunked_; }
   /// "Name: value\r\n" lines of the application, for the access log.
   [[nodiscard]] std::string_view fields() const { return fields_; }
   [[nodiscard]] std::string_view status_line() const { return status_text_; }
@@ -71,6 +74,7 @@ class Response {
   bool add_field(PyObject* name, PyObject* value);
   bool note_field(std::string_view name, std::string_view value, bool& drop);
   void build_head();
+  [[nodiscard]] std::optional<std::uint64_t> counted_length() const;
   bool begin(std::string_view& head);
   bool check_started();
   bool send_body(PyObject* owner, std::string_view body, bool last, const pyapi::Gil& gil);
