@@ -52,6 +52,8 @@ const std::vector<Command> kCommands = {
      "If they do not load, the old workers go on serving; the log says why.\n", 0, 0},
     {"ttin", "", "one worker more", "", "", 0, 0},
     {"ttou", "", "one worker less", "", "", 0, 0},
+    {"alias", "install [--force] | remove | status ", "a `gunicorn` command that starts Tricorn",
+     "", "Gunicorn's own command is kept aside and comes back with remove.\n", 0, 2},
 };
 
 int fail(const base::Error& error) {
