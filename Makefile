@@ -10,7 +10,7 @@ SECOND_TESTS ?= $(patsubst %,tests/blackbox/test_%.py,timeouts deaths boots flas
 # Most tests wait, so more of them than CPUs run at a time.
 PYTEST_OPTIONS ?= -q --timeout 120 -n 4
 
-.PHONY: setup run test unit asan tsan lint differential probe blackbox blackbox-second bench fuzz soak suites docs format clean
+.PHONY: setup run test unit asan tsan lint differential differential-gunicorn differential-short probe blackbox blackbox-second bench fuzz soak suites docs format clean
 
 setup:  ## build Tricorn into .venv (idempotent)
 	@test -n "$(PYTHON)" || { echo "No CPython 3.10 or later with headers and venv: apt-get install python3-dev python3-venv"; exit 1; }
@@ -20,7 +20,7 @@ run: setup  ## serve the example on 127.0.0.1:8000
 	@sh examples/orders/run.sh $(PORT)
 
 test: export WITH_TEST_PACKAGES = 1
-test: setup lint asan differential probe blackbox blackbox-second  ## every rung that fits in 20 minutes
+test: setup lint asan differential differential-short probe blackbox blackbox-second  ## every rung that fits in 20 minutes
 	@echo "make test: all passed"
 
 lint:  ## style, layers, size
@@ -46,6 +46,14 @@ tsan:  ## C++ unit and protocol tests under the thread sanitizer
 
 differential:  ## our HTTP parser beside llhttp and h11, after asan and setup
 	TRICORN_H1_PROBE=build/asan/src/h1_probe .venv/bin/pytest -q --timeout 120 tests/protocol
+
+differential-gunicorn: setup  ## beside Gunicorn 27.0.1: 300 scenarios, everything a user can see
+	@sh tools/gunicorn.sh .venv-gunicorn $(PYTHON)
+	.venv/bin/pytest $(PYTEST_OPTIONS) tests/differential
+
+differential-short: setup  ## those of them that show most
+	@sh tools/gunicorn.sh .venv-gunicorn $(PYTHON)
+	.venv/bin/pytest $(PYTEST_OPTIONS) tests/differential -k "document or order_and_arguments or test_stop or test_page or bad_value or all_settings"
 
 probe:  ## stacks read from outside, every hang, on every Python of this machine
 	$(PYTHON) tests/probe/run.py --probe build/asan/src/look_probe --include src $(shell sh tools/pythons.sh)
@@ -81,6 +89,6 @@ format:
 	.venv/bin/ruff format python tests examples tools
 
 clean:
-	rm -rf build .venv .venv-second
+	rm -rf build .venv .venv-second .venv-gunicorn
 
 CCACHE := $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache)
