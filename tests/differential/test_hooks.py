@@ -84,6 +84,7 @@ def test_timeout(both):
         server.start("app:app", "-t", "1", conf=CONF)
         server.get("/slow?20")
         server.wait_log("Booting worker", count=2)
+        server.wait_log("Worker exiting|was sent SIGKILL")
         server.stop()
         server.note("hooks", "\n".join(line for line in (server.folder / "notes").read_text().splitlines() if line.startswith(("pre_request", "worker_abort", "post_request"))))
         server.err_path.write_text("")
