@@ -250,3 +250,26 @@ def test_app_services_start_up_command(environment, tmp_path):
         assert f"Listening at: http://0.0.0.0:{port}" in server.log and os.path.exists(conf)
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize(("shim", "expected"), [(None, "the real one"), ("always", "27.0.1"), ("never", "the real one")])
+def test_the_real_package_is_found_first_unless_asked(serve, tmp_path, shim, expected):
+    (tmp_path / "gunicorn").mkdir()
+    (tmp_path / "gunicorn" / "__init__.py").write_text("__version__ = 'the real one'\n")
+    (tmp_path / "gunicorn" / "own.py").write_text("")
+    (tmp_path / "conf.py").write_text("import gunicorn\ndef when_ready(server): server.log.info('found %s', gunicorn.__version__)\n"
+                                      "try:\n    import gunicorn.glogging\nexcept ImportError as why:\n    print(type(why).__name__, flush=True)\n")
+    server = serve("specs", "-c", tmp_path / "conf.py", env={"PYTHONPATH": tmp_path, **({"TRICORN_SHIM": shim} if shim else {})})
+    server.wait_log(f"found {expected}")
+    assert server.out == ("" if shim == "always" else "ModuleNotFoundError\n"), "the two are never mixed"
+
+
+def test_without_the_stand_in_gunicorn_is_not_there(tmp_path):
+    (tmp_path / "conf.py").write_text("import gunicorn\n")
+    code, _, err = run("specs", "-c", str(tmp_path / "conf.py"), "--check-config", env={"TRICORN_SHIM": "never"})
+    assert code == 1 and "ModuleNotFoundError: No module named 'gunicorn'" in err
+
+
+def test_settings_that_do_not_act_say_so(serve):
+    server = serve("specs", "--spew")
+    server.wait_log("Setting spew does not act: executed lines are not printed")
