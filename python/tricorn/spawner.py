@@ -33,6 +33,7 @@ class Spawner:
         self.settings: dict[str, Any] = {}
         self.listeners: list[tuple[int, str]] = []
         self.app: Any = application
+        self.cfg: Any = None
         self.server: hooks.Server | None = None
         self.log = hooks.Log(self._write_log)
 
@@ -109,6 +110,8 @@ class Spawner:
             try:
                 self.hooks["pre_fork"](self.server, worker)
             except Exception as problem:
+                for fd in fds:
+                    os.close(fd)
                 return {**_failure(problem), "exit": 255}
         _refuse_threads()
         try:

@@ -2,6 +2,7 @@
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,23 @@ def post_request(worker, req, environ, resp):
     server = served(serve, tmp_path, conf, *mode, app=app)
     assert server.get("/a?b=c", "User-Agent: me").content == b"abc"
     server.wait_log(r"took 0\.[3-9] s: GET /a\?b=c 201 Created from 127\.0\.0\.1, 3 bytes, agent me, worker 1")
+
+
+def test_a_pre_fork_that_raises_while_serving_costs_nothing_but_the_worker(serve, tmp_path):
+    conf = "import os\nFLAG = os.path.join(os.path.dirname(__file__), 'flag')\ndef pre_fork(server, worker):\n    if os.path.exists(FLAG):\n        raise ValueError('not now')\n"
+    server = served(serve, tmp_path, conf)
+    assert server.get("/").status == 200
+    descriptors = lambda: len(list(Path(f"/proc/{spawner}/fd").iterdir()))
+    spawner = server.spawner()
+    before = descriptors()
+    (tmp_path / "flag").touch()
+    server.send(signal.SIGTTIN)
+    server.wait_log("(?s)No worker could be forked: .*ValueError: not now", count=1)
+    poll(lambda: server.log.count("No worker could be forked") >= 2, 10, lambda: server.log)
+    assert descriptors() == before
+    assert server.get("/").status == 200
+    (tmp_path / "flag").unlink()
+    server.wait_log("Booting worker", count=2)
 
 
 def test_listeners_and_workers_can_be_looked_at(serve, tmp_path):
