@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BOOT_ERROR = 3  # Gunicorn's exit statuses: the arbiter tells the two apart by them
 APP_LOAD_ERROR = 4
 
-_INFO, _WARNING, _ERROR = 1, 2, 3
+_WARNING, _ERROR = 2, 3
 
 
 class WorkerDone(BaseException):
@@ -46,12 +46,18 @@ def _live(core: Any, spawner: Spawner, worker: hooks.Worker) -> int:
     worker.pid = os.getpid()
     worker.core = core
     worker.log = hooks.Log(core.log)
+    if spawner.log_channel >= 0:
+        from tricorn import logs
+
+        spawner.speaker.pid = 0
+        worker.log = spawner.log
+        logs.attach(core, spawner.log, spawner.log_channel)
     if spawner.server is not None:
         spawner.server.log = worker.log
-    core.log(_INFO, f"Booting worker with pid: {worker.pid}")
+    worker.log.info("Booting worker with pid: %s", worker.pid)
     _record_hard_exits(core)
     status = _boot_and_serve(core, spawner, worker)
-    core.log(_INFO, f"Worker exiting (pid: {worker.pid})")
+    worker.log.info("Worker exiting (pid: %s)", worker.pid)
     if hook := spawner.hooks.get("worker_exit"):
         _guarded(core, hook, spawner.server, worker)
     return status

@@ -15,43 +15,51 @@ if TYPE_CHECKING:
 class Log:
     """Logger with Gunicorn's methods; every line goes to the error log through `write`."""
 
+    metrics: Any = None  # compat.instrument.statsd.Metrics, for `extra` of log calls
+
     def __init__(self, write: Callable[[int, str], None]) -> None:
         self._write = write
 
-    def _line(self, level: int, message: object, args: tuple[Any, ...]) -> None:
+    def _line(
+        self, level: int, message: object, args: tuple[Any, ...], extra: dict[str, Any]
+    ) -> None:
+        if self.metrics is not None and extra.get("extra"):
+            self.metrics.from_extra(extra["extra"])
+            if not message:
+                return
         text = str(message)
         self._write(level, text % args if args else text)
 
-    def debug(self, message: object, *args: Any, **_: Any) -> None:
+    def debug(self, message: object, *args: Any, **extra: Any) -> None:
         """Log for developers."""
-        self._line(0, message, args)
+        self._line(0, message, args, extra)
 
-    def info(self, message: object, *args: Any, **_: Any) -> None:
+    def info(self, message: object, *args: Any, **extra: Any) -> None:
         """Log what is normal."""
-        self._line(1, message, args)
+        self._line(1, message, args, extra)
 
-    def warning(self, message: object, *args: Any, **_: Any) -> None:
+    def warning(self, message: object, *args: Any, **extra: Any) -> None:
         """Log what is odd but handled."""
-        self._line(2, message, args)
+        self._line(2, message, args, extra)
 
-    def error(self, message: object, *args: Any, **_: Any) -> None:
+    def error(self, message: object, *args: Any, **extra: Any) -> None:
         """Log what an operator must look at today."""
-        self._line(3, message, args)
+        self._line(3, message, args, extra)
 
-    def critical(self, message: object, *args: Any, **_: Any) -> None:
+    def critical(self, message: object, *args: Any, **extra: Any) -> None:
         """Log what an operator must look at now."""
-        self._line(4, message, args)
+        self._line(4, message, args, extra)
 
-    def log(self, level: int | str, message: object, *args: Any, **_: Any) -> None:
+    def log(self, level: int | str, message: object, *args: Any, **extra: Any) -> None:
         """Log at a level of the logging module, by number or by name."""
         names = {"debug": 0, "info": 1, "warning": 2, "error": 3, "critical": 4}
         if isinstance(level, str):
             number = names.get(level.lower(), 1)
         else:
             number = min(max(level // 10 - 1, 0), 4)
-        self._line(number, message, args)
+        self._line(number, message, args, extra)
 
-    def exception(self, message: object, *args: Any, **_: Any) -> None:
+    def exception(self, message: object, *args: Any, **extra: Any) -> None:
         """Log an error with the traceback of the exception being handled."""
         import traceback
 

@@ -35,7 +35,8 @@ class Spawner:
         self.app: Any = application
         self.cfg: Any = None
         self.server: hooks.Server | None = None
-        self.log = hooks.Log(self._write_log)
+        self.log: Any = hooks.Log(self._write_log)
+        self.log_channel = -1  # to the process that logs for the arbiter, with Python's logging
 
     def serve(self) -> None:
         """Do what is asked until the arbiter is gone."""
@@ -61,19 +62,40 @@ class Spawner:
         self.hooks = conf.hooks_of(self.names)
         return {"ok": True, "values": conf.plain_values(self.names), "hooks": sorted(self.hooks)}
 
-    def do_settle(self, message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
-        """Take the resolved settings."""
+    def do_settle(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        """Take the resolved settings, and the channel of the arbiter's lines if there is one."""
         self.settings_json = message["settings_json"]
         self.settings = json.loads(self.settings_json)
         os.environ.update(item.partition("=")[::2] for item in self.settings["raw_env"])
         os.environ["SERVER_SOFTWARE"] = f"tricorn/{__version__}"
         os.chdir(self.settings["chdir"])
         apps.extend_path(self.settings["chdir"], self.settings["pythonpath"])
+        if isinstance(self.names.get("logconfig_dict"), dict):  # with what JSON cannot carry
+            self.settings["logconfig_dict"] = self.names["logconfig_dict"]
         self.cfg = config.Config.that_holds(self.settings, self.hooks)
         if self.app is None:
             self.app = apps.Application(message["app"], self.cfg)
         self.app.cfg = self.cfg
         self.server = hooks.Server(self.arbiter_pid, self.cfg, self.log, self.app)
+        if self.settings["statsd_host"] and not fds:
+            from tricorn.compat.instrument import statsd
+
+            hooks.Log.metrics = statsd.Metrics(self.cfg)
+        if fds:
+            self._log_with_python(*fds)
+        elif self.settings["capture_output"]:
+            self._capture_output()
+        return {"ok": True}
+
+    def do_reopen_logs(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
+        """Open log files again: logrotate has moved them."""
+        if self.log_channel >= 0:
+            from tricorn import logs
+
+            self.log.reopen_files()
+            logs.ask_to_reopen(self.log_channel)
+        elif self.settings.get("capture_output"):
+            self._capture_output()
         return {"ok": True}
 
     def do_listen(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -129,6 +151,42 @@ class Spawner:
         return {"ok": True, "pid": pid}
 
     # ---- helpers ----
+
+    def _log_with_python(self, read_end: int, write_end: int) -> None:
+        from tricorn import logs
+
+        speaker = logs.Speaker(self.arbiter_pid)
+        try:
+            self.log = logs.make(self.settings, self.names, self.cfg)
+        except logs.LogError as problem:
+            raise conf.ConfError(str(problem)) from problem
+        self.log_channel = write_end
+        if self.server is not None:
+            self.server.log = self.log
+        self.speaker = speaker
+        if _core.fork_worker() != 0:
+            os.close(read_end)
+            return
+        with open("/proc/self/comm", "w", encoding="ascii") as name:
+            name.write("tricorn-logger")
+        os.close(write_end)
+        self.channel.close()
+        for fd, _ in self.listeners:
+            os.close(fd)
+        logs.serve(socket.socket(fileno=read_end), self.log, speaker)
+        raise boot.WorkerDone(0)
+
+    def _capture_output(self) -> None:
+        """Send what the application prints to the error log, by C code and children too."""
+        path = self.settings["errorlog"]
+        if path == "-":
+            return
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            os.dup2(fd, stream.fileno())
+        os.close(fd)
 
     def _worker(self, pid: int, age: int) -> hooks.Worker:
         if self.server is not None and pid in self.server.WORKERS:

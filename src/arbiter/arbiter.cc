@@ -74,9 +74,11 @@ int Arbiter::run() {
     if (state_ == State::Running) supervise();
     attend_control();
     if (state_ != State::Starting) manage_workers();
+    send_metrics();
     if (state_ == State::Stopping) finish_stop();
     if (state_ == State::Stopped && base::monotonic_ns() >= stop_by_ns_) done_ = true;
   }
+  finish_python_log();
   return exit_status_;
 }
 

@@ -73,6 +73,10 @@ class Arbiter {
   void on_conf(const Answer& answer);
   void open_for_business();
   bool open_outputs();
+  void make_log_channel();
+  void finish_python_log();
+  bool open_sinks();
+  void send_metrics();
   bool bind_all();
   [[nodiscard]] BindOptions bind_options() const;
   void starting_hook(const char* name, const HookArguments& arguments, std::function<void()> then);
@@ -210,6 +214,11 @@ class Arbiter {
   Resolve resolve_;
   Options options_;
   base::Log log_;
+  base::UniqueFd log_reader_;  // until the spawner has it
+  base::UniqueFd log_writer_;
+  net::Statsd statsd_;
+  unsigned workers_told_ = UINT32_MAX;  // of the last gauge
+  std::int64_t backlog_told_ns_ = 0;
   Incidents incidents_{log_};
   References references_;
   Pidfile pidfile_;

@@ -20,6 +20,25 @@ base::Level level_of(int wait_status) {
   return WTERMSIG(wait_status) == SIGTERM ? base::Level::Info : base::Level::Warning;
 }
 
+// For --log-format json.
+std::vector<base::Field> fields_of(const diagnose::Verdict& verdict,
+                                   const diagnose::Evidence& evidence, std::string_view ref) {
+  std::vector<base::Field> fields = {
+      {"incident.class", std::string(diagnose::name_of(verdict.cause))},
+      {"incident.ref", std::string(ref)},
+      {"incident.because", verdict.because},
+      {"incident.worker.pid", std::to_string(evidence.pid), true},
+  };
+  if (!verdict.place.empty()) fields.push_back({"incident.place", verdict.place});
+  if (evidence.request.empty()) return fields;
+  const std::size_t space = std::min(evidence.request.find(' '), evidence.request.size());
+  fields.push_back({"http.request.method", evidence.request.substr(0, space)});
+  fields.push_back(
+      {"url.path", evidence.request.substr(std::min(space + 1, evidence.request.size()))});
+  fields.push_back({"event.duration", std::to_string(evidence.running_ns), true});
+  return fields;
+}
+
 }  // namespace
 
 base::Result<void> Incidents::open(const std::string& path) {
@@ -62,7 +81,11 @@ void Incidents::write(const std::string& line, std::string_view ref) {
 
 void Incidents::timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                           std::string_view ref) {
-  log_.critical(diagnose::timeout_line(verdict, evidence, ref));
+  log_.write({base::Level::Critical,
+              diagnose::timeout_line(verdict, evidence, ref),
+              0,
+              {},
+              fields_of(verdict, evidence, ref)});
   log_.write({base::Level::Error, diagnose::request_line(evidence), evidence.pid,
               diagnose::traceback_text(diagnose::last_stack(evidence))});
   report(verdict, evidence, ref);
@@ -81,7 +104,11 @@ void Incidents::slow_boot(const diagnose::Verdict& verdict, const diagnose::Evid
 
 void Incidents::died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                      std::string_view ref) {
-  log_.write(level_of(evidence.death->wait_status), diagnose::death_line(verdict, evidence, ref));
+  log_.write({level_of(evidence.death->wait_status),
+              diagnose::death_line(verdict, evidence, ref),
+              0,
+              {},
+              fields_of(verdict, evidence, ref)});
   report(verdict, evidence, ref);
 }
 

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "base/log.h"
+#include "net/statsd.h"
+#include "net/syslog.h"
 
 namespace tricorn::arbiter {
 
@@ -32,8 +34,12 @@ struct Options {
   std::string pidfile;  ///< empty: none
   std::string report;   ///< empty: none
   base::LogOptions error_log;
-  std::string access_log;  ///< workers write it; empty: none
-  std::string app_directory;          ///< absolute: --chdir
+  net::StatsdOptions statsd;
+  bool backlog_metric = false;
+  net::SyslogOptions syslog;  ///< address empty: off
+  bool python_log = false;    ///< logger_class or logconfig* is set: Python's logging is the sink
+  std::string access_log;     ///< workers write it; empty: none
+  std::string app_directory;  ///< absolute: --chdir
   std::vector<std::string> warnings;  ///< settings that were given and do not act
   bool control = true;                ///< false: --no-control-socket
   std::string control_socket;         ///< empty: where config::control_directories() says

@@ -101,6 +101,11 @@ void Arbiter::reopen_logs() {
   if (auto reopened = incidents_.open(options_.report); !reopened)
     log_.error("Cannot reopen the report: " + reopened.error().text);
   open_log_files_for_workers();
+  if (spawner_) {
+    spawner_->reopen_logs([this](const Answer& answer) {
+      if (!answer.ok) log_.error("Cannot reopen logs: " + answer.text);
+    });
+  }
   for (const auto& [pid, worker] : workers_) send_order(*worker, heartbeat::Verb::ReopenLogs);
 }
 

@@ -109,14 +109,18 @@ void SpawnerClient::load(const std::string& location, bool explicitly_named,
 }
 
 void SpawnerClient::settle(const std::string& settings_json, const std::string& app,
-                           OnAnswer on_answer) {
-  ask(Json{{"do", "settle"}, {"settings_json", settings_json}, {"app", app}}.dump(), {},
+                           const std::vector<int>& log_channel, OnAnswer on_answer) {
+  ask(Json{{"do", "settle"}, {"settings_json", settings_json}, {"app", app}}.dump(), log_channel,
       std::move(on_answer));
 }
 
 void SpawnerClient::listen(const std::vector<std::string>& names, const std::vector<int>& fds,
                            OnAnswer on_answer) {
   ask(Json{{"do", "listen"}, {"names", names}}.dump(), fds, std::move(on_answer));
+}
+
+void SpawnerClient::reopen_logs(OnAnswer on_answer) {
+  ask(Json{{"do", "reopen_logs"}}.dump(), {}, std::move(on_answer));
 }
 
 void SpawnerClient::preload(OnAnswer on_answer) {

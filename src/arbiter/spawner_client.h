@@ -52,10 +52,14 @@ class SpawnerClient {
   void load(const std::string& location, bool explicitly_named,
             const std::vector<std::string>& argv, OnAnswer on_answer);
   /// Take the settings and the application's name.
-  void settle(const std::string& settings_json, const std::string& app, OnAnswer on_answer);
+  /// @param log_channel  both ends, duplicated here; empty: Python's logging is not the sink
+  void settle(const std::string& settings_json, const std::string& app,
+              const std::vector<int>& log_channel, OnAnswer on_answer);
   /// Take the listening sockets, which are duplicated here.
   void listen(const std::vector<std::string>& names, const std::vector<int>& fds,
               OnAnswer on_answer);
+  /// Open log files again: Python's handlers, and what is printed with --capture-output.
+  void reopen_logs(OnAnswer on_answer);
   void preload(OnAnswer on_answer);
   /// Fork a worker. @param fds  page, control and keeper ends, duplicated here
   void fork(int age, const std::vector<int>& fds, OnAnswer on_answer);

@@ -4,12 +4,15 @@
 #include <netdb.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
@@ -20,6 +23,9 @@ namespace {
 
 constexpr int kBindAttempts = 5;  // Gunicorn's: five times, a second apart
 constexpr int kBindPauseMs = 1000;
+constexpr std::size_t kLogLineMax = 256 * 1024;
+constexpr std::int64_t kLastLinesNs = 500'000'000;
+constexpr int kLastLinesPauseMs = 10;
 
 // In Python's words where there is an errno, or one of getaddrinfo's numbers, which are negative.
 std::string reason_of(const base::Error& error) {
@@ -116,7 +122,46 @@ bool Arbiter::open_outputs() {
   if (auto writable = can_append(options_.access_log); !writable)
     return fail_start(1, writable.error().text), false;
   open_log_files_for_workers();
+  if (!open_sinks()) return false;
+  if (options_.python_log) {  // what is said before the spawner reads waits in the socket
+    make_log_channel();
+    log_.divert(base::UniqueFd(::fcntl(log_writer_.get(), F_DUPFD_CLOEXEC, 0)));
+    log_.set_threshold(base::Level::Debug);  // the logger has a level of its own
+  }
   return true;
+}
+
+// To the process that calls Python's logger for us: docs/decisions/0012.
+void Arbiter::make_log_channel() {
+  if (!heartbeat::socket_pair(log_reader_, log_writer_))
+    log_.error(fmt::format("No channel to Python's logging: {}", std::strerror(errno)));
+}
+
+// Lines that nobody came to read are written here; else their reader gets a moment, since the end
+// of a container's first process is everybody's.
+void Arbiter::finish_python_log() {
+  log_.divert({});
+  log_writer_.reset();
+  std::string text(kLogLineMax, '\0');
+  ssize_t got = 0;
+  while (log_reader_.valid() &&
+         (got = ::recv(log_reader_.get(), text.data(), text.size(), MSG_DONTWAIT)) > 0) {
+    const auto line = nlohmann::json::parse(text.data(), text.data() + got, nullptr, false);
+    if (!line.is_object()) continue;
+    const std::string message = line.value("message", "");
+    const std::string tail = line.value("tail", "");
+    const int level = line.value("level", 20) / 10 - 1;
+    log_.write(
+        {static_cast<base::Level>(std::clamp(level, 0, 4)), message, line.value("pid", 0), tail});
+  }
+  const std::int64_t until = base::monotonic_ns() + kLastLinesNs;
+  while (options_.python_log && base::monotonic_ns() < until &&
+         ::waitpid(-1, nullptr, WNOHANG) >= 0)
+    ::poll(nullptr, 0, kLastLinesPauseMs);
+  while (log_.behind() && base::monotonic_ns() < until) {
+    log_.flush();
+    ::poll(nullptr, 0, kLastLinesPauseMs);
+  }
 }
 
 // Workers that run as somebody else open them again by themselves, after a rotation too.
@@ -225,9 +270,19 @@ void Arbiter::settle(std::function<void()> then) {
 }
 
 void Arbiter::give_settings(std::function<void()> then) {
-  spawner_->settle(options_.settings_json, options_.app,
-                   [this, then = std::move(then)](const Answer& answer) {
+  std::vector<int> channel;
+  const bool python = options_.python_log && !options_.check_only;
+  if (python) {
+    if (!log_reader_.valid()) make_log_channel();
+    channel = {log_reader_.get(), log_writer_.get()};
+  }
+  spawner_->settle(options_.settings_json, options_.app, channel,
+                   [this, python, then = std::move(then)](const Answer& answer) {
+                     base::UniqueFd writer = std::move(log_writer_);
                      if (!answer.ok) return fail_start(answer);
+                     log_reader_.reset();
+                     log_.divert(std::move(writer));
+                     log_.set_threshold(python ? base::Level::Debug : options_.error_log.threshold);
                      then();
                    });
 }

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -99,9 +100,26 @@ void Log::put(const Record& record) const {
                                               : format_line(now.tv_sec, record));
 }
 
+// One JSON object a datagram: pid, level as Python counts them, message, tail.
+bool Log::send(const Record& record) const {
+  const auto level = std::to_string(10 * (static_cast<int>(record.level) + 1));
+  std::string json = "{\"pid\":" + std::to_string(pid_of(record)) + ",\"level\":" + level;
+  json += ",\"message\":";
+  append_json_string(json, record.message);
+  json += ",\"tail\":";
+  append_json_string(json, record.tail);
+  const std::uint64_t before = undelivered_.exchange(0);
+  json += ",\"undelivered\":" + std::to_string(before) + "}";
+  if (::send(channel_.get(), json.data(), json.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+    return true;
+  undelivered_ += before + 1;
+  return false;
+}
+
 void Log::write(const Record& record) const {
   if (!enabled(record.level)) return;
-  if (on_line_) on_line_(record.level);
+  if (on_line_) on_line_(record);
+  if (channel_.valid() && send(record)) return;
   put(record);
   if (sink_ != nullptr) sink_->take(record);
   if (outlet_.behind() || sink_ != nullptr) flush();

@@ -14,6 +14,7 @@
 
 #include "base/outlet.h"
 #include "base/result.h"
+#include "base/unique_fd.h"
 
 namespace tricorn::base {
 
@@ -84,9 +85,14 @@ class Log {
   /// Each line goes to `sink` as well: syslog.
   void add_sink(std::unique_ptr<LineSink> sink) { sink_ = std::move(sink); }
   /// Called for each line that is logged, before it is written: statsd counts them.
-  void on_line(std::function<void(Level)> told) { on_line_ = std::move(told); }
+  void on_line(std::function<void(const Record&)> told) { on_line_ = std::move(told); }
+  /// From now on lines that are enabled() go to Python's logging over `channel`, a SEQPACKET end;
+  /// those it does not take at once are written here and counted. Not valid: no more.
+  /// Before other threads log.
+  void divert(UniqueFd channel) { channel_ = std::move(channel); }
 
   [[nodiscard]] bool enabled(Level level) const { return level >= options_.threshold; }
+  void set_threshold(Level threshold) { options_.threshold = threshold; }
   void write(const Record& record) const;
   /// Logs as this process.
   void write(Level level, std::string_view message) const { write(Record{level, message}); }
@@ -108,12 +114,15 @@ class Log {
 
  private:
   void put(const Record& record) const;
+  [[nodiscard]] bool send(const Record& record) const;
 
   LogOptions options_;
   mutable Outlet outlet_;
   std::unique_ptr<LineSink> sink_;
   mutable std::atomic<bool> sink_behind_{false};
-  std::function<void(Level)> on_line_;
+  std::function<void(const Record&)> on_line_;
+  UniqueFd channel_;
+  mutable std::atomic<std::uint64_t> undelivered_{0};
 };
 
 }  // namespace tricorn::base

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -88,11 +89,31 @@ TEST_F(LogOnPipe, TellsASinkAndACounterOfWhatIsLoggedOnly) {
   std::string seen;
   int counted = 0;
   log_.add_sink(std::make_unique<Sink>(seen));
-  log_.on_line([&](Level) { ++counted; });
+  log_.on_line([&](const Record&) { ++counted; });
   log_.debug("no");
   log_.error("yes");
   EXPECT_EQ(seen, "yes;");
   EXPECT_EQ(counted, 1);
+}
+
+TEST_F(LogOnPipe, LinesGoToTheChannelAndHereWhenItIsFull) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+  const UniqueFd reader(pair[0]);
+  log_.divert(UniqueFd(pair[1]));
+  log_.write({Level::Error, "it \"broke\"", 7, "tail\n"});
+  char bytes[4096];
+  const auto receive = [&] {
+    const ssize_t got = ::recv(reader.get(), bytes, sizeof bytes, MSG_DONTWAIT);
+    return std::string(bytes, got > 0 ? static_cast<std::size_t>(got) : 0);
+  };
+  EXPECT_EQ(receive(),
+            R"({"pid":7,"level":40,"message":"it \"broke\"","tail":"tail\n","undelivered":0})");
+  int here = 0;
+  for (; here == 0 || read_all().empty(); ++here) log_.info("more");
+  while (!receive().empty()) continue;
+  log_.info("flows again");
+  EXPECT_NE(receive().find("\"undelivered\":1}"), std::string::npos);
 }
 
 }  // namespace

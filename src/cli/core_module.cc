@@ -150,6 +150,23 @@ PyObject* worker_reopen_logs(PyObject* object, PyObject* /*none*/) {
   Py_RETURN_NONE;
 }
 
+PyObject* worker_use_python_log(PyObject* object, PyObject* args) {
+  PyObject* access = nullptr;
+  PyObject* report = nullptr;
+  int channel = -1;
+  int reopen = -1;
+  int level = 0;
+  Worker* worker = made(object);
+  if (worker == nullptr ||
+      PyArg_ParseTuple(args, "OOiii", &access, &report, &channel, &reopen, &level) == 0)
+    return nullptr;
+  if (level < 0 || level > 4)
+    return PyErr_Format(PyExc_ValueError, "level %d is not one of 0 to 4", level);
+  worker->use_python_log(Py_NewRef(access), Py_NewRef(report), tricorn::base::UniqueFd(channel),
+                         reopen, static_cast<tricorn::base::Level>(level));
+  Py_RETURN_NONE;
+}
+
 // None is no hook.
 PyObject* hook_of(PyObject* hooks, const char* name) {
   PyObject* hook = PyDict_GetItemString(hooks, name);
@@ -189,6 +206,8 @@ PyMethodDef kWorkerMethods[] = {
     {"leave", worker_leave, METH_VARARGS,
      "leave(why): finish what is held, then let serve() return; for another worker to come"},
     {"reopen_logs", worker_reopen_logs, METH_NOARGS, "reopen_logs(): after logrotate"},
+    {"use_python_log", worker_use_python_log, METH_VARARGS,
+     "use_python_log(access, report, channel_fd, reopen_fd, level): lines go to Python's logging"},
     {"serve", worker_serve, METH_VARARGS, "serve(app, hooks) -> 0: serve until drained"},
     {nullptr, nullptr, 0, nullptr},
 };

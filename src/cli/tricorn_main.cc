@@ -13,6 +13,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/listeners.h"
+#include "config/logging.h"
 #include "config/parse.h"
 #include "config/resolve.h"
 
@@ -75,6 +76,7 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   Options options;
   options.app = sources.app.empty() ? text(settings, "wsgi_app") : sources.app;
   if (options.app.empty()) return tricorn::base::fail("No application module specified.");
+  resolved->at("default_proc_name") = options.app;
   options.settings_json = settings.dump();
   options.bind = settings.at("bind").get<std::vector<std::string>>();
   for (const std::string& address : options.bind) {
@@ -108,7 +110,15 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   options.control_socket = text(settings, "control_socket");
   options.control_socket_mode = settings.at("control_socket_mode").get<unsigned>();
   options.error_log.path = text(settings, "errorlog");
-  options.error_log.threshold = tricorn::base::level_from(text(settings, "loglevel"));
+  options.python_log = tricorn::config::wants_python_log(settings);
+  options.error_log = tricorn::config::error_log_of(settings);
+  options.statsd = {text(settings, "statsd_host"), text(settings, "statsd_prefix"),
+                    text(settings, "dogstatsd_tags")};
+  options.backlog_metric = settings.at("enable_backlog_metric").get<bool>();
+  if (settings.at("syslog").get<bool>()) {
+    options.syslog = {text(settings, "syslog_addr"), text(settings, "syslog_facility"),
+                      tricorn::config::syslog_ident(settings, "error")};
+  }
   options.app_directory = text(settings, "chdir");
   options.warnings = tricorn::config::warnings_of({layers.begin() + 1, layers.end()});
   set_slow(settings, options);

@@ -462,6 +462,8 @@ Outcome by_check(const Setting& setting, const Layer& value) {
                     value);
     case Check::Paste:
       return paste(value);
+    case Check::LogFormat:
+      return one_of({"text json", kCasting, "Invalid log format: {}"}, value);
     case Check::TimeoutStatus:
       return timeout_status(value);
     case Check::Callable:

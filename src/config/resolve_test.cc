@@ -59,12 +59,12 @@ TEST(Resolve, MakesThreadedSyncGthread) {
 
 TEST(WarningsOf, SaysWhatASettingDoesNotDo) {
   const auto warnings =
-      warnings_of({layer(R"({"spew": true, "workers": 3})"), layer(R"({"syslog": true})")});
+      warnings_of({layer(R"({"spew": true, "workers": 3})"), layer(R"({"certfile": "c"})")});
   ASSERT_EQ(warnings.size(), 2U);
   EXPECT_EQ(warnings[0], "Setting spew does not act: executed lines are not printed");
   EXPECT_EQ(
       warnings[1],
-      "Setting syslog does not act: nothing is sent to syslog; standard error can be piped there");
+      "Setting certfile does not act: connections are plain HTTP; let a proxy in front end TLS");
 }
 
 TEST(WarningsOf, IsSilentWhenNothingElseThanTheDefaultWasAsked) {

@@ -59,6 +59,7 @@ enum class Check : std::uint8_t {
   HttpParser,
   WorkerClass,    ///< the worker classes that exist here
   Paste,          ///< none but null
+  LogFormat,      ///< text or json
   TimeoutStatus,  ///< 500 or by-cause
   ClientSeconds,  ///< PosInt that fits milliseconds in an int
   AnySeconds,     ///< none, or seconds with a fraction, kept as text

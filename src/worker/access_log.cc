@@ -30,7 +30,7 @@ void append_escaped(std::string& line, std::string_view value) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"') {
       line += "\\\"";
-    } else if ((byte < 0x20 && c != '\t') || byte == 0x7f) {
+    } else if (byte < 0x20 || byte == 0x7f) {
       line += fmt::format("\\x{:02x}", byte);
     } else {
       line += c;
@@ -242,6 +242,7 @@ base::Result<void> AccessLog::compile(std::string_view format) {
     auto piece = read_atom(format);
     if (!piece) return base::Unexpected{piece.error()};
     const Atom atom = piece->atom;
+    wants_query_ = wants_query_ || atom == Atom::Query;
     wants_environ_ = wants_environ_ || atom == Atom::EnvironKey || atom == Atom::Path;
     pieces_.push_back(std::move(*piece));
   }
@@ -249,9 +250,12 @@ base::Result<void> AccessLog::compile(std::string_view format) {
 }
 
 base::Result<void> AccessLog::open(const AccessLogOptions& options) {
-  enabled_ = !options.path.empty();
+  to_outlet_ = !options.path.empty();
+  enabled_ = to_outlet_ || sink_ != nullptr;
+  style_ = options.style;
   if (!enabled_) return {};
   if (auto compiled = compile(options.format); !compiled) return compiled;
+  if (!to_outlet_) return {};
   if (options.path != "-") return outlet_.open_file(options.path);
   outlet_.share(STDOUT_FILENO);
   return {};
@@ -345,10 +349,46 @@ void AccessLog::append_value(std::string& line, const Piece& piece, const Access
   }
 }
 
+// Names by the OpenTelemetry conventions, the duration by ECS in nanoseconds. The query, which may
+// hold secrets, only when the format asks for it.
+std::string AccessLog::json(const AccessFacts& facts) const {
+  const http::RequestHead& head = *facts.head;
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  std::vector<base::Field> fields = {
+      {"process.pid", std::to_string(::getpid()), true},
+      {"client.address", std::string(facts.remote_address)},
+      {"http.request.method", std::string(head.method_text)},
+      {"url.path", std::string(head.path)},
+      {"network.protocol.version", head.version_minor == 0 ? "1.0" : "1.1"},
+      {"http.response.status_code", facts.status.empty() ? "0" : std::string(facts.status), true},
+      {"http.response.body.size", std::to_string(facts.body_bytes), true},
+      {"event.duration", std::to_string(facts.duration_ns), true},
+  };
+  if (wants_query_) fields.push_back({"url.query", std::string(head.query)});
+  for (const auto& [field, name] : {std::pair{"user-agent", "user_agent.original"},
+                                    std::pair{"referer", "http.request.header.referer"}}) {
+    if (const http::Field* found = head.find(field); found != nullptr)
+      fields.push_back({name, std::string(found->value)});
+  }
+  std::string line = "{\"timestamp\":\"" + base::rfc3339(now);
+  line += "\",\"severity\":\"INFO\",\"log.logger\":\"tricorn.access\",\"message\":\"request\"";
+  base::append_fields(line, fields);
+  line += "}\n";
+  return line;
+}
+
 void AccessLog::add(const AccessFacts& facts) {
   std::string line;
-  for (const Piece& piece : pieces_) append(line, piece, facts);
-  line += '\n';
+  if (style_ == base::Style::Json) {
+    line = json(facts);
+  } else {
+    for (const Piece& piece : pieces_) append(line, piece, facts);
+    line += '\n';
+  }
+  if (sink_ != nullptr)
+    sink_->take({base::Level::Info, std::string_view(line).substr(0, line.size() - 1)});
+  if (!to_outlet_) return;
   bool full = false;
   {
     const std::lock_guard lock(mutex_);
@@ -366,6 +406,7 @@ void AccessLog::flush() {
     pending_.clear();
   }
   if (outlet_.behind()) outlet_.flush();
+  if (sink_ != nullptr) sink_behind_.store(!sink_->flush());
 }
 
 }  // namespace tricorn::worker

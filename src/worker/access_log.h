@@ -4,12 +4,15 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/log.h"
 #include "base/outlet.h"
 #include "base/result.h"
 #include "http/message.h"
@@ -31,6 +34,7 @@ struct AccessFacts {
 struct AccessLogOptions {
   std::string path;    ///< "-" for stdout, empty: off; else a file, created and appended to
   std::string format;  ///< access_log_format: %(name)s atoms, %% for a percent sign
+  base::Style style = base::Style::Text;  ///< Json: fields instead of the format
 };
 
 /// Compiles a format once, writes lines in batches. What the reader does not take and the Outlet
@@ -41,6 +45,10 @@ class AccessLog {
   base::Result<void> open(const AccessLogOptions& options);
   base::Result<void> reopen() { return outlet_.reopen(); }
   [[nodiscard]] bool enabled() const { return enabled_; }
+  /// Somebody else writes the lines.
+  void disable() { enabled_ = false; }
+  /// Each line goes to `sink` as well, or only there when there is no path. Before open().
+  void add_sink(std::unique_ptr<base::LineSink> sink) { sink_ = std::move(sink); }
   /// The format has atoms that are read from the environ, as the application left it.
   [[nodiscard]] bool wants_environ() const { return wants_environ_; }
 
@@ -49,8 +57,9 @@ class AccessLog {
   /// Writes what was added. Called before the worker waits, so a line is never late.
   void flush();
   /// The reader is slow: flush() again in a while.
-  [[nodiscard]] bool behind() const { return outlet_.behind(); }
+  [[nodiscard]] bool behind() const { return outlet_.behind() || sink_behind_.load(); }
   /// Lines dropped since the last call, once the reader takes lines again.
+  std::string complaint() { return sink_ != nullptr ? sink_->complaint() : std::string(); }
   std::uint64_t take_dropped() { return outlet_.take_dropped(); }
 
  private:
@@ -93,13 +102,19 @@ class AccessLog {
   static base::Result<Piece> read_atom(std::string_view& format);
   void add_text_piece(std::string_view text);
   static void append(std::string& line, const Piece& piece, const AccessFacts& facts);
+  std::string json(const AccessFacts& facts) const;
   static void append_value(std::string& line, const Piece& piece, const AccessFacts& facts);
   static Atom atom_of(std::string_view name, std::string& argument);
 
   std::vector<Piece> pieces_;
   bool enabled_ = false;
   bool wants_environ_ = false;
+  bool wants_query_ = false;
+  base::Style style_ = base::Style::Text;
   base::Outlet outlet_;
+  bool to_outlet_ = false;
+  std::unique_ptr<base::LineSink> sink_;
+  std::atomic<bool> sink_behind_{false};
   std::mutex mutex_;
   std::string pending_;
 };

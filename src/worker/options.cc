@@ -8,10 +8,12 @@
 #include <random>
 #include <string>
 
+#include "config/logging.h"
+
 namespace tricorn::worker {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 using gateway::wsgi::HeaderMap;
 
 std::int64_t number(const Json& settings, const char* name) {
@@ -98,6 +100,20 @@ http::ProxyMode proxy_mode_of(const std::string& name) {
   return name == "auto" ? http::ProxyMode::Auto : http::ProxyMode::Off;
 }
 
+void read_sinks(const Json& settings, Options& options) {
+  const bool python = config::wants_python_log(settings);  // which has its own way to them
+  if (!python) {
+    options.statsd = {text(settings, "statsd_host"), text(settings, "statsd_prefix"),
+                      text(settings, "dogstatsd_tags")};
+  }
+  if (python || !settings.at("syslog").get<bool>()) return;
+  options.syslog = {text(settings, "syslog_addr"), text(settings, "syslog_facility"),
+                    config::syslog_ident(settings, "error")};
+  if (settings.at("disable_redirect_access_to_syslog").get<bool>()) return;
+  options.access_syslog = options.syslog;
+  options.access_syslog.ident = config::syslog_ident(settings, "access");
+}
+
 Options parse(const Json& settings, std::uint32_t age) {
   Options options;
   options.loop = loop_of(settings);
@@ -108,8 +124,11 @@ Options parse(const Json& settings, std::uint32_t age) {
   options.loop.shared_listeners = options.multiprocess;
   options.requests_max = requests_max_of(settings, age);
   options.graceful_timeout = std::chrono::seconds(number(settings, "graceful_timeout"));
-  options.error_log.path = text(settings, "errorlog");
-  options.error_log.threshold = base::level_from(text(settings, "loglevel"));
+  options.error_log = config::error_log_of(settings);
+  options.access_log.style = options.error_log.style;
+  read_sinks(settings, options);
+  options.capture_output =
+      settings.at("capture_output").get<bool>() && options.error_log.path != "-";
   options.access_log.path = text(settings, "accesslog");
   options.access_log.format = text(settings, "access_log_format");
   options.identity = {optional_id(settings, "user"), optional_id(settings, "group")};

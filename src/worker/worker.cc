@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "gateway/wsgi/request_object.h"
 #include "heartbeat/recorder.h"
 #include "heartbeat/wire.h"
 #include "pyapi/error.h"
@@ -44,6 +45,18 @@ Worker::~Worker() = default;
 
 base::Result<void> Worker::open_logs() {
   if (auto opened = log_.open(options_.error_log); !opened) return opened;
+  if (auto opened = statsd_.open(options_.statsd); !opened) log_.warning(opened.error().text);
+  if (statsd_.enabled()) log_.on_line([this](const base::Record& record) { statsd_.line(record); });
+  if (!options_.syslog.address.empty()) {
+    auto syslog = net::Syslog::open(options_.syslog);
+    if (!syslog) return base::Unexpected{syslog.error()};
+    log_.add_sink(std::move(*syslog));
+  }
+  if (!options_.access_syslog.address.empty()) {
+    auto syslog = net::Syslog::open(options_.access_syslog);
+    if (!syslog) return base::Unexpected{syslog.error()};
+    access_log_.add_sink(std::move(*syslog));
+  }
   return access_log_.open(options_.access_log);
 }
 
@@ -80,15 +93,58 @@ void Worker::install_handlers() {
 }
 
 void Worker::reopen_logs() {
+  if (python_reopen_ >= 0) static_cast<void>(::write(python_reopen_, "r", 1) == 1);
   for (const auto& result : {log_.reopen(), access_log_.reopen()}) {
     if (!result) log_.error("Cannot reopen a log: " + result.error().text);
   }
+  if (!options_.capture_output) return;
+  for (const int standard : {STDOUT_FILENO, STDERR_FILENO}) ::dup2(log_.fd(), standard);
+}
+
+void Worker::use_python_log(PyObject* access, PyObject* report, base::UniqueFd channel, int reopen,
+                            base::Level threshold) {
+  python_access_ = access;
+  python_report_ = report;
+  python_reopen_ = reopen;
+  access_log_.disable();
+  log_.divert(std::move(channel));
+  log_.set_threshold(threshold);
+}
+
+// On an app thread, under the GIL.
+void Worker::report(base::Level level, std::string_view line, std::string_view traceback) {
+  if (python_report_ == nullptr) return log_.write({level, line, 0, traceback});
+  const Ref done = Ref::steal(
+      PyObject_CallFunction(python_report_, "is#s#", static_cast<int>(level), line.data(),
+                            static_cast<Py_ssize_t>(line.size()), traceback.data(),
+                            static_cast<Py_ssize_t>(traceback.size())));
+  if (done) return;
+  PyErr_Clear();  // a logger that raises, or bytes that are no text: the line is not lost
+  log_.write({level, line, 0, traceback});
+}
+
+void Worker::tell_python_access(const gateway::wsgi::Call& call, const Response& response,
+                                PyObject* environ, std::int64_t duration_ns, const Gil& gil) {
+  if (environ == nullptr) return;
+  const Ref request =
+      gateway::wsgi::request_object_new(hooks_.request_type, call.request, environ, gil);
+  const Ref answer = Ref::steal(request ? gateway::wsgi::response_object_new(
+                                              hooks_.response_type, request.get(), response, gil)
+                                              .release()
+                                        : nullptr);
+  const Ref done = Ref::steal(
+      request && answer ? PyObject_CallFunction(python_access_, "OOOL", answer.get(), request.get(),
+                                                environ, static_cast<long long>(duration_ns / 1000))
+                        : nullptr);
+  if (!done) report(base::Level::Error, "Exception in the access log", pyapi::take_traceback(gil));
 }
 
 bool Worker::flush_logs() {
   access_log_.flush();
   if (const std::uint64_t lost = access_log_.take_dropped(); lost != 0)
     log_.warning(fmt::format("Access log reader too slow: {} lines dropped", lost));
+  if (const std::string complaint = access_log_.complaint(); !complaint.empty())
+    log_.warning(complaint);
   if (log_.behind()) log_.flush();
   const bool done = !log_.behind() && !access_log_.behind();
   if (done) readers_slow_.store(false, std::memory_order_relaxed);
@@ -121,6 +177,7 @@ bool Worker::prepare_environs(const Gil& gil) {
 
 bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks, const Gil& gil) {
   if (!gateway::wsgi::ready(gil) || !prepare_environs(gil)) return false;
+  hooks_ = hooks;
   for (std::uint32_t i = 0; i < options_.threads; ++i)
     responses_.push_back(std::make_unique<Response>());
   application_ = std::make_unique<gateway::wsgi::Application>(
@@ -128,7 +185,7 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
       [this](base::Level level, std::string_view line, std::string_view traceback) {
         if (page_.header().abort_asked.load() != 0)
           return;  // the arbiter has told it already, better
-        log_.write({level, line, 0, traceback});
+        report(level, line, traceback);
       });
   const auto pass_on = [this](heartbeat::Verb verb) {
     return [this, verb](int fd) {
@@ -243,8 +300,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   }
   Response& response = *responses_[index];
   Ref environ;
+  gateway::wsgi::Call call;
   if (name_client(connection)) {
-    gateway::wsgi::Call call;
     call.request.head = &head;
     call.request.remote_addr = connection.remote_addr;
     call.request.remote_port = connection.remote_port;
@@ -255,7 +312,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
     call.sink = &exchange;
     call.abort_asked = &abort_asked;
     call.begun = &requests_begun_;
-    if (access_log_.wants_environ()) call.environ_used = &environ;
+    if (access_log_.wants_environ() || python_access_ != nullptr) call.environ_used = &environ;
     call.may_keep_alive = options_.loop.keepalive_ns > 0 && !exchange.close_after;
     application_->serve(call, response, gil);
     exchange.close_after = !response.keep_alive() || !exchange.body_taken();
@@ -272,6 +329,10 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   heartbeat::note_hold(page_, connection.fd, heartbeat::Hold::Writing);
   if (!heartbeat::end_request(slot)) exchange.abandoned = true;
   if (abort_asked.load() != 0) loop_->ask_to_drain();
+  if (python_access_ != nullptr)
+    tell_python_access(call, response, environ.get(), base::monotonic_ns() - began_ns, gil);
+  if (statsd_.enabled())
+    statsd_.request(response.status_line().substr(0, 3), base::monotonic_ns() - began_ns);
   if (access_log_.enabled())
     note_access(exchange, response, slot, environ.get(), base::monotonic_ns() - began_ns);
   count_request();

@@ -15,6 +15,8 @@
 #include "gateway/wsgi/application.h"
 #include "heartbeat/page.h"
 #include "keeper/keeper.h"
+#include "net/statsd.h"
+#include "net/syslog.h"
 #include "worker/access_log.h"
 #include "worker/crew.h"
 #include "worker/fatal_signals.h"
@@ -35,6 +37,10 @@ struct Options {
   std::chrono::seconds graceful_timeout{30};
   base::LogOptions error_log;
   AccessLogOptions access_log;
+  bool capture_output = false;
+  net::StatsdOptions statsd;
+  net::SyslogOptions syslog;  ///< of the error log; address empty: off
+  net::SyslogOptions access_syslog;
   std::string script_name;
   keeper::Identity identity;  ///< whom the worker becomes before it loads the application
   gateway::wsgi::TrustRules trust;
@@ -71,10 +77,15 @@ class Worker {
   void leave(std::string_view why);
   /// Requests the application was called for. Under the GIL.
   [[nodiscard]] std::uint64_t requests_begun() const { return requests_begun_; }
+  /// Lines go to Python's logging. @param access, report  Python callables, the reference is taken
+  /// @param channel  for lines of threads without the GIL; @param reopen  written to on USR1
+  void use_python_log(PyObject* access, PyObject* report, base::UniqueFd channel, int reopen,
+                      base::Level threshold);
   void announce_exit(int status, int tid) {
     worker::announce_exit(page_.header(), control_.get(), status, tid);
   }
   [[nodiscard]] const base::Log& log() const { return log_; }
+  [[nodiscard]] const net::Statsd& statsd() const { return statsd_; }
   [[nodiscard]] heartbeat::Header& header() const { return page_.header(); }
 
  private:
@@ -83,6 +94,9 @@ class Worker {
   bool start_threads(const pyapi::Gil& gil);
   void run_request(std::uint32_t index, Exchange& exchange, std::int64_t began_ns,
                    const pyapi::Gil& gil);
+  void report(base::Level level, std::string_view line, std::string_view traceback);
+  void tell_python_access(const gateway::wsgi::Call& call, const gateway::wsgi::Response& response,
+                          PyObject* environ, std::int64_t duration_ns, const pyapi::Gil& gil);
   void note_access(const Exchange& exchange, const gateway::wsgi::Response& response,
                    const heartbeat::Slot& slot, PyObject* environ, std::int64_t duration_ns);
   void count_request();
@@ -95,6 +109,11 @@ class Worker {
   base::UniqueFd keeper_;
   base::Log log_;
   AccessLog access_log_;
+  net::Statsd statsd_;
+  gateway::wsgi::RequestHooks hooks_;
+  PyObject* python_access_ = nullptr;  // (resp, req, environ, microseconds)
+  PyObject* python_report_ = nullptr;  // (level, line, traceback)
+  int python_reopen_ = -1;
   std::atomic<bool> readers_slow_{false};  // the sentinel knows, and tries again
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<Crew> crew_;

@@ -200,4 +200,11 @@ DIFFERENCES = {
         "debug lines tell of Gunicorn's insides", "of ours", "they are for its developers",
         shows=(("stderr", "DEBUG. Current configuration", "DEBUG. GET /failing"),),
     ),
+    "python-logger-order": Difference(
+        "arbiter and workers call one logger, so lines come in their order",
+        "with `logger_class` or `logconfig*` the arbiter's lines pass through a process of their own and may come a moment later than a worker's",
+        "a logger that hangs holds up no arbiter: docs/decisions/0012",
+        gunicorn=((r"(?m)^.*Handling signal: term\n", ""),),
+        tricorn=((r"(?m)^.*Handling signal: term\n", ""),),
+    ),
 }

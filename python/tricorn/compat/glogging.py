@@ -215,7 +215,8 @@ class Logger:
         self._add_handler(log, handler, fmt)
 
     def _set_syslog_handler(self, log: logging.Logger, cfg: Any, fmt: str, name: str) -> None:
-        prefix = cfg.syslog_prefix or cfg.proc_name.replace(":", ".")
+        name_of_app = cfg.proc_name or cfg.default_proc_name
+        prefix = cfg.syslog_prefix or name_of_app.replace(":", ".")
         facility = SYSLOG_FACILITIES.get(cfg.syslog_facility.lower())
         if facility is None:
             raise RuntimeError("unknown facility name")

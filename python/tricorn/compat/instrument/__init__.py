@@ -1,0 +1,1 @@
+"""Gunicorn's `gunicorn.instrument`."""
