@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from tricorn import _core, apps, hooks
+from tricorn import _core, apps, hooks, native_logger
 
 TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def _live(core: Any, spawner: Spawner, worker: hooks.Worker) -> int:
         spawner.speaker.pid = 0
         worker.log = spawner.log
         logs.attach(core, spawner.log, spawner.log_channel)
+    else:
+        native_logger.install(core.log, spawner.settings["loglevel"])
     if spawner.server is not None:
         spawner.server.log = worker.log
     worker.log.info("Booting worker with pid: %s", worker.pid)

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 
-from tricorn import __version__, _core, apps, boot, compat, conf, config, hooks, wire
+from tricorn import __version__, _core, apps, boot, compat, conf, config, hooks, native_logger, wire
 
 TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class Spawner:
             hooks.Log.metrics = statsd.Metrics(self.cfg)
         if fds:
             self._log_with_python(*fds)
-        elif self.settings["capture_output"]:
+            return {"ok": True}
+        native_logger.install(self._write_log, self.settings["loglevel"])
+        if self.settings["capture_output"]:
             self._capture_output()
         return {"ok": True}
 

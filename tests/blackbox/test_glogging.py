@@ -103,3 +103,12 @@ def test_syslog_addresses(text, expected):
 def test_no_syslog_addresses(text):
     with pytest.raises(RuntimeError):
         glogging.parse_syslog_address(text)
+
+
+@pytest.mark.parametrize("args", [[], ["--preload"]], ids=["plain", "preload"])
+def test_an_application_shares_the_servers_handlers(serve, args):
+    site = serve("shared_handlers:app", *args)
+    assert site.get("/").status == 200
+    worker = site.workers()[0]
+    site.wait_log(rf"\[{worker}\] \[INFO\] order 7 taken\n\[[^]]*\] \[{worker}\] \[ERROR\] order lost\nTraceback [^\0]*ValueError: no stock\n")
+    assert "not asked for" not in site.log
