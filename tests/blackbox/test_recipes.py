@@ -40,7 +40,8 @@ def test_prometheus_cleans_up_in_child_exit(serve, tmp_path):
     server.send(signal.SIGTTOU)
     poll(lambda: b"running 1.0" in server.get("/metrics").body, 10, lambda: f"one worker less\n{server.log}")
     assert len(list((tmp_path / "metrics").glob("gauge_live*.db"))) == 1
-    assert re.search(rb'requests_total\{path="/metrics"\} [3-9]', server.get("/metrics").body), "counters of dead workers stay"
+    counted = re.search(rb'requests_total\{path="/metrics"\} (\d+)', server.get("/metrics").body)
+    assert counted and int(counted[1]) >= 3, "counters of dead workers stay"
 
 
 TELEMETRY = """
