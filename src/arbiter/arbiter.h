@@ -22,6 +22,7 @@
 #include "arbiter/listeners.h"
 #include "arbiter/notify.h"
 #include "arbiter/options.h"
+#include "arbiter/overload.h"
 #include "arbiter/pidfile.h"
 #include "arbiter/references.h"
 #include "arbiter/slow_gate.h"
@@ -156,6 +157,9 @@ class Arbiter {
                        diagnose::Evidence& evidence) const;
   void abort_when_alone(WorkerProcess& worker);
   diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
+  void watch_overload();
+  void tell_overload(std::uint64_t waiting, std::int64_t lasts_ns);
+  void on_told(const WorkerProcess& worker, std::string_view text);
   std::optional<heartbeat::Claim> take_answer(heartbeat::Slot& slot, std::uint32_t id);
   void answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot, heartbeat::Claim before,
                      int status, const std::string& ref);
@@ -221,6 +225,7 @@ class Arbiter {
   std::int64_t backlog_told_ns_ = 0;
   Incidents incidents_{log_};
   References references_;
+  OverloadWatch overload_;
   Pidfile pidfile_;
   Notifier notifier_;
   std::int64_t patience_until_ns_ = 0;  // the service manager waits for a start or stop until then

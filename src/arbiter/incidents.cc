@@ -16,6 +16,7 @@ namespace {
 
 // Gunicorn's levels: an exit or SIGKILL is an error, SIGTERM is normal, other signals are warnings.
 base::Level level_of(int wait_status) {
+  if (wait_status == 0) return base::Level::Warning;  // in order, but not by our order
   if (!WIFSIGNALED(wait_status) || WTERMSIG(wait_status) == SIGKILL) return base::Level::Error;
   return WTERMSIG(wait_status) == SIGTERM ? base::Level::Info : base::Level::Warning;
 }
@@ -88,6 +89,21 @@ void Incidents::timed_out(const diagnose::Verdict& verdict, const diagnose::Evid
               fields_of(verdict, evidence, ref)});
   log_.write({base::Level::Error, diagnose::request_line(evidence), evidence.pid,
               diagnose::traceback_text(diagnose::last_stack(evidence))});
+  report(verdict, evidence, ref);
+}
+
+void Incidents::told(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                     std::string_view ref) {
+  const bool client = diagnose::name_of(verdict.cause).starts_with("client.");
+  log_.write(
+      client ? base::Level::Info : base::Level::Warning,
+      fmt::format("Worker (pid:{}) {}", evidence.pid, diagnose::log_tail(verdict, evidence, ref)));
+  report(verdict, evidence, ref);
+}
+
+void Incidents::overloaded(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                           std::string_view ref) {
+  log_.warning(diagnose::log_tail(verdict, evidence, ref));
   report(verdict, evidence, ref);
 }
 

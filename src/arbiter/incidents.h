@@ -28,6 +28,13 @@ class Incidents {
   /// with the stack.
   void timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                  std::string_view ref);
+  /// A worker ended a request by itself: a slow client was cut, an exception says why. The worker
+  /// lives.
+  void told(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+            std::string_view ref);
+  /// More requests come than are served.
+  void overloaded(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                  std::string_view ref);
   /// A boot takes longer than --timeout, or is ended by --boot-timeout (`ended`).
   void slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                  std::string_view ref, bool ended);

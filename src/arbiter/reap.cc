@@ -123,7 +123,11 @@ void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::s
   const bool clean = WIFEXITED(wait_status) && (WEXITSTATUS(wait_status) == 0 || death.ours);
   const bool asked_to_stop =
       WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGTERM && worker.leaving;
-  death.planned = (clean && (worker.leaving || worker.was_ready)) || asked_to_stop;
+  const pid_t sender = worker.page.header().stop_sender.load();
+  const bool by_us = worker.leaving || state_ != State::Running || sender == ::getpid();
+  if (clean && !death.ours && !by_us) death.asked_by = sender;
+  death.planned =
+      (clean && death.asked_by == 0 && (worker.leaving || worker.was_ready)) || asked_to_stop;
   for (const auto& [pid, other] : workers_) {
     if (pid != worker.pid) other->inspector->refresh();
   }

@@ -76,8 +76,7 @@ void Arbiter::tell_slow(WorkerProcess& worker, std::uint32_t index) {
   evidence.looks = std::move(slow.looks);
   evidence.samples = watch.samples;
   add_quick_looks(worker, diagnose::target_of(slot), evidence);
-  evidence.peer = worker.inspector->peer_of(evidence.looks.back());
-  evidence.children = worker.inspector->children();
+  worker.inspector->investigate(evidence);
   slow.verdict = diagnose::decide(evidence);
   slow.ref = references_.next();
   slow.sampled_ns = watch.started_ns;

@@ -11,6 +11,7 @@
 #include "arbiter/farewell.h"
 #include "base/clock.h"
 #include "diagnose/report.h"
+#include "diagnose/told.h"
 
 namespace tricorn::arbiter {
 namespace {
@@ -30,7 +31,10 @@ constexpr std::int64_t kFirstLookBeforeNs = 500 * kMs;
 constexpr std::size_t kLooks = 6;
 constexpr std::int64_t kLookPauseNs = 10 * kMs;
 // Light looks in a row, about 0.15 ms each, while a busy thread seems to stand still.
-constexpr int kQuickLooks = 40;
+constexpr std::size_t kQuickLooks = 40;
+constexpr std::size_t kQuickLooksMax = 160;
+constexpr int kMovesSeen = 2;
+constexpr std::int64_t kQuickCpuNs = 3 * kMs;
 // From the order to drain to the look for requests that it had read before.
 constexpr std::int64_t kSettleNs = 10 * kMs;
 // From SIGABRT to SIGKILL: for worker_abort hooks and core files. Source: gunicorn.md section 0,
@@ -43,6 +47,7 @@ void Arbiter::supervise() {
   slow_samples_left_ = kSlowSamplesPerTurn;
   wake_at(base::monotonic_ns() + kTickNs);
   for (const auto& [pid, worker] : workers_) supervise_worker(*worker);
+  watch_overload();
 }
 
 void Arbiter::supervise_worker(WorkerProcess& worker) {
@@ -114,16 +119,31 @@ diagnose::Evidence Arbiter::evidence_of(const WorkerProcess& worker) const {
   return evidence;
 }
 
+// The worker has ended a request by itself.
+void Arbiter::on_told(const WorkerProcess& worker, std::string_view text) {
+  auto told = diagnose::parse_told(text, options_.app_directory);
+  if (!told) return;
+  told->evidence.pid = worker.pid;
+  told->evidence.arbiter = ::getpid();
+  incidents_.told(told->verdict, told->evidence, told->ref);
+}
+
 // Until the bytecode is seen to move, a few milliseconds at most.
 void Arbiter::add_quick_looks(WorkerProcess& worker, const diagnose::Target& target,
                               diagnose::Evidence& evidence) const {
   const diagnose::ProcessLook& last = evidence.looks.back();
-  if (last.threads.empty() || !last.threads[0].running) return;
-  for (int i = 0; i < kQuickLooks; ++i) {
+  if (last.threads.empty() || last.threads[0].state != 'R') return;
+  const diagnose::ThreadLook& before = last.threads[0];
+  int moves = 0;
+  for (std::size_t i = 0; i < kQuickLooksMax; ++i) {
     diagnose::ProcessLook look = worker.inspector->light_look(target);
     if (look.threads.empty()) return;
-    evidence.quick.push_back(std::move(look.threads[0]));
-    if (evidence.quick.back().instruction != last.threads[0].instruction) return;
+    const diagnose::ThreadLook& now = evidence.quick.emplace_back(std::move(look.threads[0]));
+    const bool moved = now.instruction != (i == 0 ? before : evidence.quick[i - 1]).instruction;
+    moves += moved ? 1 : 0;
+    if (moves >= kMovesSeen) return;
+    // On a busy machine it may stand still for want of a CPU.
+    if (i >= kQuickLooks && now.cpu_ns - before.cpu_ns >= kQuickCpuNs) return;
   }
 }
 
@@ -138,9 +158,7 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   evidence.looks = std::move(watch.looks);
   evidence.samples = std::move(watch.samples);
   add_quick_looks(worker, diagnose::target_of(slot), evidence);
-  evidence.peer = worker.inspector->peer_of(evidence.looks.back());
-  evidence.children = worker.inspector->children();
-  evidence.ports = worker.inspector->port_use();
+  worker.inspector->investigate(evidence);
   const std::optional<Claim> before = take_answer(slot, watch.request_id);
   if (!before) return;
   drain(worker);  // the client's next request must not reach what is about to end
@@ -212,7 +230,7 @@ void Arbiter::supervise_boot(WorkerProcess& worker) {
   evidence.running_ns = base::monotonic_ns() - began;
   evidence.timeout_ns = limit;
   evidence.looks = std::move(watch.looks);
-  evidence.peer = worker.inspector->peer_of(evidence.looks.back());
+  worker.inspector->investigate(evidence);
   const diagnose::Verdict verdict = diagnose::decide(evidence);
   worker.ref = references_.next();
   const bool ends = options_.boot_timeout_ns != 0;

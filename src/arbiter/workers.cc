@@ -147,6 +147,9 @@ void Arbiter::on_control(WorkerProcess& worker) {
           place_offer(worker, std::move(passed));
         }
         break;
+      case heartbeat::Verb::Told:
+        on_told(worker, {message.payload, message.bytes});
+        break;
       case heartbeat::Verb::Backlog:
         let_others_look(&worker);
         break;

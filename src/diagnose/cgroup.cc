@@ -101,6 +101,17 @@ std::optional<std::uint64_t> host_oom_kills() {
   return value_of(read_file(AT_FDCWD, "/proc/vmstat").value_or(""), "oom_kill");
 }
 
+/// Microseconds in which some task waited for memory, of the group, else of the machine.
+/// Source: Linux Documentation/accounting/psi.rst
+std::optional<std::uint64_t> stall_in(const std::optional<std::string>& of_group) {
+  constexpr std::string_view kTotal = "total=";
+  const std::string text =
+      of_group ? *of_group : read_file(AT_FDCWD, "/proc/pressure/memory").value_or("");
+  const std::size_t at = text.find(kTotal);
+  if (!text.starts_with("some") || at == std::string::npos) return std::nullopt;
+  return number_from(std::string_view(text).substr(at + kTotal.size()));
+}
+
 }  // namespace
 
 std::vector<CgroupMount> parse_cgroup_mounts(std::string_view mountinfo) {
@@ -138,6 +149,7 @@ bool CgroupReader::follow(std::string_view membership) {
   cpu_ = find_cgroup(mounts_, membership, "cpu");
   pids_ = find_cgroup(mounts_, membership, "pids");
   freezer_ = find_cgroup(mounts_, membership, "freezer");
+  unified_ = find_cgroup(mounts_, membership, "");  // beside version 1's on hybrid systems
   return true;
 }
 
@@ -163,13 +175,26 @@ CgroupCounters CgroupReader::read_all() const {
 }
 
 void CgroupReader::read_memory(CgroupCounters& counters) const {
-  if (memory_.unified) {
-    const std::string events = read_in(memory_.directory, "memory.events").value_or("");
-    const auto high = value_of(events, "high");
-    if (high) counters.memory_hits = *high + value_of(events, "max").value_or(0);
-  } else {
-    counters.memory_hits = number_in(memory_.directory, "memory.failcnt");
-  }
+  // An ancestor's limit stops us too.
+  each_level(memory_, [&](const std::string& level) {
+    std::optional<std::uint64_t> hits;
+    if (memory_.unified) {
+      const std::string events = read_in(level, "memory.events.local")
+                                     .value_or(read_in(level, "memory.events").value_or(""));
+      hits = value_of(events, "high");
+      if (hits) *hits += value_of(events, "max").value_or(0);
+    } else {
+      hits = number_in(level, "memory.failcnt");
+      // Where swap is limited to the same, that limit is met first.
+      if (hits) *hits += number_in(level, "memory.memsw.failcnt").value_or(0);
+    }
+    if (hits) counters.memory_hits = counters.memory_hits.value_or(0) + *hits;
+  });
+  const std::string stat = read_in(memory_.directory, "memory.stat").value_or("");
+  if (const auto of_files = value_of(stat, "workingset_refault_file"))
+    counters.refaults = *of_files + value_of(stat, "workingset_refault_anon").value_or(0);
+  counters.memory_stall_us =
+      stall_in(memory_.unified ? read_in(memory_.directory, "memory.pressure") : std::nullopt);
   const char* limit = memory_.unified ? "memory.max" : "memory.limit_in_bytes";
   each_level(memory_, [&](const std::string& level) {
     lower_limit(counters.memory_limit, number_in(level, limit));
@@ -202,16 +227,20 @@ void CgroupReader::read_pids(CgroupCounters& counters) const {
   });
 }
 
+// Version 2's freezer works beside version 1's where both are mounted.
 void CgroupReader::read_freezer(CgroupCounters& counters) const {
-  if (freezer_.directory.empty()) return;
-  each_level(freezer_, [&](const std::string& level) {
-    const auto text = read_in(level, freezer_.unified ? "cgroup.events" : "freezer.state");
-    if (!text) return;
-    // FREEZING or FROZEN, not THAWED: while one thread cannot freeze, the others stand still
-    // already.
-    counters.frozen =
-        counters.frozen || text->starts_with("FR") || value_of(*text, "frozen").value_or(0) == 1;
-  });
+  for (const CgroupPlace* place : {&freezer_, &unified_}) {
+    if (place->directory.empty()) continue;
+    each_level(*place, [&](const std::string& level) {
+      const auto text = read_in(level, place->unified ? "cgroup.events" : "freezer.state");
+      if (!text) return;
+      // FREEZING or FROZEN, not THAWED: while one thread cannot freeze, the others stand still
+      // already.
+      counters.frozen =
+          counters.frozen || text->starts_with("FR") || value_of(*text, "frozen").value_or(0) == 1;
+    });
+    if (freezer_.unified) break;  // the two are the same
+  }
 }
 
 }  // namespace tricorn::diagnose

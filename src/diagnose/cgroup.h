@@ -57,6 +57,7 @@ class CgroupReader {
   CgroupPlace cpu_;
   CgroupPlace pids_;
   CgroupPlace freezer_;
+  CgroupPlace unified_;
 };
 
 }  // namespace tricorn::diagnose

@@ -52,9 +52,12 @@ struct CgroupCounters {
   std::optional<std::uint64_t> oom_kill;       ///< of its own group (v2: with the groups below)
   std::optional<std::uint64_t> host_oom_kill;  ///< /proc/vmstat: the whole machine
   std::optional<std::uint64_t> memory_hits;  ///< times the limit was hit: v1 failcnt, v2 high + max
+  std::optional<std::uint64_t> refaults;     ///< pages that were needed again soon after they went
   std::uint64_t memory_limit = 0;            ///< bytes, the lowest of own and ancestors; 0 none
-  std::optional<std::uint64_t> periods;      ///< cpu.stat nr_periods
-  std::optional<std::uint64_t> throttled;    ///< cpu.stat nr_throttled
+  std::optional<std::uint64_t> memory_stall_us;  ///< of some task: the group's PSI (v2), or the
+                                                 ///< machine's
+  std::optional<std::uint64_t> periods;          ///< cpu.stat nr_periods
+  std::optional<std::uint64_t> throttled;        ///< cpu.stat nr_throttled
   std::int64_t throttled_ns = 0;
   double cpu_quota = 0;                      ///< CPUs the quota allows; 0 no quota
   std::optional<std::uint64_t> pids_denied;  ///< pids.events max
@@ -74,9 +77,12 @@ struct ProcessLook {
   bool gc_collecting = false;
   std::uint64_t rss_bytes = 0;
   std::uint64_t swap_bytes = 0;
-  pid_t tracer = 0;            ///< debugger's pid
-  std::int64_t fds = -1;       ///< open descriptors; -1 not read
-  std::int64_t fd_limit = -1;  ///< soft RLIMIT_NOFILE
+  std::uint64_t virtual_bytes = 0;        ///< VmSize
+  pid_t tracer = 0;                       ///< debugger's pid
+  std::int64_t fds = -1;                  ///< open descriptors; -1 not read
+  std::int64_t fd_limit = -1;             ///< soft RLIMIT_NOFILE
+  std::int64_t address_space_limit = -1;  ///< soft RLIMIT_AS in bytes; -1 none, or not read
+  std::int64_t process_limit = -1;        ///< soft RLIMIT_NPROC; -1 none, or not read
   std::int64_t thread_count = -1;
   CgroupCounters cgroup;
   // From the slot, so that two looks show whether the request got on.
@@ -100,6 +106,21 @@ struct Peer {
   std::string filesystem;  ///< of a File: "ext4", "nfs4"
   pid_t holder = 0;        ///< of a locked File: who has the lock
   bool client = false;     ///< it is a client of ours, not an upstream
+  bool internal = false;   ///< both ends are the worker's own, as those that wake an event loop
+};
+
+/// A lock that a thread waits for, as its frames show.
+struct LockWait {
+  std::uint64_t waiter = 0;  ///< its PyThreadState
+  std::uint64_t object = 0;  ///< address of the lock
+  std::string type;          ///< "_thread.lock", "_thread.RLock", "_queue.SimpleQueue"
+  std::uint64_t holder = 0;  ///< PyThreadState of who has it; 0 not known
+};
+
+/// The thread that does what the serving one waits to be done.
+struct Delegate {
+  std::uint64_t tstate = 0;
+  std::optional<Peer> peer;  ///< of that thread
 };
 
 /// Local ports in use towards one far end.
@@ -130,6 +151,7 @@ struct Death {
   std::string module;  ///< file the crashing instruction is in, e.g. "libc.so.6"; empty not known
   bool stack_overflow = false;  ///< the address lies at the low end of the thread's stack
   bool in_os_exit = false;      ///< a thread was inside os._exit
+  pid_t asked_by = 0;  ///< it left in order because this process, which is not ours, told it to
   bool was_ready = false;
   std::string boot_error;               ///< the exception that ended the boot
   std::vector<PythonFrame> boot_stack;  ///< where it was raised, innermost first
@@ -159,9 +181,12 @@ struct Evidence {
   /// The serving thread again and again within milliseconds: a loop of few bytecodes can show the
   /// same one in every look, a single call into C always does.
   std::vector<ThreadLook> quick;
-  std::optional<Peer> peer;  ///< of the serving thread in the last look
+  std::optional<Peer> peer;          ///< of the serving thread in the last look
+  std::vector<LockWait> lock_waits;  ///< of all threads in the last look
+  std::optional<Delegate> delegate;  ///< of the serving thread in the last look
   std::vector<Child> children;
   std::optional<PortUse> ports;  ///< Inspector::port_use()
+  std::int64_t user_tasks = -1;  ///< processes and threads of the worker's user; -1 not counted
   std::optional<Death> death;    ///< empty: it is still alive
   unsigned busy_threads = 0;     ///< app threads of this worker with a request, this one included
   unsigned queued = 0;           ///< whole requests that waited for an app thread

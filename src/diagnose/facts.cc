@@ -77,6 +77,24 @@ double throttled_share(const std::vector<ProcessLook>& looks) {
          static_cast<double>(*last.periods - *first.periods);
 }
 
+/// Asleep in a page fault, or held up on the way to more memory. Source: Linux mm/filemap.c,
+/// mm/memcontrol.c
+bool waits_for_page(const ThreadLook& thread) {
+  const bool fault = thread.state == 'D' && thread.syscall < 0 &&
+                     (thread.wchan.starts_with("folio_wait") || thread.wchan == "io_schedule" ||
+                      thread.wchan.starts_with("wait_on_page"));
+  return fault || thread.wchan.starts_with("mem_cgroup_") ||
+         thread.wchan.starts_with("try_charge") || thread.wchan.starts_with("try_to_free");
+}
+
+double stall_share(const std::vector<ProcessLook>& looks, const ProcessLook& first) {
+  const auto before = first.cgroup.memory_stall_us;
+  const auto after = looks.back().cgroup.memory_stall_us;
+  const std::int64_t time_us = (looks.back().at_ns - first.at_ns) / 1000;
+  if (!before || !after || *after < *before || time_us <= 0) return -1;
+  return static_cast<double>(*after - *before) / static_cast<double>(time_us);
+}
+
 bool other_place(const ThreadLook& left, const ThreadLook& right) {
   return left.instruction != right.instruction || left.stack != right.stack;
 }
@@ -93,8 +111,12 @@ bool moves_on(const Evidence& evidence) {
     if (now != nullptr) before = now;
   }
   if (changes >= kChangesMin || before == nullptr) return changes >= kChangesMin;
-  return std::any_of(evidence.quick.begin(), evidence.quick.end(),
-                     [&](const ThreadLook& look) { return other_place(*before, look); });
+  int quick_changes = 0;
+  for (const ThreadLook& now : evidence.quick) {
+    if (other_place(*before, now)) ++quick_changes;
+    before = &now;
+  }
+  return quick_changes >= kChangesMin;
 }
 
 /// How long the thread has been seen where it is, going back from the last look.
@@ -137,6 +159,17 @@ Facts::Facts(const Evidence& from) : evidence(from) {
   });
   gc_share = share_of(from.looks, [](const ProcessLook& look) { return look.gc_collecting; });
   throttled = throttled_share(from.looks);
+  fault_share = share_of(from.looks, [](const ProcessLook& look) {
+    return serving(look) && waits_for_page(*serving(look));
+  });
+  stall = stall_share(from.looks, from.looks.front());
+  const auto refaults_before = from.looks.front().cgroup.refaults;
+  const auto refaults_after = end.cgroup.refaults;
+  if (refaults_before && refaults_after) {
+    refaults_per_s = rate(static_cast<std::int64_t>(*refaults_before),
+                          static_cast<std::int64_t>(*refaults_after),
+                          static_cast<double>(end.at_ns - from.looks.front().at_ns) / 1e9);
+  }
   waited_s = waited_seconds(from, end, *thread);
 }
 
@@ -166,6 +199,22 @@ bool Facts::rose(std::optional<std::uint64_t> CgroupCounters::*counter) const {
 const Stack& Facts::stack() const {
   static const Stack kNone;
   return thread == nullptr ? kNone : thread->stack;
+}
+
+const ThreadLook* Facts::thread_of(std::uint64_t tstate) const {
+  if (last == nullptr || tstate == 0) return nullptr;
+  const auto found =
+      std::find_if(last->threads.begin(), last->threads.end(),
+                   [tstate](const ThreadLook& other) { return other.tstate == tstate; });
+  return found == last->threads.end() ? nullptr : &*found;
+}
+
+const LockWait* Facts::lock_wait_of(std::uint64_t tstate) const {
+  const auto& waits = evidence.lock_waits;
+  const auto found = std::find_if(waits.begin(), waits.end(), [tstate](const LockWait& wait) {
+    return tstate != 0 && wait.waiter == tstate;
+  });
+  return found == waits.end() ? nullptr : &*found;
 }
 
 }  // namespace tricorn::diagnose

@@ -30,12 +30,19 @@ struct Facts {
   double gc_share = 0;         ///< part in which the collector runs
   double waited_s = 0;         ///< how long it has been seen in this call at this place
   double throttled = -1;       ///< part of the quota's periods in which it was stopped
+  double fault_share = 0;      ///< part of the looks in which it waits for a page of memory
+  double refaults_per_s = -1;  ///< pages brought back that were there a moment ago
+  double stall = -1;  ///< part of the time in which somebody in the group waited for memory
 
   [[nodiscard]] bool asleep() const;  ///< blocked in the same call in most looks
   [[nodiscard]] bool busy() const;    ///< on the CPU or queueing for it nearly all the time
   /// Whether a counter rose between the first and the last look that have it.
   [[nodiscard]] bool rose(std::optional<std::uint64_t> CgroupCounters::*counter) const;
   [[nodiscard]] const Stack& stack() const;
+  /// The thread in the look that stands for all; null: it is not there.
+  [[nodiscard]] const ThreadLook* thread_of(std::uint64_t tstate) const;
+  /// What a thread waits for in the last look; null: for no lock that is known.
+  [[nodiscard]] const LockWait* lock_wait_of(std::uint64_t tstate) const;
 };
 
 /// Share of wall time, on the CPU or ready for it, from which a thread counts as busy.

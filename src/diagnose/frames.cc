@@ -24,6 +24,26 @@ bool is_library(const PythonFrame& frame) {
          file.ends_with("/tricorn/boot.py") || file.ends_with("/tricorn/spawner.py");
 }
 
+/// Installed packages that call applications or are called by them, so that what is left of a stack
+/// is the application, if that is installed too.
+bool is_known_package(const PythonFrame& frame) {
+  static constexpr auto kPackages = std::to_array<std::string_view>(
+      {"/aiohttp/",        "/anyio/",      "/asgiref/",      "/asyncpg/",      "/bottle.py",
+       "/boto3/",          "/botocore/",   "/celery/",       "/cherrypy/",     "/django/",
+       "/falcon/",         "/flask/",      "/gevent/",       "/grpc/",         "/httpcore/",
+       "/httplib2/",       "/httpx/",      "/jinja2/",       "/kombu/",        "/mysql/",
+       "/MySQLdb/",        "/numpy/",      "/oracledb/",     "/pandas/",       "/peewee.py",
+       "/pg8000/",         "/psycopg/",    "/psycopg2/",     "/psycopg_pool/", "/pymemcache/",
+       "/pymongo/",        "/pymysql/",    "/pyramid/",      "/redis/",        "/requests/",
+       "/rest_framework/", "/s3transfer/", "/sentry_sdk/",   "/sqlalchemy/",   "/starlette/",
+       "/tornado/",        "/urllib3/",    "/webob/",        "/werkzeug/",     "/whitenoise/",
+       "/newrelic/",       "/ddtrace/",    "/opentelemetry/"});
+  const bool installed = has(frame.file, "/site-packages/") || has(frame.file, "/dist-packages/");
+  return !installed ||
+         std::any_of(kPackages.begin(), kPackages.end(),
+                     [&](std::string_view package) { return has(frame.file, package); });
+}
+
 bool named(std::string_view function, std::string_view wanted) {
   if (!function.ends_with(wanted)) return false;
   return function.size() == wanted.size() || function[function.size() - wanted.size() - 1] == '.';
@@ -34,11 +54,15 @@ bool named(std::string_view function, std::string_view wanted) {
 const PythonFrame* place_in(const Stack& stack) {
   if (stack.empty()) return nullptr;
   const auto own = std::find_if_not(stack.begin(), stack.end(), is_library);
-  return own == stack.end() ? &stack.front() : &*own;
+  if (own != stack.end()) return &*own;
+  const auto installed = std::find_if_not(stack.begin(), stack.end(), is_known_package);
+  return installed == stack.end() ? &stack.front() : &*installed;
 }
 
 bool has_application_code(const Stack& stack) {
-  return !std::all_of(stack.begin(), stack.end(), is_library);
+  return !std::all_of(stack.begin(), stack.end(), [](const PythonFrame& frame) {
+    return is_library(frame) && is_known_package(frame);
+  });
 }
 
 Stack without_server(Stack stack) {

@@ -13,10 +13,13 @@ namespace tricorn::diagnose {
 using Stack = std::vector<PythonFrame>;
 
 /// The frame to show to the person: the innermost one outside the standard library, installed
-/// packages and this server; the innermost of all when there is none. nullptr: the stack is empty.
+/// packages and this server. Without one, the application may be installed itself: the innermost
+/// one outside the frameworks and drivers we know, else the innermost of all. nullptr: the stack is
+/// empty.
 [[nodiscard]] const PythonFrame* place_in(const Stack& stack);
 
-/// Whether any frame is the application's (not the library's, a package's or the server's).
+/// Whether any frame is the application's: not the library's, the server's, or of a package we
+/// know.
 [[nodiscard]] bool has_application_code(const Stack& stack);
 
 /// The stack without its outermost frames that are this server's own: no fault is looked for there.

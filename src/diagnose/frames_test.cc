@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace tricorn::diagnose {
 namespace {
 
@@ -11,6 +13,28 @@ TEST(StackFrom, readsRowsInnermostFirst) {
   ASSERT_EQ(stack.size(), 2U);
   EXPECT_EQ(stack[0], (PythonFrame{"/srv/my app/site.py", "boot.<locals>.load", 8}));
   EXPECT_EQ(stack[1], (PythonFrame{"/srv/a.py", "<module>", 11}));
+}
+
+constexpr auto kSite = "/srv/venv/lib/python3.11/site-packages/";
+PythonFrame installed(const std::string& file) { return {kSite + file, "f", 1}; }
+const PythonFrame kSocket{"/usr/lib/python3.11/socket.py", "readinto", 706};
+
+TEST(PlaceIn, AnApplicationThatIsInstalledItselfIsFound) {
+  const Stack stack = {kSocket, installed("urllib3/pool.py"), installed("shop/views.py"),
+                       installed("django/core/handlers/base.py")};
+  EXPECT_EQ(place_in(stack)->file, kSite + std::string("shop/views.py"));
+  EXPECT_TRUE(has_application_code(stack));
+}
+
+TEST(PlaceIn, OneOutsideOfPackagesIsPreferred) {
+  const Stack stack = {kSocket, installed("shop/client.py"), {"/srv/app.py", "view", 3}};
+  EXPECT_EQ(place_in(stack)->file, "/srv/app.py");
+}
+
+TEST(PlaceIn, WithoutAnApplicationItIsTheInnermost) {
+  const Stack stack = {kSocket, installed("urllib3/pool.py")};
+  EXPECT_EQ(place_in(stack)->file, kSocket.file);
+  EXPECT_FALSE(has_application_code(stack));
 }
 
 TEST(StackFrom, stopsWhereThePageEnded) {

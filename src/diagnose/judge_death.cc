@@ -121,6 +121,11 @@ Verdict judge_exit(const Evidence& evidence) {
     return verdict_of(Cause::BootFailure, Confidence::Certain,
                       fmt::format("It was not ready to serve yet{}", error));
   }
+  if (death.asked_by != 0) {
+    return verdict_of(Cause::SignalExternalKill, Confidence::Certain,
+                      fmt::format("Told to leave by a signal of pid {}, from outside this server",
+                                  death.asked_by));
+  }
   const char* way = death.in_os_exit ? "os._exit" : "sys.exit, os._exit or C exit()";
   return verdict_of(Cause::ExitCode, Confidence::Certain, way);
 }

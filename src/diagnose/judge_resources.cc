@@ -20,6 +20,15 @@ constexpr double kThrottledShare = 0.4;
 /// (9602/s measured).
 constexpr double kFaultsPerSecond = 100;
 constexpr double kOffCpuShare = 0.2;
+/// Less is enough where the limit was hit, or the kernel says that somebody waited for memory.
+/// Source: tests/hangs memory_pressure, on a slow and on a fast disk.
+constexpr double kPagingPerSecond = 20;
+constexpr double kPagingShare = 0.3;
+constexpr double kStallShare = 0.2;
+/// Of pages of 4 KiB. A group that has room has none. Source: tests/hangs memory_pressure, 300,000.
+constexpr double kRefaultsPerSecond = 500;
+/// An allocation that fails is rarely smaller than this part of what is allowed.
+constexpr double kNearLimitShare = 0.95;
 
 bool is_stopped(const ProcessLook& look) {
   return !look.threads.empty() && (look.threads[0].state == 'T' || look.threads[0].state == 't');
@@ -43,12 +52,29 @@ std::optional<Verdict> stopped(const Facts& facts) {
 }
 
 std::optional<Verdict> pressure(const Facts& facts) {
-  if (facts.faults_per_s < kFaultsPerSecond || facts.cpu > 1 - kOffCpuShare) return std::nullopt;
+  if (facts.cpu > 1 - kOffCpuShare) return std::nullopt;
   const bool limit_hit = facts.rose(&CgroupCounters::memory_hits);
+  const bool held_up = facts.fault_share >= kPagingShare || facts.faults_per_s >= kPagingPerSecond;
+  const bool stalls = facts.stall >= kStallShare && facts.fault_share >= kPagingShare;
+  const bool thrashes =
+      facts.faults_per_s >= kFaultsPerSecond && (facts.stall < 0 || facts.stall >= kStallShare / 2);
+  const bool comes_back = facts.refaults_per_s >= kRefaultsPerSecond;
+  if (!thrashes && !stalls && !((limit_hit || comes_back) && held_up)) return std::nullopt;
   return verdict_of(
       Cause::MemoryPressure, Confidence::Likely,
       fmt::format("spent its time bringing memory pages back: {:.0f} major page faults a second{}",
-                  facts.faults_per_s, limit_hit ? ", the cgroup's memory limit was hit" : ""));
+                  std::max(facts.faults_per_s, 0.0),
+                  limit_hit ? ", the cgroup's memory limit was hit" : ""));
+}
+
+/// Pages of a mapped file, or of the program itself, that come from a slow disk.
+std::optional<Verdict> paging(const Facts& facts) {
+  if (facts.fault_share < kPagingShare || facts.cpu > 1 - kOffCpuShare) return std::nullopt;
+  return verdict_of(
+      Cause::WaitDisk, Confidence::Likely,
+      fmt::format("waited for pages of a file to be read from the disk: {:.0f} major page faults a "
+                  "second",
+                  std::max(facts.faults_per_s, 0.0)));
 }
 
 std::optional<Verdict> held_back(const Facts& facts) {
@@ -86,11 +112,27 @@ std::optional<Verdict> exhausted(const Facts& facts) {
         Cause::PidsExhaustion, Confidence::Certain,
         "the cgroup's limit of processes and threads refused new ones (pids.events max rose)");
   }
+  const ProcessLook& last = looks.back();
+  const auto space = static_cast<double>(last.address_space_limit);
+  if (space > 0 && static_cast<double>(last.virtual_bytes) >= space * kNearLimitShare) {
+    constexpr double kMib = 1024.0 * 1024.0;
+    return verdict_of(Cause::MemoryLimit, Confidence::Certain,
+                      fmt::format("has {:.0f} of the {:.0f} MiB of address space that ulimit -v "
+                                  "allows: allocations fail",
+                                  static_cast<double>(last.virtual_bytes) / kMib, space / kMib));
+  }
+  if (last.process_limit > 0 && facts.evidence.user_tasks >= last.process_limit) {
+    return verdict_of(Cause::PidsExhaustion, Confidence::Certain,
+                      fmt::format("its user has {} of {} processes and threads (ulimit -u)",
+                                  facts.evidence.user_tasks, last.process_limit));
+  }
   const auto& ports = facts.evidence.ports;
   if (ports && ports->range > 0 && ports->used * 10 >= ports->range * 9) {
-    return verdict_of(Cause::NetPortExhaustion, Confidence::Likely,
-                      fmt::format("{} of {} local ports are in use towards {}", ports->used,
-                                  ports->range, ports->address));
+    Verdict verdict = verdict_of(Cause::NetPortExhaustion, Confidence::Likely,
+                                 fmt::format("{} of {} local ports are in use towards {}",
+                                             ports->used, ports->range, ports->address));
+    verdict.peer = ports->address;
+    return verdict;
   }
   return std::nullopt;
 }
@@ -98,7 +140,7 @@ std::optional<Verdict> exhausted(const Facts& facts) {
 }  // namespace
 
 std::optional<Verdict> judge_resources(const Facts& facts) {
-  for (const auto rule : {stopped, pressure, held_back, exhausted}) {
+  for (const auto rule : {stopped, pressure, held_back, exhausted, paging}) {
     if (auto verdict = rule(facts)) return verdict;
   }
   return std::nullopt;

@@ -9,16 +9,6 @@ namespace {
 
 using Judgement = std::optional<Verdict>;
 
-/// Bit of the futex operation: the lock is not shared with other processes. Source: futex(2)
-constexpr std::uint64_t kFutexPrivate = 128;
-
-std::string waited(const Facts& facts) {
-  const double limit_s = static_cast<double>(facts.evidence.timeout_ns) / 1e9;
-  const double ran_s = static_cast<double>(facts.evidence.running_ns) / 1e9;
-  const double whole_s = limit_s > 0 ? limit_s : ran_s;
-  return fmt::format("{:.1f} of {:.1f} s", facts.waited_s, std::max(whole_s, facts.waited_s));
-}
-
 bool is(const Facts& facts, Call call) { return facts.call == call; }
 
 bool waits_for_data(const Facts& facts) {
@@ -48,24 +38,6 @@ Verdict likely(const Facts& facts, Cause cause, std::string because) {
   return with_peer(verdict_of(cause, Confidence::Likely, std::move(because)), facts);
 }
 
-Judgement for_gil(const Facts& facts) {
-  constexpr double kMostLooks = 0.5;
-  if (facts.gil_wait_share < kMostLooks) return std::nullopt;
-  const auto& threads = facts.last->threads;
-  const auto holder = std::find_if(threads.begin(), threads.end(),
-                                   [](const ThreadLook& thread) { return thread.has_gil; });
-  std::string who = "another thread";
-  Verdict verdict = verdict_of(Cause::WaitGil, Confidence::Likely, "");
-  if (holder != threads.end() && !holder->stack.empty()) {
-    const PythonFrame& frame = *place_in(holder->stack);
-    verdict.place = place_text(frame, facts.evidence.app_directory);
-    verdict.function = frame.function;
-    who = fmt::format("thread {}", holder->tid);
-  }
-  verdict.because = fmt::format("waited for the GIL, which {} holds", who);
-  return verdict;
-}
-
 std::string child_text(const Facts& facts) {
   const auto& children = facts.evidence.children;
   if (children.empty()) return "a child process";
@@ -74,13 +46,25 @@ std::string child_text(const Facts& facts) {
                      children.size() > 1 ? " and others" : "");
 }
 
+/// Whether another thread of the worker manages a pool of processes.
+bool has_process_pool(const Facts& facts) {
+  const auto& threads = facts.last->threads;
+  return std::any_of(threads.begin(), threads.end(), [](const ThreadLook& thread) {
+    return waits_in(thread.stack, "/concurrent/futures/process.py", "");
+  });
+}
+
 Judgement for_child(const Facts& facts) {
   const bool idiom = waits_in(facts.stack(), "subprocess.py", "") ||
                      waits_in(facts.stack(), "/multiprocessing/", "");
-  const bool through_pipe = (waits_for_data(facts) || is(facts, Call::Sleep)) && idiom &&
-                            !facts.evidence.children.empty();
+  const bool children = !facts.evidence.children.empty();
+  const bool through_pipe = (waits_for_data(facts) || is(facts, Call::Sleep)) && idiom && children;
+  const bool pool =
+      is(facts, Call::Futex) && children &&
+      (waits_in(facts.stack(), "/multiprocessing/pool.py", "") ||
+       (waits_in(facts.stack(), "/concurrent/futures/", "") && has_process_pool(facts)));
   const bool pidfd = is_peer(facts, Peer::Kind::Process);
-  if (!is(facts, Call::WaitChild) && !through_pipe && !pidfd) return std::nullopt;
+  if (!is(facts, Call::WaitChild) && !through_pipe && !pool && !pidfd) return std::nullopt;
   Verdict verdict = verdict_of(Cause::WaitSubprocess, Confidence::Likely,
                                fmt::format("waited {} for {}", waited(facts), child_text(facts)));
   if (!facts.evidence.children.empty()) {
@@ -121,16 +105,19 @@ Judgement for_dns(const Facts& facts) {
   const bool asks = peer_of(facts) != nullptr && peer_of(facts)->port == kDnsPort;
   if (!asks && !waits_in(facts.stack(), "socket.py", "getaddrinfo")) return std::nullopt;
   if (!waits_for_data(facts) && !is(facts, Call::Connect)) return std::nullopt;
+  const std::string server = is_socket(facts) ? " by " + peer_text(*peer_of(facts)) : std::string();
   return likely(facts, Cause::WaitDns,
-                fmt::format("waited {} for a name to be resolved", waited(facts)));
+                fmt::format("waited {} for a name to be resolved{}", waited(facts), server));
 }
 
 Judgement for_connect(const Facts& facts) {
   const bool syn_sent = is_socket(facts) && peer_of(facts)->state == "SYN_SENT";
   if (!is(facts, Call::Connect) && !syn_sent) return std::nullopt;
-  if (!syn_sent)
+  if (!syn_sent) {
+    const std::string by = is_socket(facts) ? " by " + peer_text(*peer_of(facts)) : std::string();
     return likely(facts, Cause::WaitConnect,
-                  fmt::format("waited {} for a connection to be accepted", waited(facts)));
+                  fmt::format("waited {} for a connection to be accepted{}", waited(facts), by));
+  }
   const Peer& peer = *peer_of(facts);
   return likely(facts, Cause::WaitConnect,
                 fmt::format("had no answer to its SYN from {} for {} ({} retransmits); peer down, "
@@ -147,7 +134,7 @@ bool is_database(std::string_view service) {
 Judgement for_socket(const Facts& facts) {
   if (!is_socket(facts) || !(waits_for_data(facts) || is(facts, Call::Accept))) return std::nullopt;
   Peer peer = *peer_of(facts);
-  if (peer.client) return std::nullopt;
+  if (peer.client || peer.internal) return std::nullopt;
   const std::string_view driver = database_in(facts.stack());
   if (peer.service.empty()) peer.service = driver;
   const bool database = !driver.empty() || is_database(peer.service);
@@ -155,29 +142,54 @@ Judgement for_socket(const Facts& facts) {
   Verdict verdict =
       verdict_of(database ? Cause::WaitDatabase : Cause::WaitNetwork, Confidence::Likely,
                  fmt::format("waited {} for {} {}", waited(facts), peer_text(peer), what));
-  if (peer.service == "PostgreSQL" && peer.local_port != 0) {
-    verdict.because += fmt::format("; see pg_stat_activity, client_port {}", peer.local_port);
-  }
+  verdict.hint = session_hint(peer);
   verdict.peer = peer_text(peer);
   return verdict;
+}
+
+/// What event loops in C are woken by. Source: proc_pid_fd(5)
+constexpr std::string_view kEventDescriptor = "anon_inode:[eventfd]";
+
+/// An event loop that watches nothing but what its own process writes to, until a timer is due.
+bool waits_for_a_timer(const Facts& facts) {
+  const auto timeout = static_cast<std::int32_t>(facts.thread->args[3]);
+  const bool own = peer_of(facts) != nullptr &&
+                   (peer_of(facts)->internal || peer_of(facts)->address == kEventDescriptor);
+  return is(facts, Call::Epoll) && own && timeout >= 0;
 }
 
 Judgement for_sleep(const Facts& facts) {
   const bool empty_select = is(facts, Call::Select) && facts.thread->args[0] == 0;
   const bool empty_poll = is(facts, Call::Poll) && facts.thread->args[1] == 0;
-  if (!is(facts, Call::Sleep) && !empty_select && !empty_poll) return std::nullopt;
+  const bool timer = waits_for_a_timer(facts);
+  const bool signal = is(facts, Call::Signal);
+  if (!is(facts, Call::Sleep) && !empty_select && !empty_poll && !timer && !signal)
+    return std::nullopt;
+  const char* how = timer    ? "a timer of its event loop"
+                    : signal ? "until a signal comes"
+                             : "time.sleep or alike";
   return verdict_of(Cause::WaitSleep, Confidence::Likely,
-                    fmt::format("slept {} (time.sleep or alike)", waited(facts)));
+                    fmt::format("slept {} ({})", waited(facts), how));
+}
+
+/// Its event loop has nothing to watch and no timer: another thread must wake it.
+Judgement for_own_wakeup(const Facts& facts) {
+  if (!waits_for_data(facts) || peer_of(facts) == nullptr || !peer_of(facts)->internal)
+    return std::nullopt;
+  return verdict_of(Cause::WaitLock, Confidence::Likely,
+                    fmt::format("waited {} for an event from within the worker", waited(facts)));
 }
 
 Judgement for_pipe(const Facts& facts) {
   constexpr int kStdout = 1;
   constexpr int kStderr = 2;
   const bool fifo = is(facts, Call::Open) && facts.thread->wchan == "wait_for_partner";
-  if (fifo)
-    return verdict_of(
-        Cause::WaitPipe, Confidence::Likely,
-        fmt::format("waited {} for somebody to open the other end of a named pipe", waited(facts)));
+  if (fifo) {
+    const std::string path = is_peer(facts, Peer::Kind::File) ? " " + peer_of(facts)->address : "";
+    return likely(facts, Cause::WaitPipe,
+                  fmt::format("waited {} for somebody to open the other end of the named pipe{}",
+                              waited(facts), path));
+  }
   if (!is_peer(facts, Peer::Kind::Pipe) || !waits_for_data(facts)) return std::nullopt;
   const int fd = peer_of(facts)->fd;
   const char* what =
@@ -186,65 +198,18 @@ Judgement for_pipe(const Facts& facts) {
     what = "for the reader of its stdout, which has stopped reading";
   if (is(facts, Call::Send) && fd == kStderr)
     what = "for the reader of its stderr, which has stopped reading";
-  return likely(facts, Cause::WaitPipe, fmt::format("waited {} {}", waited(facts), what));
-}
-
-/// A futex wait without a limit on a lock of this process alone.
-bool waits_forever(const ThreadLook& thread) {
-  constexpr std::size_t kOperation = 1;
-  constexpr std::size_t kTimeout = 3;
-  return call_of(thread.syscall, thread.args[1]) == Call::Futex && !thread.waits_for_gil &&
-         thread.args[kTimeout] == 0 && (thread.args[kOperation] & kFutexPrivate) != 0;
-}
-
-/// No Python thread of this worker is left that could let the lock go.
-bool nobody_can_release(const Facts& facts) {
-  if (!facts.last->python_readable || !facts.last->full) return false;
-  return std::all_of(facts.last->threads.begin(), facts.last->threads.end(),
-                     [](const ThreadLook& thread) {
-                       return !has_application_code(thread.stack) || waits_forever(thread);
-                     });
-}
-
-/// Waits that something outside the application's threads may end: a queue, an event, a thread's
-/// end.
-bool waits_for_an_event(const Stack& stack) {
-  return waits_in(stack, "threading.py", "Event.wait") ||
-         waits_in(stack, "threading.py", "Condition.wait") ||
-         waits_in(stack, "threading.py", "wait") || waits_in(stack, "/concurrent/futures/", "");
-}
-
-Judgement for_lock(const Facts& facts) {
-  if (!is(facts, Call::Futex)) return std::nullopt;
-  if (waits_in(facts.stack(), "queue.py", "") ||
-      waits_in(facts.stack(), "/multiprocessing/queues.py", "")) {
-    return verdict_of(Cause::WaitQueue, Confidence::Likely,
-                      fmt::format("waited {} for a queue", waited(facts)));
-  }
-  const bool joins = waits_in(facts.stack(), "threading.py", "join");
-  const bool stuck = nobody_can_release(facts) && !waits_for_an_event(facts.stack());
-  if (stuck) {
-    return verdict_of(
-        Cause::WaitDeadlock, Confidence::Likely,
-        fmt::format("waited {} for a lock, and no thread of this worker can release it",
-                    waited(facts)));
-  }
-  const char* what = joins                               ? "a thread to end"
-                     : waits_for_an_event(facts.stack()) ? "an event or condition"
-                                                         : "a lock";
-  return verdict_of(Cause::WaitLock, Confidence::Likely,
-                    fmt::format("waited {} for {}", waited(facts), what));
+  return likely(facts, Cause::WaitPipe,
+                fmt::format("waited {} {} ({})", waited(facts), what, peer_of(facts)->address));
 }
 
 }  // namespace
 
 std::optional<Verdict> judge_wait(const Facts& facts) {
-  if (auto verdict = for_gil(facts)) return verdict;
   if (!facts.asleep()) return std::nullopt;
   // Drivers and idioms before bare calls: a subprocess is waited for by sleeping, a name by
   // polling.
   for (const auto rule : {for_child, for_file_lock, for_disk, for_dns, for_connect, for_socket,
-                          for_pipe, for_sleep, for_lock}) {
+                          for_pipe, for_sleep, for_own_wakeup}) {
     if (auto verdict = rule(facts)) return verdict;
   }
   return std::nullopt;

@@ -20,6 +20,7 @@
 #include "diagnose/peer.h"
 #include "diagnose/procfs.h"
 #include "diagnose/python_stack.h"
+#include "diagnose/python_waits.h"
 #include "diagnose/syscalls.h"
 
 namespace tricorn::diagnose {
@@ -32,6 +33,9 @@ using heartbeat::Slot;
 /// Most threads of /proc/PID/task that a full look reads, so that a look stays bounded.
 constexpr std::size_t kThreadsMax = 256;
 constexpr std::size_t kChildrenMax = 32;
+/// A higher limit of processes is not counted against: that takes 20 us a process. Source: our
+/// bound.
+constexpr std::int64_t kProcessLimitCounted = 4096;
 
 std::string file_text(int directory, const char* path) {
   return read_file(directory, path).value_or("");
@@ -86,13 +90,37 @@ std::int64_t count_descriptors(int process) {
   return entries.empty() ? -1 : static_cast<std::int64_t>(entries.size());
 }
 
-std::int64_t descriptor_limit(int process) {
+/// A soft limit by its name in the limits file; -1: none, or not readable.
+std::int64_t limit_in(const std::string& limits, std::string_view name) {
+  const std::size_t at = limits.find(name);
+  if (at == std::string::npos) return -1;
+  const auto fields = fields_of(std::string_view(limits).substr(at + name.size()), 1);
+  if (fields.empty() || fields[0] == "unlimited") return -1;
+  return static_cast<std::int64_t>(number_from(fields[0]));
+}
+
+void copy_limits(int process, ProcessLook& look) {
   const std::string limits = file_text(process, "limits");
-  constexpr std::string_view kName = "Max open files";
-  const std::size_t at = limits.find(kName);
-  return at == std::string::npos
-             ? -1
-             : static_cast<std::int64_t>(number_from(limits.substr(at + kName.size())));
+  look.fd_limit = limit_in(limits, "Max open files");
+  look.address_space_limit = limit_in(limits, "Max address space");
+  look.process_limit = limit_in(limits, "Max processes");
+}
+
+/// Processes and threads of a process's user, as RLIMIT_NPROC counts them. -1: the limit does not
+/// bind this user, or nothing is readable.
+std::int64_t count_user_tasks(int process) {
+  struct stat own {};
+  if (::fstat(process, &own) != 0 || own.st_uid == 0) return -1;
+  const base::UniqueFd proc(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::int64_t tasks = 0;
+  for (const int pid : numbers_in(proc.get(), ".")) {
+    struct stat other {};
+    const std::string name = std::to_string(pid);
+    if (::fstatat(proc.get(), name.c_str(), &other, 0) != 0 || other.st_uid != own.st_uid) continue;
+    const std::string status = file_text(proc.get(), (name + "/status").c_str());
+    tasks += static_cast<std::int64_t>(value_of(status, "Threads").value_or(0));
+  }
+  return tasks;
 }
 
 /// "METHOD path" of a slot that may change while it is copied: kept only when it did not.
@@ -138,6 +166,7 @@ Target target_of(const Slot& slot) {
 struct Inspector::State {
   void look_at_server(const Target& target, bool all, ProcessLook& look);
   [[nodiscard]] std::string_view service_by_callers(const ThreadLook& look) const;
+  [[nodiscard]] std::optional<Peer> peer_of(const ThreadLook& thread) const;
   State(pid_t pid_of, const Page& page_of)
       : pid(pid_of), page(&page_of), process(open_process(pid_of)), memory(pid_of) {}
 
@@ -161,6 +190,24 @@ struct Inspector::State {
   std::string crash_module;
   bool stack_overflow = false;
 };
+
+std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
+  if (auto file = opened_file(thread, memory)) return file;
+  std::vector<Peer> peers;
+  for (const int fd : descriptors_of(thread, memory, process.get())) {
+    auto peer = peer_of_descriptor(process.get(), fd);
+    if (!peer) continue;
+    peer->client = static_cast<std::uint32_t>(fd) < page->hold_count() &&
+                   page->hold(fd).load(std::memory_order_relaxed) != heartbeat::Hold::None;
+    peers.push_back(std::move(*peer));
+  }
+  auto peer = choose_peer(std::move(peers));
+  const bool upstream =
+      peer && (peer->kind == Peer::Kind::Tcp || peer->kind == Peer::Kind::Unix) && !peer->client;
+  if (upstream && peer->service.empty()) peer->service = service_by_callers(thread);
+  if (upstream && peer->service.empty()) peer->service = service_of_listener(*peer);
+  return peer;
+}
 
 std::string_view Inspector::State::service_by_callers(const ThreadLook& look) const {
   std::vector<std::uint64_t> stack(512);  // 4 KiB: the innermost dozen C frames
@@ -278,28 +325,37 @@ ProcessLook Inspector::full_look(const Target& target) {
   if (python.readable) state_->add_python_threads(target, python, look);
   for (ThreadLook& thread : look.threads) mark_gil(thread, python, state_->layout());
   look.fds = count_descriptors(process);
-  look.fd_limit = descriptor_limit(process);
+  copy_limits(process, look);
   look.took_ns = base::monotonic_ns() - look.at_ns;
   return look;
 }
 
 std::optional<Peer> Inspector::peer_of(const ProcessLook& look) const {
-  if (look.threads.empty()) return std::nullopt;
-  const int process = state_->process.get();
-  std::vector<Peer> peers;
-  for (const int fd : descriptors_of(look.threads[0], state_->memory, process)) {
-    auto peer = peer_of_descriptor(process, fd);
-    if (!peer) continue;
-    peer->client = static_cast<std::uint32_t>(fd) < state_->page->hold_count() &&
-                   state_->page->hold(fd).load(std::memory_order_relaxed) != heartbeat::Hold::None;
-    peers.push_back(std::move(*peer));
-  }
-  auto peer = choose_peer(std::move(peers));
-  const bool upstream =
-      peer && (peer->kind == Peer::Kind::Tcp || peer->kind == Peer::Kind::Unix) && !peer->client;
-  if (upstream && peer->service.empty())
-    peer->service = state_->service_by_callers(look.threads[0]);
-  return peer;
+  return look.threads.empty() ? std::nullopt : state_->peer_of(look.threads[0]);
+}
+
+std::vector<LockWait> Inspector::lock_waits(const ProcessLook& look) const {
+  if (!state_->python_readable()) return {};
+  return read_lock_waits(state_->memory, state_->layout(), look.threads);
+}
+
+std::optional<Delegate> Inspector::delegate_of(const ProcessLook& look) const {
+  if (!state_->python_readable()) return std::nullopt;
+  const std::size_t index = read_delegate(state_->memory, state_->layout(), look.threads);
+  if (index == 0) return std::nullopt;
+  return Delegate{look.threads[index].tstate, state_->peer_of(look.threads[index])};
+}
+
+void Inspector::investigate(Evidence& evidence) const {
+  if (evidence.looks.empty()) return;
+  const ProcessLook& last = evidence.looks.back();
+  evidence.peer = peer_of(last);
+  evidence.children = children();
+  evidence.ports = port_use();
+  evidence.lock_waits = lock_waits(last);
+  evidence.delegate = delegate_of(last);
+  if (last.process_limit > 0 && last.process_limit <= kProcessLimitCounted)
+    evidence.user_tasks = count_user_tasks(state_->process.get());
 }
 
 std::optional<PortUse> Inspector::port_use() const {

@@ -44,6 +44,13 @@ class Inspector {
   /// What the serving thread of a look waits for. @return nothing when it does not wait on a
   /// descriptor.
   [[nodiscard]] std::optional<Peer> peer_of(const ProcessLook& look) const;
+  /// The locks its threads wait for, and who has them. @param look  the last full one
+  [[nodiscard]] std::vector<LockWait> lock_waits(const ProcessLook& look) const;
+  /// The thread that does what the serving one waits to be done, if that is what it waits for.
+  [[nodiscard]] std::optional<Delegate> delegate_of(const ProcessLook& look) const;
+  /// Fills in what takes longer than a look, once, when it is judged: peer, children, ports, locks,
+  /// delegate; from the last of `evidence.looks`.
+  void investigate(Evidence& evidence) const;
   /// Local ports in use towards the far end that has most of them. Reads all sockets of the
   /// worker's network namespace: for incidents only. @return nothing when not readable or no
   /// connection is there

@@ -8,9 +8,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
+#include "base/unique_fd.h"
 #include "diagnose/procfs.h"
 #include "diagnose/syscalls.h"
 #include "diagnose/unix_peer.h"
@@ -80,6 +83,17 @@ Peer inet_peer(const std::vector<std::string_view>& fields, Peer::Kind kind) {
   return peer;
 }
 
+/// Whether a process has a socket open.
+bool has_socket(int process, std::uint64_t inode) {
+  constexpr std::size_t kLooksMax = 4096;
+  const std::string wanted = fmt::format("socket:[{}]", inode);
+  auto fds = numbers_in(process, "fd");
+  if (fds.size() > kLooksMax) fds.resize(kLooksMax);
+  return std::any_of(fds.begin(), fds.end(), [&](int fd) {
+    return read_link(process, fmt::format("fd/{}", fd).c_str()) == wanted;
+  });
+}
+
 std::optional<Peer> socket_peer(int process, std::uint64_t inode) {
   using Table = std::pair<const char*, Peer::Kind>;
   for (const auto& [path, kind] :
@@ -88,11 +102,30 @@ std::optional<Peer> socket_peer(int process, std::uint64_t inode) {
     const auto table = read_file(process, path);
     if (auto peer = table ? find_inet_socket(*table, inode, kind) : std::nullopt) return peer;
   }
+  const UnixPeer far = unix_peer(inode);
   Peer peer;
   peer.kind = Peer::Kind::Unix;
-  peer.address = unix_peer_path(inode);
+  peer.address = far.path;
   peer.service = service_of_path(peer.address);
+  peer.internal = far.path.empty() && far.inode != 0 && has_socket(process, far.inode);
   return peer;
+}
+
+/// The socket that listens on a TCP port of our network namespace; 0: none.
+std::uint64_t listening_inode(std::uint16_t port) {
+  constexpr std::size_t kState = 3;
+  constexpr std::size_t kInode = 9;
+  std::uint64_t inode = 0;
+  for (const char* table : {"/proc/self/net/tcp", "/proc/self/net/tcp6"}) {
+    each_line(read_file(AT_FDCWD, table).value_or(""), [&](std::string_view line) {
+      const auto fields = fields_of(line, kInode + 1);
+      if (fields.size() <= kInode || fields[kState] != "0A" || port_of(fields[1]) != port)
+        return true;
+      inode = number_from(fields[kInode]);
+      return false;
+    });
+  }
+  return inode;
 }
 
 /// Type of the mount a descriptor's file is on. Asks /proc only: a call on the file itself could
@@ -156,7 +189,7 @@ int rank(const Peer& peer) {
     case Peer::Kind::Process:
       return 1;
     case Peer::Kind::Unix:
-      return peer.address.empty() ? 4 : 2;
+      return peer.internal ? 5 : peer.address.empty() ? 4 : 2;
     case Peer::Kind::Pipe:
       return 3;
     case Peer::Kind::File:
@@ -188,6 +221,7 @@ std::vector<int> descriptors_of(const ThreadLook& look, const Memory& memory, in
     case Call::Sleep:
     case Call::Futex:
     case Call::WaitChild:
+    case Call::Signal:
     case Call::Open:
     case Call::Other:
       return {};
@@ -199,6 +233,46 @@ std::optional<Peer> peer_of_descriptor(int process, int fd) {
   auto peer = resolve(process, fd);
   if (peer) peer->fd = fd;
   return peer;
+}
+
+std::optional<Peer> opened_file(const ThreadLook& look, const Memory& memory) {
+  if (call_of(look.syscall, look.args[1]) != Call::Open) return std::nullopt;
+  std::array<char, 512> path{};
+  const std::uint64_t address = path_argument(look.syscall, look.args);
+  // It may lie near the end of its page.
+  std::size_t bytes = path.size();
+  while (bytes > 0 && !memory.read(address, path.data(), bytes)) bytes /= 2;
+  if (bytes == 0) return std::nullopt;
+  return plain_peer(Peer::Kind::File, std::string(path.data(), ::strnlen(path.data(), bytes)));
+}
+
+std::string_view service_of_listener(const Peer& peer) {
+  // Names of programs as /proc/PID/comm has them.
+  using Program = std::pair<std::string_view, std::string_view>;
+  static constexpr std::array<Program, 7> kPrograms = {{{"postgres", "PostgreSQL"},
+                                                        {"redis-server", "Redis"},
+                                                        {"valkey-server", "Redis"},
+                                                        {"mysqld", "MySQL"},
+                                                        {"mariadbd", "MySQL"},
+                                                        {"mongod", "MongoDB"},
+                                                        {"memcached", "memcached"}}};
+  if (peer.kind != Peer::Kind::Tcp) return "";
+  if (!peer.address.starts_with("127.") && !peer.address.starts_with("[::1]")) return "";
+  const std::uint64_t inode = listening_inode(peer.port);
+  const base::UniqueFd proc(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (inode == 0 || !proc.valid()) return "";
+  for (const int pid : numbers_in(proc.get(), ".")) {
+    const auto comm = read_file(proc.get(), fmt::format("{}/comm", pid).c_str());
+    const std::string_view name = comm ? std::string_view(*comm).substr(0, comm->find('\n')) : "";
+    const auto known =
+        std::find_if(kPrograms.begin(), kPrograms.end(),
+                     [name](const Program& program) { return program.first == name; });
+    if (known == kPrograms.end()) continue;
+    const base::UniqueFd process(
+        ::openat(proc.get(), std::to_string(pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (process.valid() && has_socket(process.get(), inode)) return known->second;
+  }
+  return "";
 }
 
 std::optional<Peer> choose_peer(std::vector<Peer> peers) {

@@ -22,6 +22,13 @@ inline constexpr std::size_t kPolledMax = 64;
 [[nodiscard]] std::vector<int> descriptors_of(const ThreadLook& look, const Memory& memory,
                                               int process);
 
+/// The file a thread is opening, by the path it has given; nothing when it opens none.
+[[nodiscard]] std::optional<Peer> opened_file(const ThreadLook& look, const Memory& memory);
+
+/// What listens on a TCP port of this machine, by the name of its program: "PostgreSQL" ...; empty:
+/// not on this machine, not readable, or not a program we know. Reads /proc of all processes.
+[[nodiscard]] std::string_view service_of_listener(const Peer& peer);
+
 /// What the descriptor `fd` of a process is connected to. Nothing when it cannot be read.
 [[nodiscard]] std::optional<Peer> peer_of_descriptor(int process, int fd);
 

@@ -158,6 +158,7 @@ void parse_status(std::string_view text, ProcessLook& look) {
   constexpr std::uint64_t kKib = 1024;
   look.rss_bytes = value_of(text, "VmRSS").value_or(0) * kKib;
   look.swap_bytes = value_of(text, "VmSwap").value_or(0) * kKib;
+  look.virtual_bytes = value_of(text, "VmSize").value_or(0) * kKib;
   look.tracer = static_cast<pid_t>(value_of(text, "TracerPid").value_or(0));
   const auto threads = value_of(text, "Threads");
   look.thread_count = threads ? static_cast<std::int64_t>(*threads) : -1;

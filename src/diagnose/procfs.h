@@ -53,7 +53,7 @@ void parse_thread_status(std::string_view text, ThreadLook& look);
 void parse_schedstat(std::string_view text, ThreadLook& look);
 /// "running", "-1 SP PC" or "NR six arguments SP PC". Source: proc_pid_syscall(5)
 void parse_syscall(std::string_view text, ThreadLook& look);
-/// VmRSS, VmSwap, TracerPid, Threads. Source: proc_pid_status(5)
+/// VmRSS, VmSwap, VmSize, TracerPid, Threads. Source: proc_pid_status(5)
 void parse_status(std::string_view text, ProcessLook& look);
 
 /// One mapping of /proc/PID/maps.

@@ -48,12 +48,6 @@ std::optional<T> word(const Memory& memory, std::uint64_t address) {
   return value;
 }
 
-/// An object's address is 8-aligned and in the lower half. Source: x86-64 and aarch64 Linux user
-/// space.
-bool plausible(std::uint64_t address) {
-  return address > 4096 && address % 8 == 0 && address < (std::uint64_t{1} << 56);
-}
-
 void append_utf8(std::string& text, std::uint32_t point) {
   const auto put = [&text](std::uint32_t byte) { text.push_back(static_cast<char>(byte)); };
   if (point < 0x80) {
@@ -133,7 +127,7 @@ class Start {
 std::optional<std::string> read_text(const Memory& memory, const TricornPythonLayout& layout,
                                      std::uint64_t address) {
   Start object;
-  if (!plausible(address) || !object.take(memory, address, layout.unicode_ascii_data))
+  if (!is_plausible(address) || !object.take(memory, address, layout.unicode_ascii_data))
     return std::nullopt;
   const auto length = object.at<std::int64_t>(layout.unicode_length);
   const auto shape = shape_of(object.at<std::uint32_t>(layout.unicode_state), layout);
@@ -144,33 +138,16 @@ std::optional<std::string> read_text(const Memory& memory, const TricornPythonLa
   return utf8_from(*raw, shape->kind);
 }
 
-std::optional<std::string> read_bytes(const Memory& memory, const TricornPythonLayout& layout,
-                                      std::uint64_t address) {
-  Start object;
-  if (!plausible(address) || !object.take(memory, address, layout.bytes_data)) return std::nullopt;
-  const auto size = object.at<std::int64_t>(layout.bytes_size);
-  if (size < 0) return std::nullopt;
-  return object.bytes(memory, layout.bytes_data,
-                      std::min<std::size_t>(static_cast<std::size_t>(size), kTableMax));
-}
-
-/// One frame as it lies in memory.
-struct RawFrame {
-  std::uint64_t code = 0;
-  std::uint64_t previous = 0;
-  std::uint64_t instruction = 0;  ///< absolute address (3.11+) or code units from the start (3.10)
-  bool skip = false;              ///< a frame of the C stack: shows no Python code
-};
-
 std::optional<RawFrame> read_frame(const Memory& memory, const TricornPythonLayout& layout,
                                    std::uint64_t address) {
   Copy copy;
-  if (!plausible(address) || !copy.take(memory, address,
-                                        {layout.frame_code, layout.frame_previous,
-                                         layout.frame_instruction, layout.frame_owner})) {
+  if (!is_plausible(address) || !copy.take(memory, address,
+                                           {layout.frame_code, layout.frame_previous,
+                                            layout.frame_instruction, layout.frame_owner})) {
     return std::nullopt;
   }
   RawFrame frame;
+  frame.address = address;
   frame.code = copy.at<std::uint64_t>(layout.frame_code);
   frame.previous = copy.at<std::uint64_t>(layout.frame_previous);
   frame.instruction = layout.code_instructions == kNone
@@ -199,7 +176,7 @@ int line_of(const TricornPythonLayout& layout, const RawFrame& frame, std::strin
 std::optional<PythonFrame> describe(const Memory& memory, const TricornPythonLayout& layout,
                                     const RawFrame& frame) {
   Copy code;
-  if (!plausible(frame.code) ||
+  if (!is_plausible(frame.code) ||
       !code.take(memory, frame.code,
                  {layout.object_type, layout.code_filename, layout.code_name, layout.code_qualname,
                   layout.code_firstlineno, layout.code_linetable}) ||
@@ -219,7 +196,7 @@ std::optional<PythonFrame> describe(const Memory& memory, const TricornPythonLay
 /// Address of the innermost frame; 0 no Python code runs; nothing: unreadable.
 std::optional<std::uint64_t> innermost(const Memory& memory, const TricornPythonLayout& layout,
                                        std::uint64_t tstate) {
-  if (!plausible(tstate)) return std::nullopt;
+  if (!is_plausible(tstate)) return std::nullopt;
   const auto first = word<std::uint64_t>(memory, tstate + layout.tstate_frame);
   if (!first || *first == 0 || layout.cframe_current_frame == kNone) return first;
   return word<std::uint64_t>(memory, *first + layout.cframe_current_frame);
@@ -272,6 +249,40 @@ bool advance_line(LocationReader& reader, unsigned kind, int& line) {
 }
 
 }  // namespace
+
+// 8-aligned and in the lower half. Source: x86-64 and aarch64 Linux user space.
+bool is_plausible(std::uint64_t address) {
+  return address > 4096 && address % 8 == 0 && address < (std::uint64_t{1} << 56);
+}
+
+std::optional<std::uint64_t> read_word(const Memory& memory, std::uint64_t address) {
+  return word<std::uint64_t>(memory, address);
+}
+
+std::optional<std::string> read_bytes(const Memory& memory, const TricornPythonLayout& layout,
+                                      std::uint64_t address) {
+  Start object;
+  if (!is_plausible(address) || !object.take(memory, address, layout.bytes_data))
+    return std::nullopt;
+  const auto size = object.at<std::int64_t>(layout.bytes_size);
+  if (size < 0) return std::nullopt;
+  return object.bytes(memory, layout.bytes_data,
+                      std::min<std::size_t>(static_cast<std::size_t>(size), kTableMax));
+}
+
+std::vector<RawFrame> read_frames(const Memory& memory, const TricornPythonLayout& layout,
+                                  std::uint64_t tstate, std::size_t most) {
+  std::vector<RawFrame> frames;
+  if (layout.filled != 1) return frames;
+  std::uint64_t address = innermost(memory, layout, tstate).value_or(0);
+  for (std::size_t depth = 0; address != 0 && depth < kFramesMax && frames.size() < most; ++depth) {
+    const auto raw = read_frame(memory, layout, address);
+    if (!raw) break;
+    if (!raw->skip) frames.push_back(*raw);
+    address = raw->previous;
+  }
+  return frames;
+}
 
 bool ProcessMemory::read(std::uint64_t address, void* into, std::size_t bytes) const {
   if (bytes == 0) return true;
@@ -352,7 +363,7 @@ std::vector<std::uint64_t> read_thread_list(const Memory& memory,
   std::vector<std::uint64_t> states;
   if (layout.filled != 1) return states;
   std::uint64_t state = word<std::uint64_t>(memory, layout.threads_head).value_or(0);
-  while (plausible(state) && states.size() < kPythonThreadsMax) {
+  while (is_plausible(state) && states.size() < kPythonThreadsMax) {
     states.push_back(state);
     state = word<std::uint64_t>(memory, state + layout.tstate_next).value_or(0);
   }

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -63,6 +65,31 @@ struct PythonState {
 /// One thread's stack. @param tstate  address of its PyThreadState
 [[nodiscard]] PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout,
                                        std::uint64_t tstate);
+
+/// One frame as it lies in memory.
+struct RawFrame {
+  std::uint64_t address = 0;
+  std::uint64_t code = 0;
+  std::uint64_t previous = 0;
+  std::uint64_t instruction = 0;  ///< absolute address (3.11+) or code units from the start (3.10)
+  bool skip = false;              ///< a frame of the C stack: shows no Python code
+};
+
+/// The frames of one thread without their names, innermost first, at most `most`.
+[[nodiscard]] std::vector<RawFrame> read_frames(const Memory& memory,
+                                                const TricornPythonLayout& layout,
+                                                std::uint64_t tstate, std::size_t most);
+
+/// A word of the other process; nothing when it cannot be read.
+[[nodiscard]] std::optional<std::uint64_t> read_word(const Memory& memory, std::uint64_t address);
+
+/// A bytes object's content, bounded; nothing when it is none.
+[[nodiscard]] std::optional<std::string> read_bytes(const Memory& memory,
+                                                    const TricornPythonLayout& layout,
+                                                    std::uint64_t address);
+
+/// Whether it can be an object's address: aligned, and in user space.
+[[nodiscard]] bool is_plausible(std::uint64_t address);
 
 /// Addresses of all PyThreadStates of the main interpreter, newest first; the main thread is the
 /// last.

@@ -24,6 +24,15 @@ std::string at_text(const Verdict& verdict) {
   return fmt::format(" at {}{}", printable(verdict.place), function);
 }
 
+/// The innermost frame's function, when it is not the one at the place.
+std::string innermost_text(const Verdict& verdict) {
+  return verdict.innermost.empty() ? "" : fmt::format(" (in {})", printable(verdict.innermost));
+}
+
+std::string hint_text(const Verdict& verdict) {
+  return verdict.hint.empty() ? "" : "; see: " + printable(verdict.hint);
+}
+
 /// The strongest denials, short: people suspect memory first.
 std::string denial_text(const Verdict& verdict) {
   std::string text;
@@ -119,8 +128,9 @@ std::string printable(std::string_view text) {
 
 std::string log_tail(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
   const std::string request = evidence.request.empty() ? "" : printable(evidence.request) + " ";
-  return fmt::format("{}: {}{}{}{}; ref {}", name_of(verdict.cause), request,
-                     printable(verdict.because), at_text(verdict), denial_text(verdict), ref);
+  return fmt::format("{}: {}{}{}{}{}{}; ref {}", name_of(verdict.cause), request,
+                     printable(verdict.because), at_text(verdict), innermost_text(verdict),
+                     denial_text(verdict), hint_text(verdict), ref);
 }
 
 std::string timeout_line(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
@@ -153,8 +163,8 @@ std::string death_line(const Verdict& verdict, const Evidence& evidence, std::st
                               : fmt::format("exited with code {}.", WEXITSTATUS(status));
   const std::string place =
       verdict.cause == Cause::KilledByUs ? "" : death_place(verdict, evidence);
-  return fmt::format("Worker (pid:{}) {} {}{}; ref {}", evidence.pid, how,
-                     printable(verdict.because), place, ref);
+  return fmt::format("Worker (pid:{}) {} {}{}{}; ref {}", evidence.pid, how,
+                     printable(verdict.because), place, hint_text(verdict), ref);
 }
 
 std::string request_line(const Evidence& evidence) {

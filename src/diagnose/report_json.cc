@@ -40,6 +40,8 @@ Json thread_json(const ThreadLook& thread) {
 Json cgroup_json(const CgroupCounters& cgroup) {
   return {{"oom_kill", or_null(cgroup.oom_kill)},
           {"memory_hits", or_null(cgroup.memory_hits)},
+          {"refaults", or_null(cgroup.refaults)},
+          {"memory_stall_us", or_null(cgroup.memory_stall_us)},
           {"memory_limit", cgroup.memory_limit == 0 ? Json(nullptr) : Json(cgroup.memory_limit)},
           {"throttled", or_null(cgroup.throttled)},
           {"periods", or_null(cgroup.periods)},
@@ -53,6 +55,7 @@ Json look_json(const ProcessLook& look, std::int64_t end_ns) {
                {"took_us", look.took_ns / 1000},
                {"rss_bytes", look.rss_bytes},
                {"fds", or_null(look.fds)},
+               {"virtual_bytes", look.virtual_bytes},
                {"gil_holder", look.gil_holder},
                {"gc", look.gc_collecting},
                {"python", look.python_readable ? "read" : "not readable"},
@@ -65,6 +68,7 @@ Json look_json(const ProcessLook& look, std::int64_t end_ns) {
     json["syscall"] = or_null(thread.syscall);
     json["cpu_ns"] = or_null(thread.cpu_ns);
     json["run_delay_ns"] = or_null(thread.run_delay_ns);
+    json["major_faults"] = thread.major_faults;
     json["line"] = thread.stack.empty()
                        ? Json(nullptr)
                        : Json(fmt::format("{}:{}", thread.stack[0].file, thread.stack[0].line));
@@ -196,6 +200,7 @@ std::string report_json(const Verdict& verdict, const Evidence& evidence, std::s
                        {"function", or_null(verdict.function)},
                        {"innermost", or_null(verdict.innermost)},
                        {"peer", or_null(verdict.peer)},
+                       {"hint", or_null(verdict.hint)},
                        {"client", or_null(evidence.client)},
                        {"not", verdict.not_causes},
                        {"stack", stack_json(last_stack(evidence))},

@@ -17,7 +17,9 @@ namespace tricorn::diagnose {
 [[nodiscard]] std::optional<Verdict> judge_resources(const Facts& facts);
 /// The client holds the request up, or the request was getting on.
 [[nodiscard]] std::optional<Verdict> judge_client(const Facts& facts);
-/// What a sleeping thread waits for.
+/// Another thread of the worker holds what this one waits for.
+[[nodiscard]] std::optional<Verdict> judge_threads(const Facts& facts);
+/// What a sleeping thread waits for outside the worker.
 [[nodiscard]] std::optional<Verdict> judge_wait(const Facts& facts);
 /// What a busy thread computes.
 [[nodiscard]] std::optional<Verdict> judge_cpu(const Facts& facts);
@@ -26,5 +28,11 @@ namespace tricorn::diagnose {
 [[nodiscard]] Verdict verdict_of(Cause cause, Confidence confidence, std::string because);
 /// "127.0.0.1:5432 (PostgreSQL)".
 [[nodiscard]] std::string peer_text(const Peer& peer);
+/// "1.9 of 2.0 s": how long the thread was seen where it is, of how long it may.
+[[nodiscard]] std::string waited(const Facts& facts);
+/// The next command to run against a database; empty: none is known to help.
+[[nodiscard]] std::string session_hint(const Peer& peer);
+/// The next command to run after this cause; empty: there is none.
+[[nodiscard]] std::string hint_of(Cause cause, const Evidence& evidence);
 
 }  // namespace tricorn::diagnose

@@ -21,7 +21,17 @@ Call older_call_of(std::int64_t number) {
     case SYS_epoll_wait:
       return Call::Epoll;
     case SYS_open:
+    case SYS_creat:
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_access:
+    case SYS_unlink:
+    case SYS_mkdir:
+    case SYS_rmdir:
+    case SYS_rename:
       return Call::Open;
+    case SYS_pause:
+      return Call::Signal;
     default:
       return Call::Other;
   }
@@ -81,7 +91,19 @@ Call call_of(std::int64_t number, std::uint64_t second) {
     case SYS_fcntl:
       return waits_for_lock(second) ? Call::FileLock : Call::Other;
     case SYS_openat:
+    case SYS_newfstatat:
+    case SYS_statx:
+    case SYS_faccessat:
+    case SYS_unlinkat:
+    case SYS_mkdirat:
+    case SYS_renameat2:
+    case SYS_truncate:
+    case SYS_getdents64:
+    case SYS_ftruncate:
       return Call::Open;
+    case SYS_rt_sigtimedwait:
+    case SYS_rt_sigsuspend:
+      return Call::Signal;
     case SYS_fsync:
     case SYS_fdatasync:
     case SYS_sync:
@@ -89,6 +111,24 @@ Call call_of(std::int64_t number, std::uint64_t second) {
       return Call::Sync;
     default:
       return older_call_of(number);
+  }
+}
+
+std::uint64_t path_argument(std::int64_t number, const std::array<std::uint64_t, 6>& args) {
+  switch (number) {
+    case SYS_getdents64:
+    case SYS_ftruncate:
+      return 0;
+    case SYS_openat:
+    case SYS_newfstatat:
+    case SYS_statx:
+    case SYS_faccessat:
+    case SYS_unlinkat:
+    case SYS_mkdirat:
+    case SYS_renameat2:
+      return args[1];
+    default:
+      return call_of(number, args[1]) == Call::Open ? args[0] : 0;
   }
 }
 

@@ -1,6 +1,7 @@
 // What kinds of waiting the system calls are, by their number on this machine.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 namespace tricorn::diagnose {
@@ -19,7 +20,8 @@ enum class Call {
   Futex,
   WaitChild,
   FileLock,  ///< flock, or fcntl with a waiting lock command
-  Open,
+  Signal,    ///< pause, sigwait
+  Open,      ///< open, stat, rename and their like: a file by its name
   Sync,
   Other,
 };
@@ -27,5 +29,9 @@ enum class Call {
 /// @param number  as in /proc/PID/syscall, -1 none
 /// @param second  its second argument (tells fcntl's commands apart)
 [[nodiscard]] Call call_of(std::int64_t number, std::uint64_t second);
+
+/// Address of the path that a call of the kind Open was given; 0: it has none.
+[[nodiscard]] std::uint64_t path_argument(std::int64_t number,
+                                          const std::array<std::uint64_t, 6>& args);
 
 }  // namespace tricorn::diagnose

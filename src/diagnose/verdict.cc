@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -28,15 +29,53 @@ std::string raw_look(const Facts& facts) {
   return fmt::format("no rule holds; state {}{}{}{}{}", thread.state, wchan, call, cpu, python);
 }
 
+std::optional<Verdict> first_verdict(const Facts& facts);
+
+/// What the request waits for is being done by another thread of the worker: what that one does is
+/// the reason. Each look is turned so that this thread is the first.
+std::optional<Verdict> judge_delegate(const Facts& facts) {
+  const auto& delegate = facts.evidence.delegate;
+  if (!delegate || !facts.asleep()) return std::nullopt;
+  Evidence turned = facts.evidence;
+  turned.samples.clear();  // they have only the serving thread
+  turned.quick.clear();
+  turned.peer = delegate->peer;
+  turned.delegate.reset();
+  for (ProcessLook& look : turned.looks) {
+    const auto done_by =
+        std::find_if(look.threads.begin(), look.threads.end(),
+                     [&](const ThreadLook& other) { return other.tstate == delegate->tstate; });
+    if (done_by == look.threads.end()) return std::nullopt;
+    std::iter_swap(look.threads.begin(), done_by);
+  }
+  Facts inner(turned);
+  inner.waited_s = std::max(inner.waited_s, facts.waited_s);
+  auto verdict = first_verdict(inner);
+  if (!verdict) return std::nullopt;
+  verdict->because += fmt::format(", in thread {}, whose result it waits for", inner.thread->tid);
+  const PythonFrame* frame = place_in(inner.thread->stack);
+  if (frame != nullptr && verdict->place.empty()) {
+    verdict->place = place_text(*frame, turned.app_directory);
+    verdict->function = frame->function;
+  }
+  return verdict;
+}
+
+std::optional<Verdict> first_verdict(const Facts& facts) {
+  for (const auto group :
+       {judge_resources, judge_client, judge_delegate, judge_wait, judge_threads, judge_cpu}) {
+    if (auto verdict = group(facts)) return verdict;
+  }
+  return std::nullopt;
+}
+
 Verdict judge_living(const Facts& facts) {
   constexpr std::size_t kLooksMin = 2;
   if (facts.evidence.looks.size() < kLooksMin || facts.thread == nullptr) {
     return verdict_of(Cause::Unknown, Confidence::Likely,
                       fmt::format("{} looks taken, 2 needed", facts.evidence.looks.size()));
   }
-  for (const auto group : {judge_resources, judge_client, judge_wait, judge_cpu}) {
-    if (auto verdict = group(facts)) return std::move(*verdict);
-  }
+  if (auto verdict = first_verdict(facts)) return std::move(*verdict);
   return verdict_of(Cause::Unknown, Confidence::Likely, raw_look(facts));
 }
 
@@ -131,110 +170,12 @@ Verdict decide(const Evidence& evidence) {
   if (!evidence.death && boots(evidence)) call_it_a_boot(verdict);
   name_the_place(evidence, verdict);
   add_not_causes(facts, verdict);
+  if (verdict.hint.empty()) verdict.hint = hint_of(verdict.cause, evidence);
   return verdict;
-}
-
-std::string_view name_of(Cause cause) {
-  switch (cause) {
-    case Cause::MemoryOomKill:
-      return "memory.oom_kill";
-    case Cause::SignalExternalKill:
-      return "signal.external_kill";
-    case Cause::CrashSegv:
-      return "crash.segv";
-    case Cause::CrashBus:
-      return "crash.bus";
-    case Cause::CrashIll:
-      return "crash.ill";
-    case Cause::CrashFpe:
-      return "crash.fpe";
-    case Cause::CrashAbort:
-      return "crash.abort";
-    case Cause::CrashStackOverflow:
-      return "crash.stack_overflow";
-    case Cause::ExitCode:
-      return "exit.code";
-    case Cause::BootFailure:
-      return "boot.failure";
-    case Cause::KilledByUs:
-      return "signal.own_kill";
-    case Cause::SignalStopped:
-      return "signal.stopped";
-    case Cause::MemoryPressure:
-      return "memory.pressure";
-    case Cause::CpuThrottled:
-      return "cpu.throttled";
-    case Cause::CpuStarved:
-      return "cpu.starved";
-    case Cause::FdExhaustion:
-      return "fd.exhaustion";
-    case Cause::PidsExhaustion:
-      return "pids.exhaustion";
-    case Cause::NetPortExhaustion:
-      return "net.port_exhaustion";
-    case Cause::ClientSlowUpload:
-      return "client.slow_upload";
-    case Cause::ClientSlowRead:
-      return "client.slow_read";
-    case Cause::TimeoutTooShort:
-      return "timeout.too_short";
-    case Cause::WaitGil:
-      return "wait.gil";
-    case Cause::WaitSleep:
-      return "wait.sleep";
-    case Cause::WaitNetwork:
-      return "wait.network";
-    case Cause::WaitConnect:
-      return "wait.connect";
-    case Cause::WaitDns:
-      return "wait.dns";
-    case Cause::WaitDatabase:
-      return "wait.database";
-    case Cause::WaitLock:
-      return "wait.lock";
-    case Cause::WaitQueue:
-      return "wait.queue";
-    case Cause::WaitDeadlock:
-      return "wait.deadlock";
-    case Cause::WaitSubprocess:
-      return "wait.subprocess";
-    case Cause::WaitFileLock:
-      return "wait.file_lock";
-    case Cause::WaitPipe:
-      return "wait.pipe";
-    case Cause::WaitDisk:
-      return "wait.disk";
-    case Cause::GcPause:
-      return "gc.pause";
-    case Cause::CpuPython:
-      return "cpu.python";
-    case Cause::CpuNativeGil:
-      return "cpu.native_gil";
-    case Cause::CpuNativeNogil:
-      return "cpu.native_nogil";
-    case Cause::BootSlow:
-      return "boot.slow";
-    case Cause::Unknown:
-      return "unknown";
-  }
-  return "unknown";
 }
 
 std::string_view name_of(Confidence confidence) {
   return confidence == Confidence::Certain ? "certain" : "likely";
-}
-
-int status_of(Cause cause) {
-  const std::string_view name = name_of(cause);
-  if (cause == Cause::ClientSlowUpload) return 408;
-  if (name.starts_with("wait.") || name.starts_with("timeout.") || name.starts_with("client."))
-    return 504;
-  for (const std::string_view group : {"memory.", "fd.", "pids.", "net."}) {
-    if (name.starts_with(group)) return 503;
-  }
-  if (cause == Cause::CpuThrottled || cause == Cause::CpuStarved || cause == Cause::SignalStopped)
-    return 503;
-  return 500;
 }
 
 }  // namespace tricorn::diagnose

@@ -12,47 +12,11 @@
 namespace tricorn::diagnose {
 
 /// Why. decide() asks the death first, then resources, then the wait, then the CPU.
+/// Names, meanings and the client's status are in causes.def.
 enum class Cause {
-  MemoryOomKill,       ///< the kernel's OOM killer; only when its counter rose
-  SignalExternalKill,  ///< a signal that is not in our ledger
-  CrashSegv,
-  CrashBus,
-  CrashIll,
-  CrashFpe,
-  CrashAbort,
-  CrashStackOverflow,
-  ExitCode,     ///< left by itself in the middle of serving
-  BootFailure,  ///< died before it was ready
-  KilledByUs,   ///< our own kill: the time-out, quit or drain before it has the story
-  SignalStopped,
-  MemoryPressure,
-  CpuThrottled,
-  CpuStarved,
-  FdExhaustion,
-  PidsExhaustion,
-  NetPortExhaustion,
-  ClientSlowUpload,
-  ClientSlowRead,
-  TimeoutTooShort,  ///< it was getting on
-  WaitGil,
-  WaitSleep,
-  WaitNetwork,
-  WaitConnect,
-  WaitDns,
-  WaitDatabase,
-  WaitLock,
-  WaitQueue,
-  WaitDeadlock,
-  WaitSubprocess,
-  WaitFileLock,
-  WaitPipe,
-  WaitDisk,
-  GcPause,
-  CpuPython,
-  CpuNativeGil,
-  CpuNativeNogil,
-  BootSlow,  ///< the boot lasts too long and no rule above says what for
-  Unknown,   ///< no rule held; `because` says what was seen. Never a guess.
+#define CAUSE(id, name, status, means, todo, line) id,
+#include "diagnose/causes.def"
+#undef CAUSE
 };
 
 /// How sure. Certain: a counter or a status says so. Likely: two looks agree.
@@ -69,6 +33,7 @@ struct Verdict {
   std::string
       innermost;     ///< "cursor.py:91 execute" when the innermost frame is another one; else empty
   std::string peer;  ///< "127.0.0.1:5432 (PostgreSQL)"; empty: none
+  std::string hint;  ///< the next command to run, e.g. "pg_stat_activity where client_port = 40000"
   std::vector<std::string> not_causes;  ///< what was ruled out, "memory.oom_kill: oom_kill 0 -> 0"
 };
 
@@ -82,8 +47,14 @@ struct Verdict {
 /// "certain" or "likely".
 [[nodiscard]] std::string_view name_of(Confidence confidence);
 
+/// The cause of that name; Unknown when there is none.
+[[nodiscard]] Cause cause_of(std::string_view name);
+
 /// Status for the client by the kind of cause: 504 waits, 503 limits and overload, 408 slow
 /// uploads, 500 the rest. Source: design.md section 3, RFC 9110 section 15.
 [[nodiscard]] int status_of(Cause cause);
+
+/// docs/diagnosis.md, from the same table. Ends with a newline.
+[[nodiscard]] std::string causes_markdown();
 
 }  // namespace tricorn::diagnose

@@ -9,144 +9,10 @@
 #include <string_view>
 
 #include "diagnose/rules.h"
+#include "diagnose/testing/evidences.h"
 
 namespace tricorn::diagnose {
 namespace {
-
-constexpr std::int64_t kMs = 1'000'000;
-constexpr std::uint64_t kPrivateWait = 128 | 9;  // FUTEX_WAIT_BITSET of a lock of this process
-constexpr std::uint64_t kSharedWait = 9;
-
-PythonFrame app(int line = 10) { return {"/srv/app/app.py", "view", line}; }
-PythonFrame library(std::string file, std::string function) {
-  return {"/usr/lib/python3.11/" + std::move(file), std::move(function), 5};
-}
-PythonFrame package(std::string file) {
-  return {"/srv/venv/lib/python3.11/site-packages/" + std::move(file), "execute", 7};
-}
-
-ThreadLook thread(char state, std::int64_t syscall, std::array<std::uint64_t, 6> args = {}) {
-  ThreadLook look;
-  look.tid = 100;
-  look.state = state;
-  look.syscall = syscall;
-  look.args = args;
-  look.cpu_ns = look.run_delay_ns = look.switches = 0;
-  look.stack = {app()};
-  return look;
-}
-
-/// Three looks, half a second apart in all, at a thread that shows `seen` in each.
-Evidence watched(const ThreadLook& seen) {
-  Evidence evidence;
-  evidence.pid = 42;
-  evidence.arbiter = 7;
-  evidence.request = "GET /orders";
-  evidence.app_directory = "/srv/app";
-  evidence.phase = heartbeat::Phase::Application;
-  evidence.running_ns = 3000 * kMs;
-  evidence.timeout_ns = 3000 * kMs;
-  evidence.silent_ns = 3000 * kMs;
-  for (const std::int64_t at : {0, 250, 500}) {
-    ProcessLook look;
-    look.at_ns = (2500 + at) * kMs;
-    look.full = look.python_readable = true;
-    look.phase = heartbeat::Phase::Application;
-    look.threads = {seen};
-    look.fds = 10;
-    look.fd_limit = 1024;
-    look.cgroup.oom_kill = 0;
-    evidence.looks.push_back(look);
-  }
-  return evidence;
-}
-
-/// The same, with the CPU used and waited for in percent of the time.
-Evidence burning(int cpu, int delay = 0) {
-  Evidence evidence = watched(thread('R', -1));
-  for (std::size_t i = 0; i < evidence.looks.size(); ++i) {
-    ThreadLook& look = evidence.looks[i].threads[0];
-    look.running = true;
-    look.has_gil = true;
-    look.cpu_ns = static_cast<std::int64_t>(i) * 250 * kMs * cpu / 100;
-    look.run_delay_ns = static_cast<std::int64_t>(i) * 250 * kMs * delay / 100;
-  }
-  return evidence;
-}
-
-Peer tcp(std::uint16_t port, std::string state = "ESTABLISHED") {
-  Peer peer;
-  peer.kind = Peer::Kind::Tcp;
-  peer.port = port;
-  peer.local_port = 40000;
-  peer.address = "10.0.0.7:" + std::to_string(port);
-  peer.state = std::move(state);
-  if (port == 5432) peer.service = "PostgreSQL";
-  if (port == 53) peer.service = "DNS";
-  return peer;
-}
-
-Evidence with_peer(Evidence evidence, Peer peer) {
-  evidence.peer = std::move(peer);
-  return evidence;
-}
-
-Evidence with_stack(Evidence evidence, Stack stack) {
-  for (ProcessLook& look : evidence.looks) look.threads[0].stack = stack;
-  return evidence;
-}
-
-Evidence each_look(Evidence evidence,
-                   const std::function<void(ProcessLook&, std::size_t)>& change) {
-  for (std::size_t i = 0; i < evidence.looks.size(); ++i) change(evidence.looks[i], i);
-  return evidence;
-}
-
-Evidence beside(Evidence evidence, const ThreadLook& other) {
-  for (ProcessLook& look : evidence.looks) look.threads.push_back(other);
-  return evidence;
-}
-
-Peer of_kind(Peer::Kind kind, std::string address = "") {
-  Peer peer;
-  peer.kind = kind;
-  peer.address = std::move(address);
-  return peer;
-}
-
-Evidence with_child(Evidence evidence) {
-  evidence.children = {{55, 'S', "sleep"}};
-  return evidence;
-}
-
-Evidence with_ports(Evidence evidence, std::uint64_t used) {
-  evidence.ports = PortUse{"10.0.0.7:80", used, 100};
-  return evidence;
-}
-
-Evidence receiving() { return watched(thread('S', SYS_recvfrom, {6})); }
-Evidence locked(std::uint64_t operation = kPrivateWait) {
-  return watched(thread('S', SYS_futex, {0x7f0010, operation}));
-}
-Evidence sleeping() { return watched(thread('S', SYS_clock_nanosleep)); }
-
-Evidence dead(
-    int status, const std::function<void(Death&)>& change = [](Death&) {}) {
-  Evidence evidence;
-  evidence.pid = 42;
-  evidence.arbiter = 7;
-  evidence.request = "GET /import";
-  Death death;
-  death.wait_status = status;
-  death.was_ready = true;
-  death.before.oom_kill = death.after.oom_kill = 3;
-  death.before.memory_limit = 96u << 20;
-  change(death);
-  evidence.death = death;
-  return evidence;
-}
-
-constexpr int exited(int code) { return code << 8; }
 
 struct Row {
   const char* name;
@@ -264,7 +130,31 @@ TEST(BootFailure, NamesTheApplicationsLine) {
   EXPECT_EQ(decide(evidence).place, "");
 }
 
+/// Asleep in page faults, with so many of them a second.
+Evidence paging(std::uint64_t faults_per_s, std::uint64_t hits_per_look) {
+  return each_look(burning(14), [=](ProcessLook& look, std::size_t i) {
+    look.threads[0].state = i == 1 ? 'R' : 'D';
+    look.threads[0].wchan = i == 1 ? "" : "folio_wait_bit_common";
+    look.threads[0].major_faults = i * faults_per_s / 4;
+    look.cgroup.memory_hits = i * hits_per_look;
+  });
+}
+
+Evidence near_limit(std::uint64_t mib) {
+  return each_look(sleeping(), [mib](ProcessLook& look, std::size_t) {
+    look.virtual_bytes = mib << 20;
+    look.address_space_limit = 1000 << 20;
+  });
+}
+
 const Row kResources[] = {
+    {"paging_at_the_limit", paging(40, 5), "memory.pressure"},
+    {"paging_of_what_was_there_before",
+     each_look(paging(5, 0), [](ProcessLook& l, std::size_t i) { l.cgroup.refaults = i * 9000; }),
+     "memory.pressure"},
+    {"paging_without_a_limit", paging(40, 0), "wait.disk"},
+    {"address_space_full", near_limit(990), "memory.limit"},
+    {"address_space_left", near_limit(900), "wait.sleep"},
     {"stopped", watched(thread('T', SYS_recvfrom)), "signal.stopped"},
     {"traced", watched(thread('t', SYS_recvfrom)), "signal.stopped"},
     {"stopped_once_only",
@@ -406,6 +296,56 @@ const Row kWaits[] = {
      "wait.lock"},
     {"lock_beside_a_busy_thread", beside(locked(), thread('R', -1)), "wait.lock"},
     {"event", with_stack(locked(), {library("threading.py", "Event.wait"), app()}), "wait.lock"},
+    {"lock_of_another_thread", held_by_other(locked(), thread('S', SYS_clock_nanosleep)),
+     "wait.lock"},
+    {"lock_of_a_thread_that_waits_for_ours",
+     [] {
+       Evidence evidence = held_by_other(locked(), thread('S', SYS_futex, {0x9, kPrivateWait}));
+       evidence.lock_waits.push_back({2, 0x600, "_thread.RLock", 1});
+       return beside(std::move(evidence), thread('R', -1));
+     }(),
+     "wait.deadlock"},
+    {"lock_that_it_holds_itself",
+     [] {
+       Evidence evidence = held_by_other(locked(), thread('R', -1));
+       evidence.lock_waits[0].holder = 1;
+       return evidence;
+     }(),
+     "wait.deadlock"},
+    {"queue_in_c",
+     [] {
+       Evidence evidence = held_by_other(locked(), thread('R', -1));
+       evidence.lock_waits[0] = {1, 0x500, "_queue.SimpleQueue", 0};
+       return evidence;
+     }(),
+     "wait.queue"},
+    {"thread_that_is_joined",
+     [] {
+       Evidence evidence = held_by_other(locked(), thread('S', SYS_recvfrom, {9}));
+       evidence.lock_waits.clear();
+       evidence.delegate = Delegate{2, tcp(8080)};
+       return evidence;
+     }(),
+     "wait.network"},
+    {"timer_of_an_event_loop",
+     with_peer(watched(thread('S', SYS_epoll_pwait, {3, 0, 1, 60000})), own_pair()), "wait.sleep"},
+    {"event_loop_without_a_timer",
+     with_peer(watched(thread('S', SYS_epoll_pwait, {3, 0, 1, UINT64_MAX})), own_pair()),
+     "wait.lock"},
+    {"named_pipe",
+     with_peer(
+         [] {
+           ThreadLook opens = thread('S', SYS_openat, {0, 0x7000});
+           opens.wchan = "wait_for_partner";
+           return watched(opens);
+         }(),
+         of_kind(Peer::Kind::File, "/run/orders.fifo")),
+     "wait.pipe"},
+    {"rename_on_a_dead_disk",
+     with_peer(watched(thread('D', SYS_renameat2, {0, 0x7000})),
+               of_kind(Peer::Kind::File, "/mnt/x")),
+     "wait.disk"},
+    {"sigwait", watched(thread('S', SYS_rt_sigtimedwait)), "wait.sleep"},
     {"queue",
      with_stack(locked(), {library("threading.py", "Condition.wait"),
                            library("queue.py", "Queue.get"), app()}),
@@ -429,8 +369,8 @@ Evidence next_call_begun_after_first_look(Evidence evidence) {
 }
 
 Evidence moving_between_looks(Evidence evidence) {
-  evidence.quick = {evidence.looks.back().threads[0]};
-  evidence.quick[0].instruction += 2;
+  evidence.quick.assign(3, evidence.looks.back().threads[0]);
+  evidence.quick[1].instruction += 2;
   return evidence;
 }
 
@@ -491,6 +431,28 @@ TEST(Verdict, ThePlaceIsTheApplicationsAndTheInnermostIsNamedToo) {
   EXPECT_EQ(verdict.function, "view");
   EXPECT_EQ(verdict.innermost, "cursor.py:7 execute");
   EXPECT_EQ(verdict.peer, "10.0.0.7:5432 (PostgreSQL)");
+}
+
+TEST(Verdict, TheHolderOfALockIsNamedWithItsLine) {
+  const Verdict verdict = decide(held_by_other(locked(), thread('S', SYS_clock_nanosleep)));
+  EXPECT_EQ(verdict.place, "app.py:10");
+  EXPECT_NE(verdict.because.find("held by thread 101 at app.py:77 in view, which sleeps"),
+            std::string::npos)
+      << verdict.because;
+}
+
+TEST(Verdict, OfWorkDoneByAnotherThreadThatThreadsLineIsThePlace) {
+  Evidence evidence = held_by_other(locked(), thread('S', SYS_recvfrom, {9}));
+  evidence.delegate = Delegate{2, tcp(8080)};
+  const Verdict verdict = decide(evidence);
+  EXPECT_EQ(verdict.place, "app.py:77");
+  EXPECT_EQ(verdict.peer, "10.0.0.7:8080");
+  EXPECT_NE(verdict.because.find("in thread 101"), std::string::npos) << verdict.because;
+}
+
+TEST(Verdict, ADatabaseIsAskedForTheSessionWithOurPort) {
+  const Verdict verdict = decide(with_peer(receiving(), tcp(5432)));
+  EXPECT_NE(verdict.hint.find("pg_stat_activity WHERE client_port = 40000"), std::string::npos);
 }
 
 TEST(Verdict, ALoopIsAtItsMostFrequentLine) {

@@ -21,7 +21,7 @@ namespace tricorn::heartbeat {
 
 inline constexpr std::uint32_t kMagic = 0x54524943;  // "TRIC"
 /// Changes whenever the layout does; arbiter and `_core` are built together and check it.
-inline constexpr std::uint32_t kVersion = 2;
+inline constexpr std::uint32_t kVersion = 3;
 /// App threads a worker can have. Source: our bound; Gunicorn has none.
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
@@ -141,6 +141,7 @@ struct Header {
   std::atomic<std::int32_t>
       exit_status;                     ///< what os._exit was called with, valid while exit_tid != 0
   std::atomic<std::int32_t> exit_tid;  ///< thread that is inside os._exit; 0 none
+  std::atomic<std::int32_t> stop_sender;  ///< who sent SIGTERM, SIGINT or SIGQUIT first; 0 none
   std::atomic<std::uint32_t>
       layout_state;  ///< 0 not filled, 1 `python` is valid, 2 self-check failed
   Note boot_error;   ///< the exception that ended the boot

@@ -43,6 +43,14 @@ typedef struct TricornPythonLayout {
   uint32_t code_linetable;
   uint32_t code_instructions; /* 3.11+: start of co_code_adaptive, else UINT32_MAX */
 
+  /* what a frame holds: to find the lock that a thread waits for, and who has it */
+  uint32_t frame_localsplus;
+  uint32_t code_nlocalsplus;      /* 3.11+, else UINT32_MAX */
+  uint32_t code_stacksize;
+  uint32_t code_exceptiontable;   /* 3.11+, else UINT32_MAX */
+  uint32_t type_name;             /* tp_name of PyTypeObject */
+  uint32_t bound_self;            /* m_self of PyCFunctionObject */
+
   /* PyBytesObject, PyUnicodeObject, PyObject */
   uint32_t bytes_size;
   uint32_t bytes_data;
@@ -52,5 +60,5 @@ typedef struct TricornPythonLayout {
   uint32_t unicode_compact_data; /* sizeof(PyCompactUnicodeObject) */
   uint32_t object_type;          /* ob_type */
 
-  char reserved[TRICORN_LAYOUT_BYTES - 8 - 7 * 8 - 23 * 4];
+  char reserved[TRICORN_LAYOUT_BYTES - 8 - 7 * 8 - 29 * 4];
 } TricornPythonLayout;

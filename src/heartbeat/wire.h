@@ -33,6 +33,7 @@ enum class Verb : std::uint32_t {
   Offer = 6,     ///< an idle client connection (fd rides along) has something to read, and no
                  ///< thread here is free; it comes back when nobody's is
   Backlog = 7,   ///< it stopped accepting with connections in the backlog: the others shall look
+  Told = 8,      ///< it ended a request by itself: worker/notices.h
   Leaving = 4,   ///< drains by its own decision; text = "max_requests"
   // arbiter -> worker
   Go = 16,     ///< introduced: boot; after Crashed: looked at, die

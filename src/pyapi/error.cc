@@ -1,5 +1,8 @@
 #include "pyapi/error.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "pyapi/ref.h"
 
 namespace tricorn::pyapi {
@@ -25,7 +28,46 @@ Ref format(PyObject* type, PyObject* value, PyObject* traceback) {
   return lines && empty ? Ref::steal(PyUnicode_Join(empty.get(), lines.get())) : Ref();
 }
 
+constexpr std::size_t kStackRowsMax = 40;
+
+/// "LINE FUNCTION FILE" of one entry of a traceback; empty when it cannot be read.
+std::string row_of(PyObject* entry) {
+  const Ref line = Ref::steal(PyObject_GetAttrString(entry, "tb_lineno"));
+  const Ref frame = Ref::steal(PyObject_GetAttrString(entry, "tb_frame"));
+  const Ref code = frame ? Ref::steal(PyObject_GetAttrString(frame.get(), "f_code")) : Ref();
+  Ref name = code ? Ref::steal(PyObject_GetAttrString(code.get(), "co_qualname")) : Ref();
+  if (code && !name) {  // before 3.11
+    PyErr_Clear();
+    name = Ref::steal(PyObject_GetAttrString(code.get(), "co_name"));
+  }
+  const Ref file = code ? Ref::steal(PyObject_GetAttrString(code.get(), "co_filename")) : Ref();
+  const long number = line ? PyLong_AsLong(line.get()) : -1;
+  PyErr_Clear();
+  if (!name || !file || number < 0) return {};
+  return std::to_string(number) + " " + utf8(name.get()) + " " + utf8(file.get()) + "\n";
+}
+
 }  // namespace
+
+std::string stack_of_exception(const Gil& /*gil*/) {
+  PyObject* type = nullptr;
+  PyObject* value = nullptr;
+  PyObject* traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  std::vector<Ref> entries;  // outermost first, the last ones of them
+  for (Ref entry = Ref::borrow(traceback); entry && entry.get() != Py_None;) {
+    Ref next = Ref::steal(PyObject_GetAttrString(entry.get(), "tb_next"));
+    if (entries.size() >= kStackRowsMax) entries.erase(entries.begin());
+    entries.push_back(std::move(entry));
+    entry = std::move(next);
+  }
+  std::string rows;
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry)
+    rows += row_of(entry->get());
+  PyErr_Clear();
+  PyErr_Restore(type, value, traceback);
+  return rows;
+}
 
 std::string take_traceback(const Gil& /*gil*/) {
   PyObject* type = nullptr;

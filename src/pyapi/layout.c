@@ -85,10 +85,17 @@ static void fill_code(TricornPythonLayout* layout) {
   layout->code_name = OFFSET(PyCodeObject, co_name);
   layout->code_firstlineno = OFFSET(PyCodeObject, co_firstlineno);
   layout->code_linetable = OFFSET(PyCodeObject, co_linetable);
+  layout->code_stacksize = OFFSET(PyCodeObject, co_stacksize);
 #if PY_VERSION_HEX >= 0x030B0000
   layout->code_qualname = OFFSET(PyCodeObject, co_qualname);
   layout->code_instructions = OFFSET(PyCodeObject, co_code_adaptive);
+  layout->code_nlocalsplus = OFFSET(PyCodeObject, co_nlocalsplus);
+  layout->code_exceptiontable = OFFSET(PyCodeObject, co_exceptiontable);
+  layout->frame_localsplus = OFFSET(_PyInterpreterFrame, localsplus);
 #else
+  layout->code_nlocalsplus = NONE;
+  layout->code_exceptiontable = NONE;
+  layout->frame_localsplus = OFFSET(PyFrameObject, f_localsplus);
   layout->code_qualname = NONE;
   layout->code_instructions = NONE;
 #endif
@@ -102,6 +109,8 @@ static void fill_objects(TricornPythonLayout* layout) {
   layout->unicode_ascii_data = (uint32_t)sizeof(PyASCIIObject);
   layout->unicode_compact_data = (uint32_t)sizeof(PyCompactUnicodeObject);
   layout->object_type = OFFSET(PyObject, ob_type);
+  layout->type_name = OFFSET(PyTypeObject, tp_name);
+  layout->bound_self = OFFSET(PyCFunctionObject, m_self);
 }
 
 static void* pointer_at(const void* base, uint32_t offset) {

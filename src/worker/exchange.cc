@@ -279,6 +279,7 @@ void Exchange::next_request() {
   fresh_ = true;
   stage_ = Stage::Head;
   malformed_ = false;
+  slow_upload = slow_read = false;
   own_refusal_.reset();
   ahead_.clear();
   if (loan_.bytes() > 0) ahead_.shrink_to_fit();
@@ -300,6 +301,18 @@ void Exchange::run_on(heartbeat::Slot& slot, heartbeat::AnswerMarks& marks) {
   marks_ = &marks;
   lives_on_ = false;
   heartbeat::note_answer_begin(marks, connection_->written);
+}
+
+// No query string: it may hold what must not be logged.
+std::string Exchange::request_so_far() const {
+  if (head_done()) return std::string(head().method_text) + " " + std::string(head().path);
+  std::string_view line(buffer_.get() + begin_, end_ - begin_);
+  const std::size_t end = line.find("\r\n");
+  const std::size_t method_end = line.find(' ');
+  if (end == std::string_view::npos || method_end == std::string_view::npos || method_end > end)
+    return {};
+  const std::size_t path_end = line.find_first_of(" ?\r", method_end + 1);
+  return std::string(line.substr(0, std::min(path_end, end)));
 }
 
 // ---- body
@@ -327,6 +340,7 @@ BodyStatus Exchange::read(char* into, std::size_t bytes_max, std::size_t& got, c
                         std::memory_order_relaxed);
   heartbeat::note_phase(*slot_, heartbeat::Phase::Application, base::monotonic_ns());
   if (status != BodyStatus::Data && status != BodyStatus::End) close_after = true;
+  if (status == BodyStatus::TimedOut) slow_upload = true;
   return status;
 }
 
@@ -406,6 +420,7 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
                     std::string_view tail, bool last, const Gil& gil) {
   const std::size_t total = head.size() + body.size() + tail.size();
   std::size_t taken = 0;
+  if (!last) note_progress(body.size());
   if (last) note_answer_end(unsent_bytes_ + total);
   connection_->corked = last && (connection_->may_wait || close_after || next_is_read());
   if (has_unsent() && flush() == Flush::Failed) return false;
@@ -428,11 +443,21 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
   return last || drain_below_limit(gil);
 }
 
+// That it gets on matters only for a response in parts.
+void Exchange::note_progress(std::size_t body_bytes) {
+  slot_->bytes_out.store(slot_->bytes_out.load(std::memory_order_relaxed) + body_bytes,
+                         std::memory_order_relaxed);
+  slot_->progress_ns.store(base::monotonic_ns(), std::memory_order_relaxed);
+}
+
 bool Exchange::drain_below_limit(const Gil& gil) {
   while (unsent_bytes_ > kUnsentBytesMax + loan_.bytes()) {
     if (loan_.extend(kLoanStep, kLoanBytesMax)) continue;
     heartbeat::note_phase(*slot_, heartbeat::Phase::Writing, base::monotonic_ns());
-    if (!wait_for_client(POLLOUT, timeouts_.write_ms, gil)) return false;
+    if (!wait_for_client(POLLOUT, timeouts_.write_ms, gil)) {
+      slow_read = true;
+      return false;
+    }
     if (flush() == Flush::Failed) return false;
   }
   heartbeat::note_phase(*slot_, heartbeat::Phase::Application, base::monotonic_ns());

@@ -68,6 +68,10 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   /// True once a byte of the next request was read.
   [[nodiscard]] bool has_input() const { return end_ > begin_; }
   [[nodiscard]] bool head_done() const { return stage_ != Stage::Head; }
+  /// "GET /orders" of this request, also when no more than its first line is here; may be empty.
+  [[nodiscard]] std::string request_so_far() const;
+  /// Bytes of this request that were read.
+  [[nodiscard]] std::uint64_t bytes_so_far() const { return end_ - begin_ + ahead_.size(); }
   /// True once for a request whose client waits for "100 Continue". RFC 9110 section 10.1.1.
   [[nodiscard]] bool take_continue();
   /// True when nothing of this request's body is left on the wire.
@@ -83,7 +87,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
                                  const pyapi::Gil& gil) override;
   [[nodiscard]] std::int64_t remaining() const override;
   [[nodiscard]] const http::Refusal* fault() const override {
-    return malformed_ ? &decoder_.refusal() : nullptr;
+    return malformed_ ? &decoder_.refusal() : slow_upload ? &kTooSlow : nullptr;
   }
   [[nodiscard]] bool begin() override;
   [[nodiscard]] bool must_close() const override {
@@ -107,6 +111,8 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   /// Forgets what is kept; its objects become garbage.
   void drop_unsent();
 
+  bool slow_upload = false;  ///< the application waited for the body in vain
+  bool slow_read = false;    ///< ... or for the client to take the response
   bool close_after = false;  ///< the connection ends with this response
   bool failed = false;       ///< the client is gone or the response is broken: just close
   bool abandoned =
@@ -114,6 +120,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
 
  private:
   enum class Stage { Head, Buffering, Complete };
+  static inline const http::Refusal kTooSlow{408, ""};
 
   struct Segment {    // bytes that wait for the client
     PyObject* owner;  // of the bytes in `borrowed`; null: they are copied
@@ -142,6 +149,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
                                            const pyapi::Gil& gil);
   void keep(std::string_view bytes, PyObject* owner);
   void drop_garbage(const pyapi::Gil& gil);
+  void note_progress(std::size_t body_bytes);
   bool drain_below_limit(const pyapi::Gil& gil);
   Flush flush_segments();
   Flush flush_file();

@@ -469,18 +469,40 @@ void Loop::expire_deadlines() {
   }
   expire(idle_deadlines_, [this](Connection& connection) { close(connection); });
   expire(linger_deadlines_, [this](Connection& connection) { close(connection); });
-  expire(write_deadlines_, [this](Connection& connection) { close(connection); });
-  const auto too_slow = [this](Connection& connection) {
-    // A client that sent nothing gets nothing; one that began a request hears why it ends.
-    // Source: RFC 9110 section 15.5.9.
-    if (connection.state == State::Idle) {
-      close(connection);
-    } else {
-      answer_and_close(connection, http::h1::error_page(408, {}, {}));
-    }
-  };
+  expire(write_deadlines_, [this](Connection& connection) { cut_slow_reader(connection); });
+  const auto too_slow = [this](Connection& connection) { cut_slow_request(connection); };
   expire(header_deadlines_, too_slow);
   expire(body_deadlines_, too_slow);
+}
+
+// A client that sent nothing gets nothing; one that began a request hears why it ends.
+// Source: RFC 9110 section 15.5.9.
+void Loop::cut_slow_request(Connection& connection) {
+  if (connection.state == State::Idle) return close(connection);
+  const bool body = connection.exchange->head_done();
+  const std::string reference =
+      tell(connection, body ? "client.slow_upload" : "client.slow_headers",
+           body ? std::int64_t{options_.client.body_ms} * 1'000'000 : options_.header_timeout_ns);
+  answer_and_close(connection, http::h1::error_page(408, {}, reference));
+}
+
+void Loop::cut_slow_reader(Connection& connection) {
+  if (connection.state == State::Flushing)
+    tell(connection, "client.slow_read", std::int64_t{options_.client.write_ms} * 1'000'000);
+  close(connection);
+}
+
+std::string Loop::tell(const Connection& connection, std::string_view cause,
+                       std::int64_t limit_ns) const {
+  if (!options_.tell || connection.exchange == nullptr) return {};
+  Notice notice;
+  notice.cause = cause;
+  notice.request = connection.exchange->request_so_far();
+  notice.client = connection.client;
+  notice.bytes_in = connection.exchange->bytes_so_far();
+  notice.bytes_out = connection.written;
+  notice.ran_ns = limit_ns;
+  return options_.tell(notice);
 }
 
 template <class Action>

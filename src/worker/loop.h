@@ -22,6 +22,7 @@
 #include "net/poller.h"
 #include "worker/connection.h"
 #include "worker/exchange.h"
+#include "worker/notices.h"
 
 namespace tricorn::worker {
 
@@ -48,6 +49,8 @@ struct LoopOptions {
   /// The same for one that another worker should serve because no thread here is free; it comes
   /// back by adopt() when none is free there either.
   std::function<bool(int fd)> offer;
+  /// Told of a client that was too slow. @return a reference for its answer, or nothing
+  std::function<std::string(const Notice&)> tell;
   /// Told when it stops accepting with connections in the backlog.
   std::function<void()> leave_backlog;
 };
@@ -155,6 +158,10 @@ class Loop {
   }
   void let_go(Connection& connection);
   void expire_deadlines();
+  void cut_slow_request(Connection& connection);
+  void cut_slow_reader(Connection& connection);
+  std::string tell(const Connection& connection, std::string_view cause,
+                   std::int64_t limit_ns) const;
   [[nodiscard]] int timeout_until_deadline(int longest_ms) const;
   void make_room_for_one();
 

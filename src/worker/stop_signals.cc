@@ -17,8 +17,13 @@ std::atomic<bool> g_graceful{false};
 std::atomic<bool> g_quick{false};
 std::atomic<bool> g_reopen{false};
 
-void on_signal(int signal) {
+std::atomic<std::int32_t>* g_sender = nullptr;  // a signal handler can reach nothing else
+
+void on_signal(int signal, siginfo_t* info, void* /*context*/) {
   const int saved = errno;
+  std::int32_t none = 0;
+  if (signal != SIGUSR1 && info->si_code <= 0 && info->si_pid != ::getpid())
+    g_sender->compare_exchange_strong(none, info->si_pid);
   if (signal == SIGTERM) g_graceful.store(true);
   if (signal == SIGUSR1) g_reopen.store(true);
   if (signal == SIGINT || signal == SIGQUIT) {
@@ -44,13 +49,16 @@ const net::Wakeup& stop_signal_bell() {
   return *bell;
 }
 
-void install_stop_handlers() {
+void install_stop_handlers(std::atomic<std::int32_t>& sender) {
+  g_sender = &sender;
   static_cast<void>(stop_signal_bell());  // made before a handler can need it
   struct sigaction action {};
-  action.sa_handler = on_signal;
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO;
   sigemptyset(&action.sa_mask);
   for (const int signal : {SIGTERM, SIGINT, SIGQUIT, SIGUSR1})
     ::sigaction(signal, &action, nullptr);
+  action.sa_flags = 0;
   action.sa_handler = SIG_IGN;
   for (const int signal : {SIGHUP, SIGUSR2, SIGWINCH, SIGPIPE})
     ::sigaction(signal, &action, nullptr);

@@ -39,6 +39,7 @@ Worker::Worker(Options options, std::vector<Listener> listeners, heartbeat::Page
       listeners_(std::move(listeners)),
       page_(std::move(page)),
       control_(std::move(control)),
+      notices_(control_.get()),
       keeper_(std::move(keeper)) {}
 
 Worker::~Worker() = default;
@@ -89,7 +90,7 @@ bool Worker::introduce() {
 
 void Worker::install_handlers() {
   install_fatal_handlers(page_.header(), control_.get());
-  install_stop_handlers();
+  install_stop_handlers(page_.header().stop_sender);
 }
 
 void Worker::reopen_logs() {
@@ -186,7 +187,8 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
         if (page_.header().abort_asked.load() != 0)
           return;  // the arbiter has told it already, better
         report(level, line, traceback);
-      });
+      },
+      [this](const gateway::wsgi::Failure& failure) { return tell_of_failure(failure); });
   const auto pass_on = [this](heartbeat::Verb verb) {
     return [this, verb](int fd) {
       return heartbeat::send_message(control_.get(), verb, fd, nullptr, 0, fd, MSG_DONTWAIT);
@@ -197,6 +199,9 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   options_.loop.leave_backlog = [this] {
     static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Backlog, 0, nullptr,
                                               0, -1, MSG_DONTWAIT));
+  };
+  options_.loop.tell = [this](const Notice& notice) {
+    return notices_.tell(notice, base::monotonic_ns());
   };
   loop_ = std::make_unique<Loop>(options_.loop, listeners_, page_, log_);
   crew_ = std::make_unique<Crew>(
@@ -315,6 +320,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
     if (access_log_.wants_environ() || python_access_ != nullptr) call.environ_used = &environ;
     call.may_keep_alive = options_.loop.keepalive_ns > 0 && !exchange.close_after;
     application_->serve(call, response, gil);
+    if (exchange.slow_upload || exchange.slow_read) tell_of_slow_client(exchange, slot, began_ns);
     exchange.close_after = !response.keep_alive() || !exchange.body_taken();
     exchange.failed = response.cut() || response.client_gone();
   } else {
@@ -336,6 +342,31 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   if (access_log_.enabled())
     note_access(exchange, response, slot, environ.get(), base::monotonic_ns() - began_ns);
   count_request();
+}
+
+// An app thread has waited for the client itself; those that the loop waits for are the loop's.
+void Worker::tell_of_slow_client(const Exchange& exchange, const heartbeat::Slot& slot,
+                                 std::int64_t began_ns) {
+  const std::int64_t now = base::monotonic_ns();
+  Notice notice;
+  notice.cause = exchange.slow_upload ? "client.slow_upload" : "client.slow_read";
+  notice.request = exchange.request_so_far();
+  notice.client = exchange.connection().client;
+  notice.bytes_in = slot.bytes_in.load(std::memory_order_relaxed);
+  notice.bytes_out = slot.bytes_out.load(std::memory_order_relaxed);
+  notice.ran_ns = now - began_ns;
+  notices_.tell(notice, now);
+}
+
+// Exceptions of a kind that says more than that the program failed. @return for the client's answer
+std::string Worker::tell_of_failure(const gateway::wsgi::Failure& failure) {
+  const std::int64_t now = base::monotonic_ns();
+  Notice notice;
+  notice.cause = failure.out_of_memory ? "memory.limit" : "app.recursion";
+  notice.request = failure.request;
+  notice.error = failure.error;
+  notice.stack = failure.stack;
+  return notices_.tell(notice, now);
 }
 
 void Worker::note_access(const Exchange& exchange, const Response& response,

@@ -100,6 +100,38 @@ def deadlock():
     held.acquire()  # LINE deadlock
 
 
+def noise():
+    while True:
+        time.sleep(0.1)
+
+
+def circle():
+    left, right, taken = threading.RLock(), threading.RLock(), threading.Event()
+
+    def other():
+        with right:
+            taken.set()
+            with left:
+                pass
+
+    threading.Thread(target=noise, daemon=True).start()
+    with left:
+        threading.Thread(target=other, daemon=True).start()
+        taken.wait()
+        with right:  # LINE circle
+            pass
+
+
+def joined():
+    thread = threading.Thread(target=sleep, daemon=True)
+    thread.start()
+    thread.join()
+
+
+def simple_queue():
+    queue.SimpleQueue().get()  # LINE simple_queue
+
+
 def wait_queue():
     queue.Queue().get()  # LINE wait_queue
 

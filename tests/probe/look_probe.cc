@@ -89,9 +89,7 @@ int main(int argc, char** argv) {
     evidence.looks.push_back(inspector.full_look(target));
     pass(10);
   }
-  evidence.peer = inspector.peer_of(evidence.looks.back());
-  evidence.children = inspector.children();
-  evidence.ports = inspector.port_use();
+  inspector.investigate(evidence);
   diagnose::describe_request(page, page.slot(0), base::monotonic_ns(), evidence);
   evidence.timeout_ns = 2'000'000'000;
   const auto verdict = diagnose::decide(evidence);

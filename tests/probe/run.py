@@ -17,12 +17,13 @@ EXPECTED = {
     "native_gil": "cpu.native_gil", "native_regex": "cpu.native_gil", "native_nogil": "cpu.native_nogil",
     "recv": "wait.network", "recv_ipv6": "wait.network", "recv_timeout": "wait.network",
     "recv_unix": "wait.network", "connect": "wait.connect", "lock": "wait.lock",
-    "deadlock": "wait.deadlock", "wait_queue": "wait.queue", "wait_gil": "wait.gil",
+    "deadlock": "wait.deadlock", "circle": "wait.deadlock", "joined": "wait.sleep",
+    "simple_queue": "wait.queue", "wait_queue": "wait.queue", "wait_gil": "wait.gil",
     "child": "wait.subprocess", "child_output": "wait.subprocess", "pipe_write": "wait.pipe",
     "file_lock": "wait.file_lock", "collector": "gc.pause", "stopped": "signal.stopped",
 }
 # The request waits for another thread there: that thread's line is the place.
-PLACE_OF = {"wait_gil": "native_gil"}
+PLACE_OF = {"wait_gil": "native_gil", "joined": "sleep"}
 
 
 def line_of(case):

@@ -13,6 +13,15 @@ namespace tricorn::gateway::wsgi {
 using pyapi::Gil;
 using pyapi::Ref;
 
+namespace {
+
+std::string last_line(std::string_view text) {
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  return std::string(text.substr(text.rfind('\n') + 1));
+}
+
+}  // namespace
+
 bool ready(const Gil& gil) {
   return keys_ready(gil) && input_ready(gil) && file_wrapper_ready(gil) && response_ready(gil);
 }
@@ -31,15 +40,16 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
     seen = request_object_new(hooks_.request_type, request, environ.get(), gil);
     if (!seen) report_(base::Level::Error, "Exception before a hook", pyapi::take_traceback(gil));
   }
+  std::string reference;
   if (built != EnvironStatus::Built) {
     refuse(built, call, response, gil);
-  } else if (!run(call, response, environ.get(), seen.get(), gil) && !response.client_gone() &&
-             call.abort_asked->load() == 0) {
+  } else if (!run(call, response, environ.get(), seen.get(), reference, gil) &&
+             !response.client_gone() && call.abort_asked->load() == 0) {
     const http::Refusal* fault = call.body->fault();  // not the application's then
     if (fault != nullptr) {
       response.answer(fault->status, fault->message, gil);
     } else {
-      response.fail(gil);
+      response.fail(reference, gil);
     }
   }
   if (response.body_dropped()) {
@@ -58,10 +68,10 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
 
 // @return false when a 500 is due (and reported) or the client is gone
 bool Application::run(const Call& call, Response& response, PyObject* environ, PyObject* request,
-                      const Gil& gil) {
+                      std::string& reference, const Gil& gil) {
   const http::RequestHead& head = *call.request.head;
   if (hooks_.pre_request != nullptr && request != nullptr && !call_pre_request(request)) {
-    report_exception(head, false);
+    reference = report_exception(head, false);
     return false;
   }
   if (call.begun != nullptr) ++*call.begun;
@@ -70,7 +80,8 @@ bool Application::run(const Call& call, Response& response, PyObject* environ, P
   const Ref iterable =
       start_response ? Ref::steal(PyObject_Vectorcall(callable_, arguments, 2, nullptr)) : Ref();
   bool good = iterable && send_all(iterable.get(), response, gil);
-  if (!good && PyErr_Occurred() != nullptr) report_exception(head, response.head_sent());
+  if (!good && PyErr_Occurred() != nullptr)
+    reference = report_exception(head, response.head_sent());
   if (iterable) close(iterable.get(), head, gil);
   if (start_response) start_response_detach(start_response.get());
   return good;
@@ -152,8 +163,7 @@ void Application::refuse(EnvironStatus status, const Call& call, Response& respo
   switch (status) {
     case EnvironStatus::Failed:
     case EnvironStatus::Built:
-      report_exception(head, false);
-      response.fail(gil);
+      response.fail(report_exception(head, false), gil);
       return;
     case EnvironStatus::ContradictoryScheme:
       return refuse_as(400, "Contradictory scheme headers", call, response, gil);
@@ -179,12 +189,24 @@ void Application::refuse_as(int status, const std::string& why, const Call& call
   response.answer(status, why, gil);
 }
 
-void Application::report_exception(const http::RequestHead& head, bool response_begun) {
+// @return the reference of an incident, if it is one
+std::string Application::report_exception(const http::RequestHead& head, bool response_begun) {
   const std::string line =
       response_begun ? fmt::format("Error handling request {} {} (response had begun)",
                                    head.method_text, head.path)
                      : fmt::format("Error handling request {} {}", head.method_text, head.path);
-  report_(base::Level::Error, line, pyapi::take_traceback(Gil::held_by_caller()));
+  Failure failure;
+  failure.out_of_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
+  const bool tells_more =
+      failure.out_of_memory || PyErr_ExceptionMatches(PyExc_RecursionError) != 0;
+  const Gil& gil = Gil::held_by_caller();
+  if (tells_more) failure.stack = pyapi::stack_of_exception(gil);
+  const std::string traceback = pyapi::take_traceback(gil);
+  report_(base::Level::Error, line, traceback);
+  if (!tells_more || !failure_report_) return {};
+  failure.request = fmt::format("{} {}", head.method_text, head.path);
+  failure.error = last_line(traceback);
+  return failure_report_(failure);
 }
 
 }  // namespace tricorn::gateway::wsgi

@@ -38,6 +38,17 @@ struct Call {
 using Report =
     std::function<void(base::Level level, std::string_view line, std::string_view traceback)>;
 
+/// A failure of the application that says more than that it failed.
+struct Failure {
+  bool out_of_memory = false;  ///< MemoryError; else RecursionError
+  std::string request;         ///< "GET /orders"
+  std::string error;           ///< "MemoryError: ..."
+  std::string stack;           ///< lines of "LINE FUNCTION FILE", innermost first
+};
+
+/// Told of one. @return the reference for the client's answer; may be empty
+using FailureReport = std::function<std::string(const Failure& failure)>;
+
 /// Hooks of the configuration file that run around each request; null: none.
 struct RequestHooks {
   PyObject* worker = nullptr;         ///< borrowed, first argument
@@ -51,8 +62,11 @@ struct RequestHooks {
 class Application {
  public:
   /// @param callable  the WSGI callable, borrowed for the process's life
-  Application(PyObject* callable, RequestHooks hooks, Report report)
-      : callable_(callable), hooks_(hooks), report_(std::move(report)) {}
+  Application(PyObject* callable, RequestHooks hooks, Report report, FailureReport failure_report)
+      : callable_(callable),
+        hooks_(hooks),
+        report_(std::move(report)),
+        failure_report_(std::move(failure_report)) {}
 
   /// Serves one request to its end; whatever the application does costs this request at most.
   /// @param response  this thread's, reset here; afterwards it tells status, size and whether to
@@ -61,7 +75,7 @@ class Application {
 
  private:
   bool run(const Call& call, Response& response, PyObject* environ, PyObject* request,
-           const pyapi::Gil& gil);
+           std::string& reference, const pyapi::Gil& gil);
   bool send_all(PyObject* iterable, Response& response, const pyapi::Gil& gil);
   bool send_known(PyObject* parts, Response& response, const pyapi::Gil& gil);
   bool send_iterated(PyObject* iterable, Response& response, const pyapi::Gil& gil);
@@ -72,11 +86,12 @@ class Application {
   void refuse(EnvironStatus status, const Call& call, Response& response, const pyapi::Gil& gil);
   void refuse_as(int status, const std::string& why, const Call& call, Response& response,
                  const pyapi::Gil& gil);
-  void report_exception(const http::RequestHead& head, bool response_begun);
+  std::string report_exception(const http::RequestHead& head, bool response_begun);
 
   PyObject* callable_;
   RequestHooks hooks_;
   Report report_;
+  FailureReport failure_report_;
 };
 
 }  // namespace tricorn::gateway::wsgi

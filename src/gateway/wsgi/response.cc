@@ -245,7 +245,8 @@ bool Response::finish(const Gil& gil) {
   return true;
 }
 
-void Response::answer(int status, std::string_view message, const Gil& gil) {
+void Response::answer(int status, std::string_view message, const Gil& gil,
+                      std::string_view reference) {
   if (head_sent()) {
     cut_ = true;
     return;
@@ -259,7 +260,7 @@ void Response::answer(int status, std::string_view message, const Gil& gil) {
     return;
   }
   phase_ = Phase::HeadSent;
-  head_ = http::h1::error_page(status, message, {});
+  head_ = http::h1::error_page(status, message, reference);
   std::string_view page = head_;
   if (request_->method == http::Method::Head) page = page.substr(0, page.find("\r\n\r\n") + 4);
   sent(sink_->send(page, nullptr, {}, {}, true, gil));

@@ -41,9 +41,11 @@ class Response {
   /// The iterable is exhausted. @return as write()
   [[nodiscard]] bool finish(const pyapi::Gil& gil);
   /// The application failed: a 500 page if nothing was sent yet, else the response is cut.
-  void fail(const pyapi::Gil& gil) { answer(500, {}, gil); }
+  /// @param reference  of the incident; may be empty
+  void fail(std::string_view reference, const pyapi::Gil& gil) { answer(500, {}, gil, reference); }
   /// The server's own answer in place of the application's. @param message  for the page
-  void answer(int status, std::string_view message, const pyapi::Gil& gil);
+  void answer(int status, std::string_view message, const pyapi::Gil& gil,
+              std::string_view reference = {});
 
   /// The body's length is known to be this: becomes Content-Length when the application gave none.
   void body_is(std::uint64_t bytes) { known_length_ = bytes; }

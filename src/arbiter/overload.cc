@@ -1,0 +1,124 @@
+#include "arbiter/overload.h"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "arbiter/arbiter.h"
+#include "base/clock.h"
+#include "diagnose/frames.h"
+
+namespace tricorn::arbiter {
+namespace {
+
+constexpr unsigned kPlacesShown = 3;
+constexpr unsigned kThreadsLookedAt = 64;
+
+/// Connections in a listener's backlog; 0 for a unix socket, which does not tell.
+std::uint64_t backlog_of(int listener) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
+  return info.tcpi_unacked;  // of a listener: the length of its accept queue. Source: tcp_diag.c
+}
+
+bool all_busy(const WorkerProcess& worker) {
+  for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
+    if (worker.page.slot(i).started_ns.load(std::memory_order_relaxed) == 0) return false;
+  }
+  return true;
+}
+
+/// "3 x app.py:159 in sleep, 1 x app.py:20 in view", the most frequent first.
+std::string places_text(const std::map<std::string, unsigned>& counts) {
+  std::vector<std::pair<unsigned, std::string>> ordered;
+  for (const auto& [place, count] : counts) ordered.emplace_back(count, place);
+  std::sort(ordered.rbegin(), ordered.rend());
+  std::string text;
+  for (std::size_t i = 0; i < ordered.size() && i < kPlacesShown; ++i)
+    text += fmt::format("{}{} x {}", i == 0 ? "" : ", ", ordered[i].first, ordered[i].second);
+  return ordered.size() > kPlacesShown ? text + ", and others" : text;
+}
+
+}  // namespace
+
+bool OverloadWatch::note(const Load& load, std::int64_t now_ns) {
+  if (!load.all_busy || load.waiting == 0) {
+    since_ns_ = 0;
+    return false;
+  }
+  if (since_ns_ == 0) {
+    since_ns_ = now_ns;
+    answered_then_ = load.answered;
+  }
+  const std::int64_t lasted = now_ns - since_ns_;
+  if (lasted < kLastsNs || (told_ns_ != 0 && now_ns - told_ns_ < kAgainNs)) return false;
+  // A worker that was replaced takes its count along.
+  const std::uint64_t answered =
+      load.answered > answered_then_ ? load.answered - answered_then_ : 0;
+  const double wait = static_cast<double>(load.waiting) * static_cast<double>(lasted) /
+                      static_cast<double>(std::max<std::uint64_t>(answered, 1));
+  if (wait < static_cast<double>(kWaitNs)) return false;
+  told_ns_ = now_ns;
+  return true;
+}
+
+void Arbiter::watch_overload() {
+  Load load;
+  load.all_busy = true;
+  unsigned serving = 0;
+  for (const auto& [pid, worker] : workers_) {
+    if (!worker->ready() || worker->leaving) continue;
+    ++serving;
+    load.answered += worker->page.header().requests.load(std::memory_order_relaxed);
+    load.all_busy = load.all_busy && all_busy(*worker);
+  }
+  load.all_busy = load.all_busy && serving > 0;
+  if (load.all_busy) {  // the rest costs a little
+    for (const BoundListener& listener : listeners_) load.waiting += backlog_of(listener.fd.get());
+    for (const auto& [pid, worker] : workers_)
+      load.waiting += heartbeat::count_held(worker->page, heartbeat::Hold::Queued);
+  }
+  const std::int64_t now = base::monotonic_ns();
+  if (overload_.note(load, now)) tell_overload(load.waiting, overload_.lasts_ns(now));
+}
+
+void Arbiter::tell_overload(std::uint64_t waiting, std::int64_t lasts_ns) {
+  std::map<std::string, unsigned> places;
+  unsigned busy = 0;
+  diagnose::Evidence evidence;
+  evidence.pid = evidence.arbiter = ::getpid();
+  evidence.running_ns = lasts_ns;
+  evidence.queued = static_cast<unsigned>(waiting);
+  for (const auto& [pid, worker] : workers_) {
+    for (std::uint32_t i = 0; i < worker->page.slot_count(); ++i) {
+      const heartbeat::Slot& slot = worker->page.slot(i);
+      if (worker->leaving || slot.started_ns.load(std::memory_order_relaxed) == 0) continue;
+      if (++busy > kThreadsLookedAt) continue;
+      auto look = worker->inspector->light_look(diagnose::target_of(slot));
+      const diagnose::PythonFrame* frame =
+          look.threads.empty() ? nullptr : diagnose::place_in(look.threads[0].stack);
+      if (frame == nullptr) continue;
+      ++places[fmt::format("{} in {}", diagnose::place_text(*frame, options_.app_directory),
+                           frame->function)];
+      if (evidence.looks.empty()) evidence.looks.push_back(std::move(look));
+    }
+  }
+  evidence.busy_threads = busy;
+  diagnose::Verdict verdict;
+  verdict.cause = diagnose::Cause::OverloadQueue;
+  verdict.confidence = diagnose::Confidence::Certain;
+  verdict.because =
+      fmt::format("{} requests or connections have waited for {:.1f} s, {} of {} threads busy{}{}",
+                  waiting, static_cast<double>(lasts_ns) / 1e9, busy, busy,
+                  places.empty() ? "" : ": ", places_text(places));
+  incidents_.overloaded(verdict, evidence, references_.next());
+}
+
+}  // namespace tricorn::arbiter

@@ -1,0 +1,35 @@
+// Who waits for whom among the Python threads of another process: the lock that a sleeping thread
+// wants, the thread that has it, the thread whose end is waited for. Read from the frames' own
+// variables, as python_stack.h reads the frames; every pointer is taken as possibly wrong.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "diagnose/evidence.h"
+#include "diagnose/python_stack.h"
+
+namespace tricorn::diagnose {
+
+/// The locks that sleeping threads of a full look want. A lock is recognised by the word the thread
+/// sleeps on; its holder is the owner of an RLock, or the thread that is inside its `with` block
+/// (CPython 3.11 and later).
+[[nodiscard]] std::vector<LockWait> read_lock_waits(const Memory& memory,
+                                                    const TricornPythonLayout& layout,
+                                                    const std::vector<ThreadLook>& threads);
+
+/// The thread that does what the first one of `threads` waits to be done: it joins that thread, or
+/// waits for the future that the thread works on. Index into `threads`, 0: there is none, or it
+/// cannot be told which.
+[[nodiscard]] std::size_t read_delegate(const Memory& memory, const TricornPythonLayout& layout,
+                                        const std::vector<ThreadLook>& threads);
+
+/// How many entries of a frame's stack are certainly in use at an instruction: what the `with` and
+/// `try` blocks around it will need. 0 outside of all.
+/// @param table  co_exceptiontable  @param offset  in code units
+/// Source: CPython Objects/exception_handling_notes.txt (3.11 and later)
+[[nodiscard]] std::uint32_t depth_from_exceptions(std::string_view table, std::int64_t offset);
+
+}  // namespace tricorn::diagnose
