@@ -10,7 +10,7 @@ SECOND_TESTS ?= $(patsubst %,tests/blackbox/test_%.py,timeouts deaths boots flas
 # Most tests wait, so more of them than CPUs run at a time.
 PYTEST_OPTIONS ?= -q --timeout 120 -n 4
 
-.PHONY: setup run test unit asan tsan lint differential differential-gunicorn differential-short probe blackbox blackbox-second bench fuzz soak suites docs format clean
+.PHONY: setup run test unit asan tsan lint differential differential-gunicorn differential-short probe blackbox blackbox-second hangs bench fuzz soak suites docs format clean
 
 setup:  ## build Tricorn into .venv (idempotent)
 	@test -n "$(PYTHON)" || { echo "No CPython 3.10 or later with headers and venv: apt-get install python3-dev python3-venv"; exit 1; }
@@ -60,11 +60,15 @@ probe:  ## stacks read from outside, every hang, on every Python of this machine
 
 blackbox: export WITH_TEST_PACKAGES = 1
 blackbox: setup  ## a real server: frameworks, databases, time-outs, deaths, HTTP, PEP 3333, reload, stop
-	.venv/bin/pytest $(PYTEST_OPTIONS) tests/blackbox
+	.venv/bin/pytest $(PYTEST_OPTIONS) tests/blackbox tests/hangs
 
 blackbox-second:  ## those of them that depend on it, on a second Python
 	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest $(PYTEST_OPTIONS) $(SECOND_TESTS); \
 	else echo "SKIPPED: no second CPython 3.10 or later on this machine"; fi
+
+hangs: export WITH_TEST_PACKAGES = 1
+hangs: setup  ## every kind of trouble for real: what was said of it, and whether that is right
+	.venv/bin/python tests/hangs/run.py
 
 bench: setup  ## beside gunicorn, granian, bjoern and the floor, into bench/results
 	sh bench/run.sh
@@ -80,9 +84,10 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS (needs clang-14); finds are left in 
 suites: setup  ## the test suites of others against a live Tricorn (downloads them)
 	sh tests/suites/requests.sh .venv/bin/tricorn build/suites
 
-docs:  ## write docs/settings.md from the table of settings
-	cmake --build --preset dev --target config_test
+docs:  ## write docs/settings.md and docs/diagnosis.md from the tables of settings and causes
+	cmake --build --preset dev --target config_test diagnose_test
 	TRICORN_UPDATE_DOCS=1 build/dev/src/config_test
+	TRICORN_UPDATE_DOCS=1 build/dev/src/diagnose_test --gtest_filter='CausesDocument.*'
 
 format:
 	clang-format-14 -i $$(git ls-files 'src/*.cc' 'src/*.h' 'fuzz/*.cc')

@@ -7,7 +7,7 @@ venv=$1
 python=$2
 
 packages="g++ cmake ninja-build ccache pkg-config libfmt-dev nlohmann-json3-dev libgtest-dev"
-tests="redis-server postgresql wrk apache2-utils curl iproute2 nginx haproxy systemd"
+tests="redis-server postgresql wrk apache2-utils curl iproute2 nginx haproxy systemd e2fsprogs util-linux"
 missing=""
 for package in $packages ${WITH_TEST_PACKAGES:+$tests}; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -59,13 +59,13 @@ def tool(name):
 class Site:
     """A server in a session of its own, so that whatever it leaves behind can be found."""
 
-    def __init__(self, folder, *args, env=None, cwd=APPS, bind=True, cgroup=None, out=None, err=None):
+    def __init__(self, folder, *args, env=None, cwd=APPS, bind=True, cgroup=None, prefix=(), out=None, err=None):
         self.port = free_port()
         self.log_path, self.out_path, self.report_path = folder / "stderr", folder / "stdout", folder / "report.jsonl"
         self.command = [TRICORN, *map(str, args)]
         if bind:
             self.command += ["-b", f"127.0.0.1:{self.port}", "--report", str(self.report_path)]
-        start = self.command
+        start = [*prefix, *self.command]  # a prefix ends in exec, too
         if cgroup:  # exec keeps the pid: the whole server lives and dies in the control group
             start = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(cgroup / "cgroup.procs"), *start]
         with open(self.log_path, "wb") as log, open(self.out_path, "wb") as output:

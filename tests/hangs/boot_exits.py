@@ -1,0 +1,5 @@
+"""Leaves while it is imported."""
+
+import os
+
+os._exit(4)
