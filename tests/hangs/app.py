@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -569,7 +570,7 @@ def illegal_instruction():
 
 
 def bus_error():
-    with open("/tmp/tricorn-hangs-empty", "wb+") as file:
+    with tempfile.TemporaryFile() as file:
         file.truncate(4096)
         pages = mmap.mmap(file.fileno(), 4096)
         file.truncate(0)
