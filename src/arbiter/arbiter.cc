@@ -73,6 +73,7 @@ int Arbiter::run() {
     if (upgrade_wanted_) upgrade();
     if (state_ == State::Running) supervise();
     attend_control();
+    attend_profiler();
     if (state_ != State::Starting) manage_workers();
     send_metrics();
     if (state_ == State::Stopping) finish_stop();

@@ -8,6 +8,7 @@
 
 #include <sys/epoll.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,10 +21,13 @@
 #include "arbiter/incidents.h"
 #include "arbiter/inheritance.h"
 #include "arbiter/listeners.h"
+#include "arbiter/load.h"
 #include "arbiter/notify.h"
 #include "arbiter/options.h"
 #include "arbiter/overload.h"
+#include "arbiter/path_statistics.h"
 #include "arbiter/pidfile.h"
+#include "arbiter/profiler.h"
 #include "arbiter/references.h"
 #include "arbiter/slow_gate.h"
 #include "arbiter/spawner_client.h"
@@ -150,6 +154,8 @@ class Arbiter {
   void supervise_worker(WorkerProcess& worker);
   void supervise_slot(WorkerProcess& worker, std::uint32_t index);
   void supervise_boot(WorkerProcess& worker);
+  void note_end(SlotWatch& watch);
+  void limit_memory(WorkerProcess& worker);
   void take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
                  std::int64_t deadline_ns);
   void judge(WorkerProcess& worker, std::uint32_t index);
@@ -202,6 +208,7 @@ class Arbiter {
   void promote_control();
   void name_control();
   void attend_control();
+  void attend_profiler();
   std::optional<std::string> on_control_request(ControlSocket::Ticket ticket,
                                                 std::string_view request);
 
@@ -238,6 +245,11 @@ class Arbiter {
   std::int64_t control_due_ns_ = 0;
   std::int64_t started_ns_ = 0;
   std::uint64_t answered_by_dead_ = 0;  // requests of workers that have ended
+  std::array<std::uint64_t, heartbeat::kLatencyBuckets> latency_of_dead_{};
+  std::unique_ptr<Profiler> profiler_;  // null: nobody wants a profile
+  PathStatistics paths_;
+  Load load_;
+  bool memory_limit_told_ = false;
 
   State state_ = State::Starting;
   std::vector<int> early_signals_;  // came while starting

@@ -120,6 +120,19 @@ void Arbiter::attend_control() {
   wake_at(control_due_ns_);
 }
 
+void Arbiter::attend_profiler() {
+  if (profiler_ == nullptr) return;
+  const std::int64_t now = base::monotonic_ns();
+  if (!control_.waits(profiler_->ticket())) {
+    profiler_.reset();  // who wanted it has gone
+  } else if (profiler_->over(now)) {
+    const std::unique_ptr<Profiler> done = std::move(profiler_);  // the client may ask for another
+    control_.answer(done->ticket(), done->answer(now), now);
+  } else {
+    wake_at(profiler_->turn(workers_, now));
+  }
+}
+
 std::optional<std::string> Arbiter::on_control_request(ControlSocket::Ticket ticket,
                                                        std::string_view request) {
   return ControlAnswers(*this).answer(ticket, request);

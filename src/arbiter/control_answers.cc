@@ -128,7 +128,7 @@ std::string word_in(const Json& request, const char* name) {
 
 }  // namespace
 
-std::optional<std::string> ControlAnswers::answer(ControlSocket::Ticket /*ticket*/,
+std::optional<std::string> ControlAnswers::answer(ControlSocket::Ticket ticket,
                                                   std::string_view line) {
   const Json request = Json::parse(line, nullptr, false);
   if (!request.is_object()) return control_error("a request is a JSON object on one line");
@@ -143,6 +143,12 @@ std::optional<std::string> ControlAnswers::answer(ControlSocket::Ticket /*ticket
   if (command == "workers") return done(workers());
   if (command == "requests") return done(requests());
   if (command == "incidents") return done(incidents());
+  if (command == "advise") return done(figures());
+  if (command == "profile") {
+    return profile({ticket, pid, static_cast<int>(number_in(request, "seconds")),
+                    static_cast<int>(number_in(request, "rate")),
+                    word_in(request, "threads") == "gil"});
+  }
   if (command == "stacks") return stacks(pid);
   if (command == "explain")
     return explain(word_in(request, "ref"), word_in(request, "event") == "slow_request");
@@ -303,6 +309,61 @@ std::string ControlAnswers::change_workers(int by) const {
   if (by < 0 && before <= 1) return control_error("the last worker cannot be taken away");
   arbiter_.change_workers(by);
   return done({{"workers_before", before}, {"workers_now", arbiter_.target_workers_}});
+}
+
+std::optional<std::string> ControlAnswers::profile(const ProfileWish& wish) const {
+  if (arbiter_.profiler_ != nullptr) return control_error("another profile is being taken");
+  if (wish.seconds < 1 || wish.seconds > kProfileSecondsMax)
+    return control_error(fmt::format("seconds: 1 to {}", kProfileSecondsMax));
+  if (wish.rate < 1 || wish.rate > kProfileRateMax)
+    return control_error(fmt::format("rate: 1 to {}", kProfileRateMax));
+  if (wish.pid != 0 && !arbiter_.workers_.contains(wish.pid))
+    return control_error(fmt::format("no worker has pid {}", wish.pid));
+  arbiter_.profiler_ = std::make_unique<Profiler>(wish, base::monotonic_ns());
+  return std::nullopt;
+}
+
+// What advice rests on; the advice itself is the client's.
+Json ControlAnswers::figures() const {
+  constexpr std::size_t kPathsShown = 20;
+  auto latency = arbiter_.latency_of_dead_;
+  std::int64_t cpu_ns = 0, alive_ns = 0;
+  for (const auto& [pid, worker] : arbiter_.workers_) {
+    const heartbeat::Header& header = worker->page.header();
+    for (std::size_t i = 0; i < latency.size(); ++i) latency[i] += header.latency.counts[i].load();
+    cpu_ns += std::max<std::int64_t>(diagnose::usage_of(pid).cpu_ns, 0);
+    alive_ns += base::monotonic_ns() - header.forked_ns.load();
+  }
+  Json buckets = Json::array();
+  for (std::size_t i = 0; i < latency.size(); ++i) {
+    if (latency[i] != 0)
+      buckets.push_back(
+          {static_cast<double>(heartbeat::latency_bucket_end_ns(i)) / 1e9, latency[i]});
+  }
+  Json paths = Json::array();
+  for (const PathFigures& path : arbiter_.paths_.slowest(kPathsShown)) {
+    const auto answered = static_cast<std::int64_t>(path.count - path.timed_out);
+    paths.push_back({{"request", diagnose::printable(path.request)},
+                     {"count", path.count},
+                     {"timed_out", path.timed_out},
+                     {"longest_s", seconds_of(path.longest_ns)},
+                     {"mean_s", answered == 0 ? 0 : seconds_of(path.total_ns / answered)}});
+  }
+  const LoadPeriod load = arbiter_.load_.lately();
+  Json json = status();
+  json["cpus"] = std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN));
+  json["cpu_share"] = alive_ns == 0 ? 0 : static_cast<double>(cpu_ns * 1000 / alive_ns) / 1000;
+  json["latency"] = buckets;
+  json["paths"] = paths;
+  json["load"] = {
+      {"seconds", load.began_ns == 0 ? 0 : seconds_of(base::monotonic_ns() - load.began_ns)},
+      {"readings", load.readings},
+      {"busy_share",
+       load.threads == 0 ? 0 : static_cast<double>(load.busy * 1000 / load.threads) / 1000},
+      {"busy_max", load.busy_max},
+      {"full_share",
+       load.readings == 0 ? 0 : static_cast<double>(load.full * 1000 / load.readings) / 1000}};
+  return json;
 }
 
 std::string ControlAnswers::reload() const {

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "arbiter/control_socket.h"
+#include "arbiter/profiler.h"
 
 namespace tricorn::arbiter {
 
@@ -43,6 +44,9 @@ class ControlAnswers {
   std::string explain(const std::string& ref, bool slow) const;
   std::string change_workers(int by) const;
   std::string reload() const;
+  Json figures() const;
+  /// @return an error, or nothing: the answer comes when the profile is complete
+  std::optional<std::string> profile(const ProfileWish& wish) const;
   [[nodiscard]] Json worker(const WorkerProcess& worker) const;
 
   Arbiter& arbiter_;

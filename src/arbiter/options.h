@@ -21,8 +21,9 @@ struct Options {
   std::uint32_t threads = 1;
   std::string worker_class = "sync";
   std::int64_t timeout_ns = 30'000'000'000;  ///< 0: never
-  std::int64_t slow_ns = 0;          ///< age from which a request is told of as slow, 0: none
-  std::int64_t boot_timeout_ns = 0;  ///< 0: a slow boot is reported, not ended
+  std::int64_t slow_ns = 0;            ///< age from which a request is told of as slow, 0: none
+  std::int64_t max_worker_memory = 0;  ///< bytes, 0: no limit
+  std::int64_t boot_timeout_ns = 0;    ///< 0: a slow boot is reported, not ended
   std::int64_t graceful_timeout_ns = 30'000'000'000;
   bool status_by_cause = false;  ///< false: 500 for everything, as Gunicorn's clients expect
   bool preload = false;

@@ -102,6 +102,8 @@ void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
       !worker.was_ready && worker.kill.reason.empty() && state_ != State::Stopping;
   const unsigned generation = worker.generation;
   answered_by_dead_ += worker.page.header().requests.load();
+  for (std::size_t i = 0; i < latency_of_dead_.size(); ++i)
+    latency_of_dead_[i] += worker.page.header().latency.counts[i].load();
   auto node = workers_.extract(worker.pid);
   const int keeper = node.mapped()->keeper.fd();
   buried_.emplace(keeper, std::move(node.mapped()));

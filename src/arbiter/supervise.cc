@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "diagnose/report.h"
 #include "diagnose/told.h"
+#include "diagnose/usage.h"
 
 namespace tricorn::arbiter {
 namespace {
@@ -41,6 +42,9 @@ constexpr std::int64_t kSettleNs = 10 * kMs;
 // surprise 2.
 constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
 
+// Between two readings of a worker's memory, some 20 us each.
+constexpr std::int64_t kMemoryPauseNs = 1'000 * kMs;
+
 }  // namespace
 
 void Arbiter::supervise() {
@@ -48,6 +52,7 @@ void Arbiter::supervise() {
   wake_at(base::monotonic_ns() + kTickNs);
   for (const auto& [pid, worker] : workers_) supervise_worker(*worker);
   watch_overload();
+  load_.note(workers_, base::monotonic_ns());
 }
 
 void Arbiter::supervise_worker(WorkerProcess& worker) {
@@ -63,7 +68,45 @@ void Arbiter::supervise_worker(WorkerProcess& worker) {
       return cut_worker(worker, "at the end of --graceful-timeout");
     wake_at(worker.cut_at_ns);
   }
+  limit_memory(worker);
   if (worker.has_lost_threads) abort_when_alone(worker);
+}
+
+// Of a request that was seen to run for a tenth of a second; its end is seen as late.
+void Arbiter::note_end(SlotWatch& watch) {
+  if (watch.request.empty()) return;
+  paths_.answered(watch.request, base::monotonic_ns() - watch.started_ns);
+  watch.request.clear();
+}
+
+// Between requests: the worker drains, another one comes. One at a time, so that a limit all of
+// them reach together does not leave the server without workers.
+void Arbiter::limit_memory(WorkerProcess& worker) {
+  const std::int64_t now = base::monotonic_ns();
+  if (options_.max_worker_memory == 0 || worker.leaving || now < worker.memory.next_ns) return;
+  worker.memory.next_ns = now + kMemoryPauseNs;
+  const std::int64_t rss = diagnose::usage_of(worker.pid).rss_bytes;
+  const MemoryStep step = judge_memory(worker.memory, rss, options_.max_worker_memory);
+  if (step == MemoryStep::Fine) return;
+  const std::string sizes =
+      fmt::format("{:.1f} MB, --max-worker-memory {:.1f} MB", static_cast<double>(rss) / (1 << 20),
+                  static_cast<double>(options_.max_worker_memory) / (1 << 20));
+  if (step == MemoryStep::LimitTooLow) {
+    if (!std::exchange(memory_limit_told_, true))
+      log_.warning(
+          fmt::format("Worker (pid:{}) has more memory than allowed from its start, and is "
+                      "not replaced: {}",
+                      worker.pid, sizes));
+    return;
+  }
+  const bool another_leaves = std::any_of(workers_.begin(), workers_.end(), [](const auto& entry) {
+    return entry.second->leaving || !entry.second->ready();
+  });
+  if (another_leaves) return;
+  log_.warning(
+      fmt::format("Worker (pid:{}) is replaced when its requests are done: memory.limit, {}",
+                  worker.pid, sizes));
+  drain(worker);
 }
 
 bool Arbiter::others_running(const WorkerProcess& worker) const {
@@ -78,15 +121,20 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   heartbeat::Slot& slot = worker.page.slot(index);
   SlotWatch& watch = worker.slots[index];
   const std::int64_t started = slot.started_ns.load(std::memory_order_acquire);
-  if (started == 0 || slot.abandoned.load() != 0) return end_slow(worker, watch, "answered");
+  if (started == 0 || slot.abandoned.load() != 0) {
+    end_slow(worker, watch, "answered");
+    return note_end(watch);
+  }
   const std::uint32_t id = slot.request_id.load();
   if (watch.request_id != id) {
     end_slow(worker, watch, "answered");
-    watch = {id, started + kFirstSampleNs, 0, {}, {}, started, nullptr};
+    note_end(watch);
+    watch = {id, started + kFirstSampleNs, 0, {}, {}, started, "", nullptr};
   }
   const std::int64_t now = base::monotonic_ns();
   const diagnose::Target target = diagnose::target_of(slot);
   if (now >= watch.next_sample_ns && watch.samples.size() < kSamplesMax) {
+    if (watch.samples.empty()) watch.request = diagnose::request_of(slot);
     watch.samples.push_back(worker.inspector->light_look(target));
     watch.next_sample_ns = started + 2 * std::max(now - started, kFirstSampleNs);
   }
@@ -167,6 +215,8 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   const bool told = watch.slow != nullptr && !watch.slow->ref.empty();
   worker.ref = told ? watch.slow->ref : references_.next();  // one request, one reference
   end_slow(worker, watch, "timed out");
+  paths_.timed_out(evidence.request);
+  watch.request.clear();
   incidents_.timed_out(verdict, evidence, worker.ref);
   answer_or_cut(worker, slot, *before, status, worker.ref);
   worker.has_lost_threads = true;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "arbiter/keeper_link.h"
+#include "arbiter/memory_limit.h"
 #include "base/unique_fd.h"
 #include "diagnose/look.h"
 #include "diagnose/time_by_stack.h"
@@ -47,6 +48,7 @@ struct SlotWatch {
   std::vector<diagnose::ProcessLook> samples;
   std::vector<diagnose::ProcessLook> looks;
   std::int64_t started_ns = 0;
+  std::string request;                ///< "GET /x", noted at the first sample
   std::unique_ptr<SlowRequest> slow;  ///< null: not slow
 };
 
@@ -90,6 +92,7 @@ struct WorkerProcess {
   KeeperLink keeper;
   std::unique_ptr<diagnose::Inspector> inspector;
   std::vector<SlotWatch> slots;
+  MemoryWatch memory;
   bool was_ready = false;
   bool leaving = false;  ///< drains or is being killed: a replacement may be started
   bool boot_reported = false;

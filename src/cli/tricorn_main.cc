@@ -126,6 +126,7 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
     options.warnings.emplace_back(
         "Setting preload_app does not act with reload: each worker loads the changed code");
   }
+  options.max_worker_memory = settings.at("max_worker_memory").get<std::int64_t>();
   const bool print = settings.at("print_config").get<bool>();
   options.check_only = print || settings.at("check_config").get<bool>();
   if (print) options.print = tricorn::config::print_config(settings, layers[1]);

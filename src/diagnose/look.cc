@@ -123,17 +123,6 @@ std::int64_t count_user_tasks(int process) {
   return tasks;
 }
 
-/// "METHOD path" of a slot that may change while it is copied: kept only when it did not.
-std::string request_of(const Slot& slot) {
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    const auto before = slot.sequence.load(std::memory_order_acquire);
-    std::string text(slot.request, std::min<std::size_t>(slot.request_bytes, sizeof slot.request));
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (before % 2 == 0 && slot.sequence.load(std::memory_order_relaxed) == before) return text;
-  }
-  return {};
-}
-
 std::string client_of(const Slot& slot) {
   char text[INET6_ADDRSTRLEN] = "";
   if (slot.client_family == AF_UNIX) return "unix";
@@ -158,6 +147,16 @@ base::UniqueFd open_process(pid_t pid) {
 
 }  // namespace
 
+std::string request_of(const Slot& slot) {
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    const auto before = slot.sequence.load(std::memory_order_acquire);
+    std::string text(slot.request, std::min<std::size_t>(slot.request_bytes, sizeof slot.request));
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (before % 2 == 0 && slot.sequence.load(std::memory_order_relaxed) == before) return text;
+  }
+  return {};
+}
+
 Target target_of(const Slot& slot) {
   return {slot.tid.load(std::memory_order_relaxed), slot.tstate.load(std::memory_order_relaxed),
           &slot};
@@ -179,6 +178,7 @@ struct Inspector::State {
   void add_python_threads(const Target& target, const PythonState& state, ProcessLook& look) const;
   [[nodiscard]] pid_t tid_of(const PythonThread& thread, const Target& target, bool main) const;
   [[nodiscard]] PythonState read_gil(ProcessLook& look) const;
+  [[nodiscard]] const Slot* slot_of(std::uint64_t tstate) const;
 
   pid_t pid;
   const Page* page;
@@ -250,6 +250,13 @@ void Inspector::State::refresh_all() {
   refresh(true, file_text(process.get(), "stat"), file_text(process.get(), "status"));
 }
 
+const Slot* Inspector::State::slot_of(std::uint64_t tstate) const {
+  for (std::uint32_t i = 0; i < page->slot_count(); ++i) {
+    if (page->slot(i).tstate.load(std::memory_order_relaxed) == tstate) return &page->slot(i);
+  }
+  return nullptr;
+}
+
 PythonState Inspector::State::read_gil(ProcessLook& look) const {
   PythonState state;
   if (python_readable()) state = read_state(memory, layout());
@@ -264,11 +271,8 @@ PythonState Inspector::State::read_gil(ProcessLook& look) const {
 pid_t Inspector::State::tid_of(const PythonThread& thread, const Target& target, bool main) const {
   if (target.tstate != 0 && thread.tstate == target.tstate) return target.tid;
   if (thread.tid != 0) return thread.tid;
-  for (std::uint32_t i = 0; i < page->slot_count(); ++i) {
-    const Slot& slot = page->slot(i);
-    if (slot.tstate.load(std::memory_order_relaxed) == thread.tstate)
-      return slot.tid.load(std::memory_order_relaxed);
-  }
+  if (const Slot* slot = slot_of(thread.tstate); slot != nullptr)
+    return slot->tid.load(std::memory_order_relaxed);
   return main ? pid : 0;
 }
 
@@ -328,6 +332,24 @@ ProcessLook Inspector::full_look(const Target& target) {
   copy_limits(process, look);
   look.took_ns = base::monotonic_ns() - look.at_ns;
   return look;
+}
+
+std::optional<std::vector<StackSample>> Inspector::stack_samples(std::size_t threads_max) const {
+  if (!state_->python_readable()) return std::nullopt;
+  const PythonState python = read_state(state_->memory, state_->layout());
+  if (!python.readable) return std::nullopt;
+  std::vector<StackSample> samples;
+  for (const std::uint64_t tstate : read_thread_list(state_->memory, state_->layout())) {
+    const Slot* slot = state_->slot_of(tstate);
+    const bool idle = slot != nullptr && slot->started_ns.load(std::memory_order_relaxed) == 0;
+    if (idle) continue;
+    if (samples.size() >= threads_max) break;
+    StackSample sample{slot != nullptr, tstate == python.gil_holder, {}};
+    PythonThread thread = read_thread(state_->memory, state_->layout(), tstate);
+    sample.stack = without_server(std::move(thread.stack));
+    if (!sample.stack.empty()) samples.push_back(std::move(sample));
+  }
+  return samples;
 }
 
 std::optional<Peer> Inspector::peer_of(const ProcessLook& look) const {

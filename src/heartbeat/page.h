@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "heartbeat/latency.h"
 #include "heartbeat/python_layout.h"
 
 namespace tricorn::heartbeat {
@@ -131,6 +132,7 @@ struct Header {
   std::atomic<std::int64_t> ready_ns;   ///< when Life became Ready, 0 before
   std::atomic<std::uint64_t> requests;  ///< answered since boot
   std::atomic<std::uint32_t> connections;
+  LatencyCounts latency;  ///< how long requests took, app threads only: from call to last byte
   std::atomic<std::int32_t>
       control_fd;                      ///< the worker's end of control: orders it has not read yet
   std::atomic<std::uint64_t> adopted;  ///< connections from the arbiter that have a Hold by now

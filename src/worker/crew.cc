@@ -104,6 +104,7 @@ std::int64_t Crew::run(std::uint32_t index, Exchange& exchange, std::int64_t now
   const std::int64_t began = since_the_last ? now_ns : base::monotonic_ns();
   run_request_(index, exchange, began, held);
   const std::int64_t ended = base::monotonic_ns();
+  heartbeat::note_latency(page_.header().latency, ended - began);
   if (ended - began >= kSlowNs) {
     slow_.store(kSlowMemory, std::memory_order_relaxed);
   } else if (const int slow = slow_.load(std::memory_order_relaxed); slow > 0) {

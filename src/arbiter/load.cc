@@ -1,0 +1,54 @@
+#include "arbiter/load.h"
+
+#include <algorithm>
+
+namespace tricorn::arbiter {
+namespace {
+
+constexpr std::int64_t kPauseNs = 100'000'000;
+constexpr std::int64_t kMinuteNs = 60'000'000'000;
+
+}  // namespace
+
+void Load::note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers,
+                std::int64_t now_ns) {
+  if (now_ns - last_ns_ < kPauseNs) return;
+  last_ns_ = now_ns;
+  if (minutes_[at_].began_ns == 0) minutes_[at_].began_ns = now_ns;
+  if (now_ns - minutes_[at_].began_ns >= kMinuteNs) {
+    at_ = (at_ + 1) % kPeriods;
+    minutes_[at_] = {};
+    minutes_[at_].began_ns = now_ns;
+  }
+  unsigned busy = 0;
+  unsigned threads = 0;
+  for (const auto& [pid, worker] : workers) {
+    if (!worker->ready()) continue;
+    threads += worker->page.slot_count();
+    for (std::uint32_t i = 0; i < worker->page.slot_count(); ++i)
+      busy += worker->page.slot(i).started_ns.load(std::memory_order_relaxed) != 0 ? 1 : 0;
+  }
+  if (threads == 0) return;
+  LoadPeriod& minute = minutes_[at_];
+  ++minute.readings;
+  minute.busy += busy;
+  minute.threads += threads;
+  minute.busy_max = std::max(minute.busy_max, busy);
+  minute.full += busy >= threads ? 1 : 0;
+}
+
+LoadPeriod Load::lately() const {
+  LoadPeriod all;
+  for (const LoadPeriod& minute : minutes_) {
+    if (minute.began_ns == 0) continue;
+    all.began_ns = all.began_ns == 0 ? minute.began_ns : std::min(all.began_ns, minute.began_ns);
+    all.readings += minute.readings;
+    all.busy += minute.busy;
+    all.threads += minute.threads;
+    all.busy_max = std::max(all.busy_max, minute.busy_max);
+    all.full += minute.full;
+  }
+  return all;
+}
+
+}  // namespace tricorn::arbiter
