@@ -49,6 +49,15 @@ base::Result<std::string> explain(std::string_view line) {
     for (const Json& no : incident["not"])
       add(out, "not", no.is_string() ? no.get<std::string>() : no.dump());
   }
+  if (incident.contains("where") && incident["where"].is_array()) {
+    for (const Json& share : incident["where"]) {
+      add(out, "time",
+          fmt::format("{}% at {} in {}", text(share, "percent"), text(share, "place"),
+                      text(share, "function")));
+    }
+  }
+  add(out, "ended", text(incident, "ended"));
+  add(out, "threads", text(incident, "busy"));
   if (incident.contains("stack") && incident["stack"].is_array() && !incident["stack"].empty()) {
     out += "stack, innermost first\n";
     for (const Json& frame : incident["stack"]) {

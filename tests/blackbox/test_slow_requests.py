@@ -125,3 +125,19 @@ def test_a_value_that_cannot_act_is_told(serve):
     """Above the time-out nothing would ever be told."""
     site = serve("slow:app", "-t", "1", "--slow-request", "5")
     site.wait_log(r"\[WARNING\] slow_request 5 is not below the time-out")
+
+
+@pytest.mark.parametrize(("format_", "beginning"), [("collapsed", ""), ("speedscope", '{"$schema"'), ("svg", "<svg ")])
+def test_where_its_time_went_can_be_taken_out(serve, tmp_path, format_, beginning):
+    """From the running server and from the report file, in the forms that other tools read."""
+    path = tmp_path / "c.ctl"
+    site = serve("slow:app", "--slow-request", "0.3", "--control-socket", path)
+    assert site.get("/two/0.6/0.6").status == 200
+    ref = site.wait_log(r"ended: GET .*; ref (\w+)")[1]
+    out = Ctl(path).text("explain", ref, "--format", format_)
+    assert out.startswith(beginning)
+    assert "rest_elsewhere" in out
+    assert "slow.py" in out
+    assert Ctl(path).text("explain", ref, "--format", format_, "--report", site.report_path) == out
+    text = Ctl(path).text("explain", ref)
+    assert re.search(rf"^time +\d+% at {place_of(FILE, 'rest')} in rest$", text, re.M), text

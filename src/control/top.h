@@ -1,0 +1,27 @@
+// tricornctl top: the server, its workers and requests, live in the terminal.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "control/client.h"
+
+namespace tricorn::control {
+
+/// One screen. Pure.
+/// @param before  the workers a moment ago, for what they used since; may be empty
+/// @param seconds  between the two
+[[nodiscard]] std::string screen_of(const nlohmann::ordered_json& status,
+                                    const nlohmann::ordered_json& workers,
+                                    const nlohmann::ordered_json& requests,
+                                    const nlohmann::ordered_json& before, double seconds);
+
+/// The first `rows` lines of a screen, each cut to `columns` characters.
+[[nodiscard]] std::string fitted(const std::string& screen, int rows, int columns);
+
+/// Shows screens until q is pressed; one when `once` or when stdout or stdin is no terminal.
+/// @return exit status
+[[nodiscard]] int top(Client client, bool once);
+
+}  // namespace tricorn::control
