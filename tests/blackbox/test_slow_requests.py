@@ -45,7 +45,7 @@ def test_a_busy_one_is_told_too(serve):
     """The cause is what it does, not that it is late."""
     site = serve("slow:app", "--slow-request", "0.5")
     assert site.get("/spin/1.2").status == 200
-    site.wait_log(WARNING + rf"cpu\.python: GET /spin/1\.2 running .* at {FILE}:\d+ in spin;")
+    site.wait_log(WARNING + rf"cpu\.(?:python|starved): GET /spin/1\.2 running .* at {FILE}:\d+ in spin;")
     site.wait_log(r"ended: GET /spin/1\.2 took .* in spin")
 
 
