@@ -248,7 +248,7 @@ class Arbiter {
   std::array<std::uint64_t, heartbeat::kLatencyBuckets> latency_of_dead_{};
   std::unique_ptr<Profiler> profiler_;  // null: nobody wants a profile
   PathStatistics paths_;
-  Load load_;
+  LoadHistory load_;
   bool memory_limit_told_ = false;
 
   State state_ = State::Starting;

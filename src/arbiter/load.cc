@@ -10,7 +10,7 @@ constexpr std::int64_t kMinuteNs = 60'000'000'000;
 
 }  // namespace
 
-void Load::note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers,
+void LoadHistory::note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers,
                 std::int64_t now_ns) {
   if (now_ns - last_ns_ < kPauseNs) return;
   last_ns_ = now_ns;
@@ -37,7 +37,7 @@ void Load::note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers,
   minute.full += busy >= threads ? 1 : 0;
 }
 
-LoadPeriod Load::lately() const {
+LoadPeriod LoadHistory::lately() const {
   LoadPeriod all;
   for (const LoadPeriod& minute : minutes_) {
     if (minute.began_ns == 0) continue;

@@ -21,7 +21,7 @@ struct LoadPeriod {
   unsigned full = 0;  ///< readings with every thread busy
 };
 
-class Load {
+class LoadHistory {
  public:
   /// Reads the slots of all ready workers; not more often than each tenth of a second.
   void note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers, std::int64_t now_ns);

@@ -1,5 +1,5 @@
 // Samples the Python stacks of workers for tricornctl, a slice at a time between the arbiter's
-// other duties. Source: docs/decisions/0011.
+// other duties. Source: docs/decisions/0013.
 #pragma once
 
 #include <sys/types.h>

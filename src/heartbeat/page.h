@@ -22,7 +22,7 @@ namespace tricorn::heartbeat {
 
 inline constexpr std::uint32_t kMagic = 0x54524943;  // "TRIC"
 /// Changes whenever the layout does; arbiter and `_core` are built together and check it.
-inline constexpr std::uint32_t kVersion = 3;
+inline constexpr std::uint32_t kVersion = 4;
 /// App threads a worker can have. Source: our bound; Gunicorn has none.
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
