@@ -185,6 +185,10 @@ std::string advice_of(const Finding& finding, const Facts& facts) {
     for (const Wait& wait : kWaits)
       if (wait.name == value) return std::string(wait.advice);
   }
+  if (finding.id == "possible_oom" && finding.denied == finding.count)
+    return "Not memory: the kernel's OOM counter did not rise for these workers. Look for who "
+           "sends "
+           "SIGKILL: an operator, a supervisor, a liveness probe.";
   if (finding.id == "timeout_too_short_for_path") {
     const std::string limit =
         facts.startup_timeout ? fmt::format("{} s", *facts.startup_timeout) : "the time-out";

@@ -43,6 +43,8 @@ struct Finding {
   std::uint64_t count = 0;
   std::set<std::uint64_t> lines;
   bool certain = true;
+  std::uint64_t denied =
+      0;  ///< of possible_oom: SIGKILLs that were not for memory, as Tricorn says
   When first, last;
   std::map<std::string, std::uint64_t> paths;  ///< of timeout_too_short_for_path
   std::string detail;                          ///< an example for people: a place, a command

@@ -82,7 +82,9 @@ void Reading::judge_kill(Life& life) {
     life.kernel_oom_told = true;
   } else {
     ++facts.unexplained;
-    findings_.add("possible_oom", {life.killed}).certain = false;
+    Finding& finding = findings_.add("possible_oom", {life.killed});
+    finding.certain = false;
+    if (life.oom_denied) ++finding.denied;
   }
 }
 

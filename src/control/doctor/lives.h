@@ -55,6 +55,7 @@ struct Life {
   bool own_told = false;  ///< Tricorn said that it sent the SIGKILL …
   bool own_after_timeout_told = false;
   bool kernel_oom_told = false;
+  bool oom_denied = false;  ///< Tricorn said that the kernel's counter did not rise for it
   bool cause_told = false;
   bool h12 = false;  ///< an H12 within 60 s of its time-out on its dyno
   std::uint64_t h12_line = 0;

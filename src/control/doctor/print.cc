@@ -15,6 +15,12 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kQuotedOfFinding = 6;
 constexpr int kWidthMin = 40;
 
+// Blank lines say nothing, so they are not missed.
+std::uint64_t skipped(const Report& report) {
+  const std::uint64_t read = report.known + report.blank;
+  return report.lines > read ? report.lines - read : 0;
+}
+
 Json facts_json(const Facts& facts) {
   Json json;
   json["timeouts"] = facts.timeouts;
@@ -147,7 +153,7 @@ std::string to_json(const Report& report, std::string_view file, int indent) {
     if (!finding.paths.empty()) one["paths"] = finding.paths;
     json["findings"].push_back(std::move(one));
   }
-  json["input"] = {{"lines", report.lines}, {"skipped", report.lines - report.known}};
+  json["input"] = {{"lines", report.lines}, {"skipped", skipped(report)}};
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -192,7 +198,7 @@ std::string to_text(const Report& report, std::string_view file, int columns, bo
              "\n";
   }
   out += fmt::format("\n{} read, {} of them not understood and left out.\n",
-                     times(report.lines, "line", "lines"), report.lines - report.known);
+                     times(report.lines, "line", "lines"), skipped(report));
   return out;
 }
 

@@ -57,6 +57,7 @@ void Reading::read(std::string_view raw) {
   ++number_;
   Line line;
   if (!unwrapper_.unwrap(raw, line)) return;
+  if (trimmed(line.text).empty()) ++report_.blank;
   const std::uint64_t known_before = report_.known;
   here_ = mark_of(line, Stamp{});
   if (line.azure_prefix && !app_service_) app_service_ = here_;
@@ -92,7 +93,6 @@ void Reading::read_text(std::string_view text, const Line& line) {
     }
   }
   if (hits.none() && open_lanes_ == 0 && continued_.empty()) {
-    if (text.empty()) ++report_.known;
     return;
   }
   if (read_parts(text, line, hits)) ++report_.known;

@@ -46,7 +46,8 @@ struct Report {
   std::map<std::uint64_t, std::string> quotes;  ///< by line
   std::uint64_t lines = 0;
   std::uint64_t known = 0;  ///< lines the doctor understood
-  When first, last;         ///< of the records
+  std::uint64_t blank = 0;
+  When first, last;  ///< of the records
 };
 
 class Reading {

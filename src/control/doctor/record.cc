@@ -100,6 +100,8 @@ void read_signal(std::string_view rest, Record& record) {
   record.kind = number == 9 ? Kind::Killed : Kind::Signalled;
   record.own_kill = contains(rest, "! By this server");
   record.after_timeout = record.own_kill && contains(rest, "after the time-out");
+  record.oom_denied = contains(rest, "OOM counter did not move") ||
+                      contains(rest, "OOM counter rose for other workers only");
   record.kernel_oom = contains(rest, "! Out of memory: killed by the kernel");
 }
 

@@ -49,6 +49,7 @@ struct Record {
   bool no_uri = false;         ///< "(no URI read)"
   bool own_kill = false;       ///< Tricorn: the server says that it sent this SIGKILL itself …
   bool after_timeout = false;  ///< … after a time-out
+  bool oom_denied = false;     ///< Tricorn: that counter did not rise for it
   bool kernel_oom = false;     ///< Tricorn: the kernel's oom_kill counter rose for it
   bool tells_cause = false;    ///< Tricorn: the time-out's line names a class other than unknown
 };

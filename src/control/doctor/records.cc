@@ -128,6 +128,7 @@ bool Reading::on_worker_end(const Record& record, const Mark& mark) {
   victims_.note_worker(record.pid);
   lives_.note_end(life);
   life.own_told |= record.own_kill;
+  life.oom_denied |= record.oom_denied;
   if (record.kind == Kind::Killed) {
     life.own_after_timeout_told |= record.after_timeout;
     if (!life.killed) {
