@@ -6,8 +6,8 @@ import json
 import os
 import pty
 import re
+import socket
 import struct
-import subprocess
 import termios
 import xml.etree.ElementTree
 
@@ -106,11 +106,14 @@ def test_wrong_wishes_are_named(controlled):
 def test_one_profile_at_a_time_and_who_leaves_ends_it(controlled):
     """A second one is refused; when the first client goes, its profile goes with it."""
     _, ctl = controlled("slow:app")
-    first = subprocess.Popen([TRICORNCTL, "-s", ctl.path, "profile", "--seconds", "60"], env=clean_environment(), stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
-    poll(lambda: "another profile" in ctl.run("profile", "--seconds", "1")[2])
-    first.kill()
-    first.wait()
+    with socket.socket(socket.AF_UNIX) as first:
+        first.connect(ctl.path)
+        first.sendall(b'{"v":1,"command":"hello"}\n')
+        assert first.recv(65536)  # it is among the clients: what it asks next comes before what others ask later
+        first.sendall(b'{"v":1,"command":"profile","seconds":60,"rate":100}\n')
+        code, _, err = ctl.run("profile", "--seconds", "1")
+        assert code == 1
+        assert "another profile" in err
     poll(lambda: ctl.run("profile", "--seconds", "1")[0] == 0)
 
 
