@@ -4,13 +4,14 @@ SECOND_PYTHON ?= $(word 2,$(shell sh tools/pythons.sh))
 PORT ?= 8000
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+ROLLING_ROUNDS ?= 200
 FUZZ_TARGETS ?= h1_head h1_chunked proxy_header settings doctor
 # What depends on the Python: the application, its frames and its end.
 SECOND_TESTS ?= $(patsubst %,tests/blackbox/test_%.py,timeouts deaths boots flask django environ pep3333)
 # Most tests wait, so more of them than CPUs run at a time.
 PYTEST_OPTIONS ?= -q --timeout 120 -n 4
 
-.PHONY: setup run test unit asan tsan lint differential differential-gunicorn differential-short probe blackbox blackbox-second hangs bench fuzz soak suites docs format clean
+.PHONY: setup run test unit asan tsan lint differential differential-gunicorn differential-short probe blackbox blackbox-second hangs bench fuzz soak rolling suites docs format clean
 
 setup:  ## build Tricorn into .venv (idempotent)
 	@test -n "$(PYTHON)" || { echo "No CPython 3.10 or later with headers and venv: apt-get install python3-dev python3-venv"; exit 1; }
@@ -75,6 +76,9 @@ bench: setup  ## beside gunicorn, granian, bjoern and the floor, into bench/resu
 
 soak: setup  ## 30 minutes of load with random worker kills
 	.venv/bin/python bench/soak.py --minutes 30
+
+rolling: setup  ## 200 rounds of HUP and of USR2 under load, for each kind of worker; nothing may be lost
+	cd tests && ../.venv/bin/python -m blackbox.support.rolling --rounds $(ROLLING_ROUNDS)
 
 fuzz:  ## each fuzz target for FUZZ_SECONDS (needs clang-14); finds are left in build/fuzz
 	cmake --preset fuzz $(CCACHE) >/dev/null

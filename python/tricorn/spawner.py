@@ -107,6 +107,13 @@ class Spawner:
             self.server.LISTENERS = [hooks.Listener(*listener) for listener in self.listeners]
         return {"ok": True}
 
+    def do_leave_listeners(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
+        """Close the listening sockets: the server stops, and a closed port must be closed."""
+        for fd, _ in self.listeners:
+            os.close(fd)
+        self.listeners = []
+        return {"ok": True}
+
     def do_preload(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
         """Import the application here, so that workers share it."""
         self.app.wsgi()

@@ -131,7 +131,11 @@ class Arbiter {
   void on_worker_ready(WorkerProcess& worker);
   void on_worker_leaving(WorkerProcess& worker, const std::string& why);
   static void send_order(const WorkerProcess& worker, heartbeat::Verb verb);
-  void drain(WorkerProcess& worker);
+  void drain(WorkerProcess& worker, std::uint32_t how = heartbeat::Drain::kLeave);
+  void replace_worn_out();
+  [[nodiscard]] bool stopping_alone() const {
+    return state_ == State::Stopping && !other_arbiter_.valid();
+  }
   void signal_worker(const WorkerProcess& worker, int signal);
   void kill_worker(WorkerProcess& worker, std::string reason, std::string ref);
   void kill_worker_after(WorkerProcess& worker, std::int64_t grace_ns, std::string reason);
@@ -152,6 +156,7 @@ class Arbiter {
   // ---- supervision (supervise.cc) ----
   void supervise();
   void supervise_worker(WorkerProcess& worker);
+  static void note_wear(WorkerProcess& worker);
   void supervise_slot(WorkerProcess& worker, std::uint32_t index);
   void supervise_boot(WorkerProcess& worker);
   void note_end(SlotWatch& watch);
@@ -215,6 +220,7 @@ class Arbiter {
   // ---- reload (reload.cc) ----
   void reload();
   void on_new_conf(const Answer& answer);
+  [[nodiscard]] base::Result<BoundListener> bind_again(const std::string& address) const;
   void commit_reload();
   void abandon_reload(const std::string& why);
   void roll_back();

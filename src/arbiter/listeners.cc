@@ -153,6 +153,17 @@ base::Result<BoundListener> bind_listener(const std::string& address, const Bind
   return bind_tcp(address, options);
 }
 
+std::vector<std::string> names_of(const std::vector<BoundListener>& listeners) {
+  std::vector<std::string> names;
+  for (const BoundListener& listener : listeners) names.push_back(listener.name);
+  return names;
+}
+
+BoundListener duplicate(const BoundListener& listener) {
+  return {base::UniqueFd(::fcntl(listener.fd.get(), F_DUPFD_CLOEXEC, 0)), listener.address,
+          listener.name, listener.unix_path};
+}
+
 base::Result<BoundListener> adopt_listener(base::UniqueFd socket) {
   int listens = 0;
   socklen_t size = sizeof listens;
@@ -167,6 +178,9 @@ base::Result<BoundListener> adopt_listener(base::UniqueFd socket) {
     listener.unix_path = endpoint.host;
   listener.fd = std::move(socket);
   listener.name = display_name(listener.fd.get());
+  // As --bind would most likely have it, so that a reload finds it again.
+  const bool tcp = listener.name.rfind("http://", 0) == 0;
+  listener.address = tcp ? listener.name.substr(7) : listener.name;
   return listener;
 }
 

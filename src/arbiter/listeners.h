@@ -1,6 +1,7 @@
 // The sockets clients connect to.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,9 @@ struct BoundListener {
   std::string unix_path;  ///< to unlink at the end; empty for TCP and inherited sockets
 };
 
+/// So many travel with one message to the spawner. Source: spawner_client.cc, wire.py.
+inline constexpr std::size_t kListenersMax = 60;
+
 struct BindOptions {
   int backlog = 2048;
   unsigned umask = 0;       ///< of unix sockets
@@ -30,6 +34,11 @@ struct BindOptions {
 /// @return Error with errno: EADDRINUSE may be tried again. Source: gunicorn.md section 1, bind.
 [[nodiscard]] base::Result<BoundListener> bind_listener(const std::string& address,
                                                         const BindOptions& options);
+
+[[nodiscard]] std::vector<std::string> names_of(const std::vector<BoundListener>& listeners);
+
+/// The same socket once more. @return a listener without a descriptor when the system refuses
+[[nodiscard]] BoundListener duplicate(const BoundListener& listener);
 
 /// Takes a listening socket that was passed on to us, whatever it is bound to.
 /// @return Error when it is none

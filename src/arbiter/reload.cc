@@ -1,6 +1,7 @@
 // HUP: a new generation beside the old one, which leaves only when the new one has proved itself.
 #include <fmt/format.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -10,6 +11,20 @@
 #include "base/clock.h"
 
 namespace tricorn::arbiter {
+namespace {
+
+// Removes the files of unix sockets that are among `gone` and not among `kept`.
+void unlink_those_without(const std::vector<BoundListener>& gone,
+                          const std::vector<BoundListener>& kept) {
+  for (const BoundListener& listener : gone) {
+    const bool stays = std::any_of(kept.begin(), kept.end(), [&](const BoundListener& other) {
+      return other.unix_path == listener.unix_path;
+    });
+    if (!stays && !listener.unix_path.empty()) ::unlink(listener.unix_path.c_str());
+  }
+}
+
+}  // namespace
 
 void Arbiter::reload() {
   if (state_ != State::Running) return;
@@ -28,6 +43,14 @@ void Arbiter::reload() {
                       [this](const Answer& answer) { on_new_conf(answer); });
 }
 
+// The socket that has this address already, else a new one.
+base::Result<BoundListener> Arbiter::bind_again(const std::string& address) const {
+  for (const BoundListener& old : reload_->old_listeners) {
+    if (old.address == address) return duplicate(old);
+  }
+  return bind_listener(address, bind_options());
+}
+
 // Runs inside next_spawner_'s own callback: the old spawner changes place with it in
 // commit_reload().
 void Arbiter::on_new_conf(const Answer& answer) {
@@ -40,7 +63,7 @@ void Arbiter::on_new_conf(const Answer& answer) {
   if (options_.bind != reload_->old_options.bind) {
     std::swap(reload_->old_listeners, listeners_);
     for (const std::string& address : options_.bind) {
-      auto bound = bind_listener(address, bind_options());
+      auto bound = bind_again(address);
       if (!bound) return abandon_reload(fmt::format("{}: {}", address, bound.error().text));
       listeners_.push_back(std::move(*bound));
     }
@@ -68,9 +91,13 @@ void Arbiter::after_reload_ready() {
     return entry.second->generation == generation_ && entry.second->was_ready;
   });
   if (static_cast<unsigned>(fresh) < std::max(1U, target_workers_)) return;
+  using heartbeat::Drain;
+  const bool moved = !reload_->old_listeners.empty();
   for (const auto& [pid, worker] : workers_) {
-    if (worker->generation != generation_) drain(*worker);
+    if (worker->generation != generation_)
+      drain(*worker, moved ? Drain::kLeave | Drain::kLastAtDoor : Drain::kLeave);
   }
+  if (moved) unlink_those_without(reload_->old_listeners, listeners_);
   if (reload_->old_spawner) poller_.remove(reload_->old_spawner->fd());
   const bool other_control =
       options_.control != reload_->old_options.control ||
@@ -80,7 +107,7 @@ void Arbiter::after_reload_ready() {
   const bool other_pidfile = options_.pidfile != reload_->old_options.pidfile;
   reload_.reset();  // the old spawner sees its channel close, and leaves
   if (other_pidfile) {
-    if (auto moved = pidfile_.move_to(pidfile_path()); !moved) log_.error(moved.error().text);
+    if (auto done = pidfile_.move_to(pidfile_path()); !done) log_.error(done.error().text);
   }
   tell_ready();
 }
@@ -99,7 +126,10 @@ void Arbiter::roll_back() {
   if (reload_ != nullptr) {
     options_ = std::move(reload_->old_options);
     target_workers_ = reload_->old_target;
-    if (!reload_->old_listeners.empty()) listeners_ = std::move(reload_->old_listeners);
+    if (!reload_->old_listeners.empty()) {
+      unlink_those_without(listeners_, reload_->old_listeners);
+      listeners_ = std::move(reload_->old_listeners);
+    }
     if (reload_->old_spawner) {
       poller_.remove(spawner_->fd());
       retired_.push_back(std::move(*spawner_));

@@ -135,10 +135,13 @@ void Arbiter::stop(bool graceful) {
   } else if (old_arbiter_ == 0) {
     notifier_.tell("STOPPING=1\nSTATUS=Stopping: requests under way may finish");
   }
+  using heartbeat::Drain;
+  const std::uint32_t how =
+      other_arbiter_.valid() ? Drain::kLeave : Drain::kLeave | Drain::kLastAtDoor | Drain::kAlone;
   leave_listeners();
   for (const auto& [pid, worker] : workers_) {
     worker->leaving = false;  // told again: it may have been draining at its own pace
-    drain(*worker);
+    drain(*worker, how);
     if (!worker->was_ready && !worker->ready()) end_boot(*worker);
     if (!graceful) signal_worker(*worker, SIGQUIT);
   }

@@ -60,6 +60,8 @@ class SpawnerClient {
               OnAnswer on_answer);
   /// Open log files again: Python's handlers, and what is printed with --capture-output.
   void reopen_logs(OnAnswer on_answer);
+  /// Close its copies of them.
+  void leave_listeners(OnAnswer on_answer);
   void preload(OnAnswer on_answer);
   /// Fork a worker. @param fds  page, control and keeper ends, duplicated here
   void fork(int age, const std::vector<int>& fds, OnAnswer on_answer);

@@ -225,6 +225,11 @@ bool Arbiter::adopt_inherited() {
   old_arbiter_ = inherited->old_arbiter;
   notifier_.open(old_arbiter_);
   managed_sockets_ = inherited->managed;
+  if (inherited->fds.size() > kListenersMax) {
+    return fail_start(1, fmt::format("{} listening sockets were passed on, at most {} are possible",
+                                     inherited->fds.size(), kListenersMax)),
+           false;
+  }
   for (const int fd : inherited->fds) {
     auto listener = adopt_listener(base::UniqueFd(fd));
     if (!listener) return fail_start(1, listener.error().text), false;

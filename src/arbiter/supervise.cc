@@ -60,6 +60,7 @@ void Arbiter::supervise_worker(WorkerProcess& worker) {
   if (worker.kill_at_ns != 0) return kill_if_due(worker);
   if (!worker.kill.reason.empty()) return;
   if (!worker.was_ready) return supervise_boot(worker);
+  note_wear(worker);
   for (std::uint32_t i = 0; i < worker.slots.size(); ++i) supervise_slot(worker, i);
   // After HUP or TTOU; a time-out's own end is judge()'s matter, the server's that of
   // finish_stop().
@@ -107,6 +108,12 @@ void Arbiter::limit_memory(WorkerProcess& worker) {
       fmt::format("Worker (pid:{}) is replaced when its requests are done: memory.limit, {}",
                   worker.pid, sizes));
   drain(worker);
+}
+
+// Its replacement boots while it answers the last tenth of --max-requests.
+void Arbiter::note_wear(WorkerProcess& worker) {
+  const std::uint64_t most = worker.page.header().requests_max.load();
+  if (most != 0 && worker.page.header().requests.load() + most / 10 >= most) worker.worn_out = true;
 }
 
 bool Arbiter::others_running(const WorkerProcess& worker) const {

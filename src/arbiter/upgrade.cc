@@ -129,12 +129,16 @@ void Arbiter::on_successor_end(int wait_status) {
 // Connections of the one that leaves, or word of a backlog in which nobody was woken.
 void Arbiter::on_other_arbiter() {
   heartbeat::Message message;
-  for (;;) {
+  while (other_arbiter_.valid()) {
     base::UniqueFd passed;
     const auto received =
         heartbeat::receive_message(other_arbiter_.get(), message, passed, MSG_DONTWAIT);
     if (received == heartbeat::Received::Nothing) return;
-    if (received == heartbeat::Received::Closed) break;
+    if (received == heartbeat::Received::Closed) {
+      poller_.remove(other_arbiter_.get());
+      other_arbiter_.reset();
+      return;
+    }
     if (message.verb == heartbeat::Verb::Look) {
       for (const auto& [pid, worker] : workers_) {
         if (worker->ready() && !worker->leaving) send_order(*worker, heartbeat::Verb::Look);
@@ -144,8 +148,6 @@ void Arbiter::on_other_arbiter() {
       place_orphans();
     }
   }
-  poller_.remove(other_arbiter_.get());
-  other_arbiter_.reset();
 }
 
 // The old one has ended when we are somebody else's child. Its pid file is free then.
@@ -166,6 +168,7 @@ void Arbiter::leave_listeners() {
   for (const BoundListener& listener : listeners_) {
     if (!shared && !listener.unix_path.empty()) ::unlink(listener.unix_path.c_str());
   }
+  if (spawner_) spawner_->leave_listeners([](const Answer&) {});
   listeners_.clear();
 }
 

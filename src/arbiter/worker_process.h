@@ -61,7 +61,7 @@ struct WorkerProcess {
   [[nodiscard]] heartbeat::Life life() const { return page.header().life.load(); }
   [[nodiscard]] bool ready() const { return life() == heartbeat::Life::Ready; }
   /// Counts as one of the workers that should be there.
-  [[nodiscard]] bool counts() const { return !leaving; }
+  [[nodiscard]] bool counts() const { return !leaving && !worn_out; }
 
   /// Of those it was given.
   [[nodiscard]] std::size_t on_the_way() const {
@@ -94,7 +94,8 @@ struct WorkerProcess {
   std::vector<SlotWatch> slots;
   MemoryWatch memory;
   bool was_ready = false;
-  bool leaving = false;  ///< drains or is being killed: a replacement may be started
+  bool leaving = false;   ///< drains or is being killed: a replacement may be started
+  bool worn_out = false;  ///< close to --max-requests: serves until its replacement does
   bool boot_reported = false;
   bool has_lost_threads = false;   ///< a request timed out, others may still run
   std::int64_t settled_at_ns = 0;  ///< whatever it had begun by the time-out is in its slots

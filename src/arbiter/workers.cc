@@ -168,12 +168,26 @@ void Arbiter::on_worker_ready(WorkerProcess& worker) {
   boot_failures_ = 0;
   place_orphans();
   if (state_ == State::Stopping) drain(worker);
+  replace_worn_out();
   after_reload_ready();
 }
 
 void Arbiter::on_worker_leaving(WorkerProcess& worker, const std::string& why) {
   log_.debug(fmt::format("Worker (pid:{}) leaves: {}", worker.pid, why));
   worker.leaving = true;
+  worker.cut_at_ns = base::monotonic_ns() + options_.graceful_timeout_ns;
+}
+
+// Its successor serves: it need not wait for its last requests, and nobody waits for a boot.
+void Arbiter::replace_worn_out() {
+  WorkerProcess* oldest = nullptr;
+  for (const auto& [pid, worker] : workers_) {
+    const bool earlier = oldest == nullptr || worker->age < oldest->age;
+    if (worker->worn_out && !worker->leaving && earlier) oldest = worker.get();
+  }
+  if (oldest == nullptr) return;
+  log_.write({base::Level::Info, "Autorestarting worker after current request.", oldest->pid});
+  drain(*oldest);
 }
 
 void Arbiter::signal_worker(const WorkerProcess& worker, int signal) {
@@ -189,13 +203,11 @@ void Arbiter::send_order(const WorkerProcess& worker, heartbeat::Verb verb) {
       heartbeat::send_message(worker.control.get(), verb, 0, nullptr, 0, -1, MSG_DONTWAIT));
 }
 
-void Arbiter::drain(WorkerProcess& worker) {
+void Arbiter::drain(WorkerProcess& worker, std::uint32_t how) {
   if (worker.leaving) return;
   worker.leaving = true;
-  const bool end = state_ == State::Stopping && graceful_;
-  // Acts before the order arrives.
-  worker.page.header().drain_asked.store(end ? heartbeat::kDrainAll : heartbeat::kDrain);
   worker.cut_at_ns = base::monotonic_ns() + options_.graceful_timeout_ns;
+  worker.page.header().drain_asked.fetch_or(how);  // acts before the order arrives
   send_order(worker, heartbeat::Verb::Drain);
   signal_worker(worker, SIGTERM);
 }
@@ -230,7 +242,9 @@ WorkerProcess* Arbiter::best_adopter(const WorkerProcess* not_this) {
     return std::pair{!worker.has_free_thread(), connections + worker.on_the_way()};
   };
   for (const auto& [pid, worker] : workers_) {
-    if (!worker->ready() || worker->leaving || worker.get() == not_this) continue;
+    const bool serves = worker->ready() || (stopping_alone() && worker->was_ready);
+    const bool leaves = stopping_alone() ? !worker->kill.reason.empty() : worker->leaving;
+    if (!serves || leaves || worker.get() == not_this) continue;
     if (best == nullptr || rank(*worker) < rank(*best)) best = worker.get();
   }
   return best;

@@ -83,6 +83,11 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
     if (const auto fault = tricorn::arbiter::address_fault(address))
       return tricorn::base::fail(*fault + "\n");
   }
+  if (options.bind.size() > tricorn::arbiter::kListenersMax) {
+    return tricorn::base::fail(
+        fmt::format("Invalid value for bind: {} addresses\n\nError: at most {} are possible",
+                    options.bind.size(), tricorn::arbiter::kListenersMax));
+  }
   options.backlog = settings.at("backlog").get<int>();
   options.umask = settings.at("umask").get<unsigned>();
   options.workers = settings.at("workers").get<std::uint32_t>();

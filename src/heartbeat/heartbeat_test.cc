@@ -91,5 +91,19 @@ TEST(Wire, TellsThatThePeerIsGone) {
   EXPECT_FALSE(send_message(theirs.get(), Verb::Hello, 1, nullptr, 0, -1, 0));
 }
 
+TEST(Wire, LosesNoMessageOfAPeerThatLeftWithOursUnread) {
+  base::UniqueFd ours;
+  base::UniqueFd theirs;
+  ASSERT_TRUE(socket_pair(ours, theirs));
+  ASSERT_TRUE(send_message(ours.get(), Verb::Look, 0, nullptr, 0, -1, 0));
+  ASSERT_TRUE(send_message(theirs.get(), Verb::Ready, 8, nullptr, 0, -1, 0));
+  theirs.reset();
+  Message message;
+  base::UniqueFd passed;
+  ASSERT_EQ(receive_message(ours.get(), message, passed, MSG_DONTWAIT), Received::Message);
+  EXPECT_EQ(message.number, 8);
+  EXPECT_EQ(receive_message(ours.get(), message, passed, MSG_DONTWAIT), Received::Closed);
+}
+
 }  // namespace
 }  // namespace tricorn::heartbeat

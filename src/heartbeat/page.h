@@ -27,9 +27,6 @@ inline constexpr std::uint32_t kVersion = 4;
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
 inline constexpr std::size_t kRequestBytesMax = 384;
-/// Values of Header::drain_asked: for a worker that leaves others behind, and for the server's end.
-inline constexpr std::uint32_t kDrain = 1;
-inline constexpr std::uint32_t kDrainAll = 2;
 /// Bytes of a note a page keeps.
 inline constexpr std::size_t kNoteBytesMax = 2048;
 
@@ -121,6 +118,16 @@ struct Note {
   char text[kNoteBytesMax];  ///< UTF-8
 };
 
+/// How a worker is to leave: bits of Header::drain_asked.
+struct Drain {
+  /// It begins no request that it has not read yet; connections between requests go to others.
+  static constexpr std::uint32_t kLeave = 1;
+  /// Nobody accepts from these listeners after it: it serves the backlog and closes them.
+  static constexpr std::uint32_t kLastAtDoor = 2;
+  /// Nobody else takes its connections: what a client has sent is answered here.
+  static constexpr std::uint32_t kAlone = 4;
+};
+
 struct Header {
   std::uint32_t magic;
   std::uint32_t version;
@@ -128,17 +135,17 @@ struct Header {
   std::uint32_t hold_count;  ///< length of the Hold array behind the slots
   std::atomic<std::int32_t> pid;
   std::atomic<Life> life;
-  std::atomic<std::int64_t> forked_ns;  ///< written by the arbiter when it asked for the fork
-  std::atomic<std::int64_t> ready_ns;   ///< when Life became Ready, 0 before
-  std::atomic<std::uint64_t> requests;  ///< answered since boot
+  std::atomic<std::int64_t> forked_ns;      ///< written by the arbiter when it asked for the fork
+  std::atomic<std::int64_t> ready_ns;       ///< when Life became Ready, 0 before
+  std::atomic<std::uint64_t> requests;      ///< answered since boot
+  std::atomic<std::uint64_t> requests_max;  ///< leaves after so many; 0 never
   std::atomic<std::uint32_t> connections;
   LatencyCounts latency;  ///< how long requests took, app threads only: from call to last byte
   std::atomic<std::int32_t>
       control_fd;                      ///< the worker's end of control: orders it has not read yet
   std::atomic<std::uint64_t> adopted;  ///< connections from the arbiter that have a Hold by now
   std::atomic<std::uint32_t> accepting;    ///< 1: in accept4, or its connection is in no Hold yet
-  std::atomic<std::uint32_t> drain_asked;  ///< kDrain: it begins no request that it has not read
-                                           ///< yet; kDrainAll: but those in the backlog
+  std::atomic<std::uint32_t> drain_asked;  ///< Drain; bits are only ever added
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
   std::atomic<std::int32_t>
       exit_status;                     ///< what os._exit was called with, valid while exit_tid != 0

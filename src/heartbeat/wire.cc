@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace tricorn::heartbeat {
 namespace {
@@ -60,9 +61,12 @@ Received receive_message(int socket, Message& message, base::UniqueFd& passed, i
   header.msg_control = control.bytes;
   header.msg_controllen = sizeof control.bytes;
   ssize_t got;
+  // A peer that left with messages of ours unread gives one ECONNRESET before its own last ones.
+  // Source: net/core/datagram.c __skb_try_recv_datagram: the error comes first, and once.
+  bool reset = false;
   do {
     got = ::recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
+  } while (got < 0 && (errno == EINTR || (errno == ECONNRESET && !std::exchange(reset, true))));
   if (got < 0) return errno == EAGAIN ? Received::Nothing : Received::Closed;
   for (cmsghdr* part_header = CMSG_FIRSTHDR(&header); part_header != nullptr;
        part_header = CMSG_NXTHDR(&header, part_header)) {

@@ -489,6 +489,12 @@ void Exchange::note_answer_end(std::uint64_t bytes_left) {
 // at once. Loop::uncork() when it does not come at once.
 bool Exchange::next_is_read() const { return lives_on_ && next_ != 0 && end_ > next_; }
 
+bool Exchange::next_has_arrived() const {
+  if (next_ != 0 ? end_ > next_ : has_input()) return true;
+  char byte;
+  return ::recv(connection_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void Exchange::sent(std::size_t bytes) {
   connection_->written += bytes;
   unsent_bytes_ -= bytes;

@@ -90,8 +90,9 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
     return malformed_ ? &decoder_.refusal() : slow_upload ? &kTooSlow : nullptr;
   }
   [[nodiscard]] bool begin() override;
+  /// A worker that leaves answers what the client has sent already: it must not have to ask again.
   [[nodiscard]] bool must_close() const override {
-    return !body_taken() || draining_.load(std::memory_order_relaxed) != 0;
+    return !body_taken() || (draining_.load(std::memory_order_relaxed) != 0 && !next_has_arrived());
   }
   void will_live_on(bool keep_alive) override { lives_on_ = keep_alive; }
   [[nodiscard]] bool send(std::string_view head, PyObject* owner, std::string_view body,
@@ -156,6 +157,7 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   void sent(std::size_t bytes);
   void note_answer_end(std::uint64_t bytes_left);
   [[nodiscard]] bool next_is_read() const;
+  [[nodiscard]] bool next_has_arrived() const;
 
   Connection* connection_ = nullptr;
   heartbeat::Slot* slot_ = nullptr;

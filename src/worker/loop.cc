@@ -22,6 +22,8 @@ using heartbeat::Hold;
 
 // How long a client may take to close after our last byte. Source: RFC 9112 section 9.6.
 constexpr std::int64_t kLingerNs = 2'000'000'000;
+// How long a client that has just connected may take to send something when the server stops.
+constexpr std::int64_t kPartingNs = 500'000'000;
 // Exchanges kept for the next request; 16 KiB and a parser each.
 constexpr std::size_t kSpareExchanges = 64;
 // How long an answer may wait for others to leave with it.
@@ -49,7 +51,8 @@ Loop::Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat
       body_deadlines_(std::int64_t{options.client.body_ms} * 1'000'000),
       idle_deadlines_(options.keepalive_ns),
       write_deadlines_(std::int64_t{options.client.write_ms} * 1'000'000),
-      linger_deadlines_(kLingerNs) {
+      linger_deadlines_(kLingerNs),
+      parting_deadlines_(kPartingNs) {
   poller_.add(wakeup_.fd(), EPOLLIN, kWakeToken);
   for (const Listener& listener : listeners_) send_at_once(listener.fd);  // inherited by accept(2)
   set_accepting(true);
@@ -63,7 +66,7 @@ Loop::~Loop() = default;
 int Loop::timeout_until_deadline(int longest_ms) const {
   std::int64_t next = accept_paused_ ? accept_again_ns_ : INT64_MAX;
   for (const auto* queue : {&header_deadlines_, &body_deadlines_, &idle_deadlines_,
-                            &write_deadlines_, &linger_deadlines_}) {
+                            &write_deadlines_, &linger_deadlines_, &parting_deadlines_}) {
     if (const auto* first = queue->first(); first != nullptr) next = std::min(next, first->at_ns);
   }
   if (next == INT64_MAX) return longest_ms;
@@ -121,7 +124,7 @@ Exchange* Loop::on_event(const epoll_event& event) {
   switch (connection.state) {
     case State::Idle:
       // The arbiter may have answered a client before its order to drain is read.
-      if (drain_asked() && !draining_) begin_drain();
+      if (drain_asked()) follow_drain();
       if (connection.state == State::Closed) return nullptr;
       if (!open_to_requests_) {
         if (connection.readable) put_off(connection);
@@ -430,9 +433,8 @@ void Loop::adopt(base::UniqueFd connection, bool came_back) {
   wakeup_.raise();
 }
 
-void Loop::ask_to_drain() {
-  std::uint32_t not_asked = 0;  // the arbiter's order may say more
-  page_.header().drain_asked.compare_exchange_strong(not_asked, heartbeat::kDrain);
+void Loop::ask_to_drain(std::uint32_t how) {
+  page_.header().drain_asked.fetch_or(how, std::memory_order_relaxed);
   wakeup_.raise();
 }
 
@@ -452,7 +454,7 @@ void Loop::read_mailbox() {
   }
   for (Exchange* exchange : answered) finish(*exchange);
   for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
-  if (drain_asked() && !draining_) begin_drain();
+  if (drain_asked()) follow_drain();
   if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {
     // Adding a listener to epoll looks at it.
     for (std::uint32_t i = 0; i < listeners_.size(); ++i) go_to_the_back(i);
@@ -473,6 +475,7 @@ void Loop::expire_deadlines() {
   const auto too_slow = [this](Connection& connection) { cut_slow_request(connection); };
   expire(header_deadlines_, too_slow);
   expire(body_deadlines_, too_slow);
+  expire(parting_deadlines_, too_slow);
 }
 
 // A client that sent nothing gets nothing; one that began a request hears why it ends.

@@ -84,9 +84,9 @@ class Loop {
   void adopt(base::UniqueFd connection, bool came_back);
   /// Looks into the backlog without having been woken for it. Any thread.
   void look_again();
-  /// Starts leaving: no new connections, idle ones closed, responses end their connection. Any
-  /// thread.
-  void ask_to_drain();
+  /// Starts leaving: no new connections, idle ones go, responses end their connection. Any thread.
+  /// @param how  bits of heartbeat::Drain
+  void ask_to_drain(std::uint32_t how = heartbeat::Drain::kLeave);
   /// Wakes whoever waits. Any thread, async-signal-safe.
   void wake() const { wakeup_.raise(); }
 
@@ -122,7 +122,14 @@ class Loop {
   [[nodiscard]] bool drain_asked() const {
     return page_.header().drain_asked.load(std::memory_order_relaxed) != 0;
   }
+  [[nodiscard]] bool drains_with(std::uint32_t bit) const {
+    return (page_.header().drain_asked.load(std::memory_order_relaxed) & bit) != 0;
+  }
   void set_accepting(bool accepting);
+  bool accept_one(std::uint32_t index);
+  void follow_drain();
+  void leave_listeners();
+  void part_with(Connection& connection);
   void note_backlog() const;
   void accept_from(std::uint32_t index);
   void go_to_the_back(std::uint32_t index);
@@ -152,10 +159,6 @@ class Loop {
   void release_exchange(Connection& connection);
   void read_mailbox();
   void begin_drain();
-  void take_backlog();
-  [[nodiscard]] bool is_the_end() const {
-    return page_.header().drain_asked.load(std::memory_order_relaxed) == heartbeat::kDrainAll;
-  }
   void let_go(Connection& connection);
   void expire_deadlines();
   void cut_slow_request(Connection& connection);
@@ -191,8 +194,10 @@ class Loop {
   net::DeadlineQueue idle_deadlines_;
   net::DeadlineQueue write_deadlines_;
   net::DeadlineQueue linger_deadlines_;
+  net::DeadlineQueue parting_deadlines_;
   std::vector<PyObject*> garbage_;
   bool draining_ = false;
+  bool left_listeners_ = false;
   bool accepting_ = false;
   bool open_to_requests_ = true;
   std::vector<std::uint64_t> deferred_;  // tokens of idle connections with something to read

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "net/written.h"
 #include "worker/loop.h"
@@ -56,8 +57,8 @@ void Loop::set_accepting(bool accepting) {
       poller_.remove(listeners_[i].fd);
     }
   }
-  // One that leaves may have a successor, alone or not.
-  if (!accepting && (options_.shared_listeners || leaving)) note_backlog();
+  // There may be others: workers, a successor, another server during an upgrade.
+  if (!accepting && !drains_with(heartbeat::Drain::kLastAtDoor)) note_backlog();
 }
 
 // A new connection wakes one idle worker. If that was this one and it does not accept it, nobody
@@ -71,7 +72,7 @@ void Loop::note_backlog() const {
 
 void Loop::set_open(bool open) {
   // A worker that is about to leave, or to be killed, passes on what it has not read.
-  if (drain_asked() && !draining_) begin_drain();
+  if (drain_asked()) follow_drain();
   set_accepting(open);
   if (open == open_to_requests_) return;
   open_to_requests_ = open;
@@ -86,7 +87,8 @@ void Loop::set_open(bool open) {
 
 // Nobody here is free to serve it: another worker may be.
 void Loop::put_off(Connection& connection) {
-  const bool movable = options_.shared_listeners && connection.proxied == nullptr;
+  const bool movable = options_.shared_listeners && connection.proxied == nullptr &&
+                       !drains_with(heartbeat::Drain::kAlone);
   if (movable && !connection.came_back && options_.offer(connection.fd)) return hand_on(connection);
   connection.deadline.disarm();  // it is us who keep the client waiting
   deferred_.push_back(token_of(connection));
@@ -101,22 +103,28 @@ void Loop::hand_on(Connection& connection) {
   ::close(fd);
 }
 
+// @return false with errno
+bool Loop::accept_one(std::uint32_t index) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  page_.header().accepting.store(1, std::memory_order_relaxed);
+  const int fd = ::accept4(listeners_[index].fd, reinterpret_cast<sockaddr*>(&address), &length,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const int refused = errno;
+  if (fd >= 0) open_connection(fd, static_cast<std::uint8_t>(index), client_of(address));
+  page_.header().accepting.store(0, std::memory_order_relaxed);
+  errno = refused;
+  return fd >= 0;
+}
+
 void Loop::accept_from(std::uint32_t index) {
   const int most = options_.shared_listeners ? 1 : kAcceptsPerEvent;
   for (int taken = 0; taken < most && accepting_; ++taken) {
     if (drain_asked()) return set_accepting(false);
-    sockaddr_storage address{};
-    socklen_t length = sizeof address;
-    page_.header().accepting.store(1, std::memory_order_relaxed);
-    const int fd = ::accept4(listeners_[index].fd, reinterpret_cast<sockaddr*>(&address), &length,
-                             SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      open_connection(fd, static_cast<std::uint8_t>(index), client_of(address));
-      page_.header().accepting.store(0, std::memory_order_relaxed);
+    if (accept_one(index)) {
       if (options_.shared_listeners && accepting_) go_to_the_back(index);
       continue;
     }
-    page_.header().accepting.store(0, std::memory_order_relaxed);
     if (errno == EINTR || errno == ECONNABORTED) continue;
     if (errno != EAGAIN) {  // EMFILE and the like: spare the others, say it once a pause
       log_.error(std::string("accept on ") + listeners_[index].name + ": " + std::strerror(errno));
@@ -175,11 +183,7 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
 // Its next request may be on its way: another worker reads it. Without one, a connection that never
 // had an answer waits for its first, and one that had is closed, as keep-alive allows.
 void Loop::let_go(Connection& connection) {
-  if (is_the_end()) {  // nobody is there to give it to: a request that has come is served
-    pollfd waiting{connection.fd, POLLIN, 0};
-    if (::poll(&waiting, 1, 0) <= 0) close(connection);
-    return;
-  }
+  if (drains_with(heartbeat::Drain::kAlone)) return part_with(connection);
   // Another worker would not know whom a PROXY header has named.
   if (connection.proxied == nullptr && options_.give_away(connection.fd)) {
     hand_on(connection);
@@ -188,12 +192,20 @@ void Loop::let_go(Connection& connection) {
   }
 }
 
+// The server stops. Bytes that are there have an event on its way, or wait for a free thread.
+void Loop::part_with(Connection& connection) {
+  char byte;
+  if (::recv(connection.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0) return;
+  if (connection.served > 0) return close(connection);
+  parting_deadlines_.arm(connection.deadline, now_ns_);
+}
+
 // Its own address tells which listener it came through.
 void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
   const bool alive = ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
-  if (!alive || draining_) {
+  if (!alive || (draining_ && !drains_with(heartbeat::Drain::kAlone))) {
     heartbeat::note_hold(page_, fd.get(), Hold::None);
     if (alive) static_cast<void>(options_.give_away(fd.get()));
     return;
@@ -208,21 +220,25 @@ void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
   Connection* connection = open_connection(fd.release(), through, client_of(address));
   if (connection == nullptr) return;
   connection->came_back = came_back;
+  if (draining_) part_with(*connection);
   connection->written = net::bytes_written(connection->fd).value_or(0);
 }
 
-// The clients whose connections the kernel has taken do not know that the server ends.
-void Loop::take_backlog() {
-  for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    while (open_ < options_.connections_max) {
-      sockaddr_storage address{};
-      socklen_t length = sizeof address;
-      const int fd = ::accept4(listeners_[i].fd, reinterpret_cast<sockaddr*>(&address), &length,
-                               SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
-      if (fd < 0) break;
-      open_connection(fd, static_cast<std::uint8_t>(i), client_of(address));
+void Loop::follow_drain() {
+  if (!draining_) begin_drain();
+  if (!left_listeners_ && drains_with(heartbeat::Drain::kLastAtDoor)) leave_listeners();
+}
+
+// Whoever the kernel has let in is served; whoever comes later is refused and knows it at once.
+void Loop::leave_listeners() {
+  left_listeners_ = true;
+  for (std::uint32_t i = 0; i < listeners_.size(); ++i) {
+    while (open_ < options_.connections_max && (accept_one(i) || errno == EINTR)) {
     }
+    ::close(std::exchange(listeners_[i].fd, -1));
+  }
+  for (const auto& connection : by_fd_) {
+    if (connection && connection->state == State::Idle) let_go(*connection);
   }
 }
 
@@ -230,7 +246,6 @@ void Loop::begin_drain() {
   send_held();  // before their connections go elsewhere
   set_accepting(false);
   accept_paused_ = false;
-  if (is_the_end()) take_backlog();
   draining_ = true;
   for (const auto& connection : by_fd_) {
     if (connection && connection->state == State::Idle) let_go(*connection);

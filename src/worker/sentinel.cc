@@ -125,7 +125,8 @@ void Sentinel::on_signals() {
 }
 
 void Sentinel::leave_with_grace() {
-  loop_.ask_to_drain();
+  using heartbeat::Drain;
+  loop_.ask_to_drain(Drain::kLeave | Drain::kLastAtDoor | Drain::kAlone);
   const auto grace =
       std::chrono::duration_cast<std::chrono::nanoseconds>(options_.graceful_timeout);
   leave_by_ns_ = base::monotonic_ns() + grace.count();

@@ -65,6 +65,7 @@ bool Worker::introduce() {
   ::prctl(PR_SET_NAME, "tricorn-worker");
   heartbeat::Header& header = page_.header();
   header.pid.store(::getpid());
+  header.requests_max.store(options_.requests_max);
   header.control_fd.store(control_.get());
   if (keeper::start(keeper_.get(), options_.identity) < 0) {
     log_.warning(fmt::format("No keeper for this worker ({}): if it is killed, its clients are cut",

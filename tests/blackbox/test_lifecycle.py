@@ -5,13 +5,14 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import time
 
 import pytest
 
 from blackbox.support.answer import Answer, read_all
 from blackbox.support.load import Load
-from blackbox.support.site import GTHREAD, MODES
+from blackbox.support.site import GTHREAD, MODES, free_port
 from blackbox.support.waiting import poll
 
 
@@ -117,6 +118,61 @@ def test_a_second_signal_makes_the_stop_quick(serve):
         server.wait_log("Handling signal: term")
         server.send(signal.SIGINT)
         assert server.wait(8) == 0
+    assert "[INFO] Quick shutdown requested" in server.log
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stop_serves_the_backlog_and_refuses_whoever_comes_later(serve, mode):
+    server = serve("wsgi_rules:app", *MODES[mode])
+    busy = [under_way(server) for _ in range(4 if mode == "gthread" else 1)]
+    waiting = [server.connect() for _ in range(5)]
+    for client in waiting:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    server.send(signal.SIGTERM)
+    poll(lambda: refused(server), 1, "a refusal, while the requests still run")
+    answers = [Answer(read_all(client)) for client in busy + waiting]
+    assert [answer.status for answer in answers] == [200] * len(answers), (answers, server.log)
+    assert server.wait() == 0
+
+
+def refused(server):
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_stop_waits_a_moment_for_those_who_have_just_connected(serve):
+    server = serve("wsgi_rules:app", "--graceful-timeout", "20")
+    server.get("/")
+    with server.connect() as late, server.connect() as silent:
+        server.send(signal.SIGTERM)
+        poll(lambda: refused(server), 5, "the closed port")
+        late.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert Answer(read_all(late)).status == 200
+        assert read_all(silent) == b""
+    began = time.monotonic()
+    assert server.wait() == 0
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTOU])
+def test_a_drain_beyond_graceful_timeout_is_cut_answered_and_logged(serve, mode, number):
+    server = serve("wsgi_rules:app", "-w", "2", "--graceful-timeout", "1", *MODES[mode])
+    server.wait_log("Booting worker", count=2)
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        late = [clients.submit(server.get, "/slept?20") for _ in range(2)]
+        time.sleep(0.5)  # for both workers to be in it
+        began = time.monotonic()
+        server.send(number)
+        done, _ = concurrent.futures.wait(late, 5, concurrent.futures.FIRST_COMPLETED)
+        answer = done.pop().result()
+        assert 0.9 <= time.monotonic() - began < 5
+        assert answer.status == 503 and answer.reference
+        assert re.search(rf"\[ERROR\] Worker \(pid:\d+\) cut at its graceful time-out: GET /slept had run .*ref {answer.reference}", server.log)
+        server.stop(signal.SIGQUIT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -232,6 +288,19 @@ def test_max_requests_counts_exactly(serve):
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3], pids
 
 
+def test_the_replacement_serves_before_max_requests_ends_a_worker(serve):
+    server = serve("wsgi_rules:app", "--max-requests", "50", "--keep-alive", "30")
+    first = [server.get("/pid").content for _ in range(44)]
+    assert len(set(first)) == 1
+    assert server.log.count("Booting worker") == 1
+    assert server.get("/pid").content == first[0]  # the 45th: a tenth is left
+    server.wait_log("Booting worker", count=2)
+    server.wait_log(rf"\[{int(first[0])}\] \[INFO\] Autorestarting worker after current request\.")
+    server.wait_log(rf"Worker exiting \(pid: {int(first[0])}\)")
+    assert server.get("/pid").content != first[0]
+    assert server.incidents(0) == []
+
+
 def test_ttin_and_ttou_change_the_number_of_workers(serve):
     server = serve("wsgi_rules:app", "-w", "1")
     server.wait_log("Booting worker with pid")
@@ -313,6 +382,37 @@ def test_hup_with_a_broken_configuration_keeps_the_old_one(serve, tmp_path):
     conf.write_text("workers = 3\n")
     server.send(signal.SIGHUP)
     poll(lambda: len(server.workers()) == 3, 10, "three workers")
+
+
+def test_hup_with_other_addresses_keeps_the_common_one_and_empties_the_old_ones(serve, tmp_path):
+    old, common, new = free_port(), tmp_path / "common", tmp_path / "new"
+    conf = tmp_path / "conf.py"
+    conf.write_text(f"bind = ['127.0.0.1:{old}', 'unix:{common}']\nkeepalive = 30\n")
+    server = serve("wsgi_rules:app", "-c", conf, bind=False)
+    server.port = old
+    server.wait_listening()
+    inode = common.stat().st_ino
+    busy = under_way(server)
+    waiting = [server.connect() for _ in range(3)]
+    for client in waiting:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    conf.write_text(f"bind = ['unix:{common}', 'unix:{new}']\nkeepalive = 30\n")
+    server.send(signal.SIGHUP)
+    server.wait_log(f"Listening at: unix:{new}\n")
+    poll(lambda: refused(server), 5, "the old address closed")
+    assert [Answer(read_all(client)).status for client in [*waiting, busy]] == [200] * 4, server.log
+    assert common.stat().st_ino == inode
+    for path in (common, new):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert Answer(read_all(client)).status == 200
+    conf.write_text(f"bind = ['unix:{new}']\n")
+    server.send(signal.SIGHUP)
+    poll(lambda: not common.exists(), 10, "the old socket's file gone")
+    assert new.exists()
+    assert server.stop() == 0
+    assert not new.exists()
 
 
 def test_hup_lets_a_request_finish(serve):
