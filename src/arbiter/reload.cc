@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 
 #include "arbiter/arbiter.h"
@@ -46,7 +47,10 @@ void Arbiter::reload() {
 // The socket that has this address already, else a new one.
 base::Result<BoundListener> Arbiter::bind_again(const std::string& address) const {
   for (const BoundListener& old : reload_->old_listeners) {
-    if (old.address == address) return duplicate(old);
+    if (old.address != address) continue;
+    BoundListener again = duplicate(old);
+    if (!again.fd.valid()) return base::fail_errno("dup", errno);
+    return again;
   }
   return bind_listener(address, bind_options());
 }
