@@ -35,6 +35,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "net/address.h"
 #include "net/poller.h"
 
 namespace tricorn::arbiter {
@@ -111,6 +112,7 @@ class Arbiter {
   void on_other_arbiter();
   void promote_if_due();
   void leave_listeners();
+  void remember_clients_of(const std::vector<BoundListener>& listeners);
   [[nodiscard]] const char* own_name() const { return old_arbiter_ != 0 ? "Master.2" : "Master"; }
   [[nodiscard]] std::string pidfile_path() const;
 
@@ -264,6 +266,7 @@ class Arbiter {
   std::optional<SpawnerClient> spawner_;
   bool spawner_settled_ = false;
   std::vector<BoundListener> listeners_;
+  std::vector<net::Endpoint> left_endpoints_;  // of listeners that are closed: clients remain
   std::map<pid_t, std::unique_ptr<WorkerProcess>> workers_;
   std::map<int, std::unique_ptr<WorkerProcess>>
       buried_;                           // dead, their keeper still answers; by keeper fd

@@ -101,7 +101,10 @@ void Arbiter::after_reload_ready() {
     if (worker->generation != generation_)
       drain(*worker, moved ? Drain::kLeave | Drain::kLastAtDoor : Drain::kLeave);
   }
-  if (moved) unlink_those_without(reload_->old_listeners, listeners_);
+  if (moved) {
+    remember_clients_of(reload_->old_listeners);
+    unlink_those_without(reload_->old_listeners, listeners_);
+  }
   if (reload_->old_spawner) poller_.remove(reload_->old_spawner->fd());
   const bool other_control =
       options_.control != reload_->old_options.control ||

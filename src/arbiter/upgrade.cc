@@ -169,6 +169,7 @@ void Arbiter::leave_listeners() {
     if (!shared && !listener.unix_path.empty()) ::unlink(listener.unix_path.c_str());
   }
   if (spawner_) spawner_->leave_listeners([](const Answer&) {});
+  remember_clients_of(listeners_);
   listeners_.clear();
 }
 

@@ -109,7 +109,10 @@ void Arbiter::on_forked(std::unique_ptr<WorkerProcess> worker, const Answer& ans
   watch(worker->control.get(), EPOLLIN, token(Source::Control, worker->control.get()));
   watch(worker->keeper.fd(), EPOLLIN, token(Source::Keeper, worker->keeper.fd()));
   WorkerProcess& born = *workers_.emplace(worker->pid, std::move(worker)).first->second;
-  if (state_ == State::Stopping) end_boot(born);
+  if (state_ == State::Stopping) {
+    drain(born);
+    end_boot(born);
+  }
   reap();  // it may be dead already: it was not reaped while nobody knew its pid
 }
 
@@ -313,11 +316,21 @@ bool Arbiter::is_client(int fd) const {
   socklen_t length = sizeof peer;
   if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) != 0) return false;
   const net::Endpoint local = net::local_endpoint(fd);
-  return std::any_of(listeners_.begin(), listeners_.end(), [&local](const BoundListener& listener) {
-    const net::Endpoint endpoint = net::local_endpoint(listener.fd.get());
+  const auto came_by = [&local](const net::Endpoint& endpoint) {
     return endpoint.family == local.family && endpoint.port == local.port &&
            (local.family != AF_UNIX || endpoint.host == local.host);
-  });
+  };
+  return std::any_of(left_endpoints_.begin(), left_endpoints_.end(), came_by) ||
+         std::any_of(listeners_.begin(), listeners_.end(), [&](const BoundListener& listener) {
+           return came_by(net::local_endpoint(listener.fd.get()));
+         });
+}
+
+// A bounded number: of the reloads that changed addresses, the last ones count.
+void Arbiter::remember_clients_of(const std::vector<BoundListener>& listeners) {
+  if (left_endpoints_.size() > kListenersMax) left_endpoints_.clear();
+  for (const BoundListener& listener : listeners)
+    left_endpoints_.push_back(net::local_endpoint(listener.fd.get()));
 }
 
 // Its page says what became of those it has noted.

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -204,6 +205,12 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   options_.loop.tell = [this](const Notice& notice) {
     return notices_.tell(notice, base::monotonic_ns());
   };
+  // Ready before it can accept: either the arbiter sees that it must not be interrupted any more,
+  // or the loop sees that it is to leave and accepts nobody. Source: Arbiter::stop().
+  heartbeat::Header& header = page_.header();
+  header.ready_ns.store(base::monotonic_ns());
+  header.life.store(heartbeat::Life::Ready);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   loop_ = std::make_unique<Loop>(options_.loop, listeners_, page_, log_);
   crew_ = std::make_unique<Crew>(
       *loop_, page_, options_.threads,
@@ -218,9 +225,6 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
                      [this] { return flush_logs(); }});
   sentinel.start();
   if (!start_threads(gil)) return false;
-  heartbeat::Header& header = page_.header();
-  header.ready_ns.store(base::monotonic_ns());
-  header.life.store(heartbeat::Life::Ready);
   static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Ready, ::getpid(),
                                             nullptr, 0, -1, 0));
   crew_->work(0);

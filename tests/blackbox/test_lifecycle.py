@@ -162,9 +162,9 @@ def test_a_stop_waits_a_moment_for_those_who_have_just_connected(serve):
 def test_a_drain_beyond_graceful_timeout_is_cut_answered_and_logged(serve, mode, number):
     server = serve("wsgi_rules:app", "-w", "2", "--graceful-timeout", "1", *MODES[mode])
     server.wait_log("Booting worker", count=2)
-    with concurrent.futures.ThreadPoolExecutor() as clients:
-        late = [clients.submit(server.get, "/slept?20") for _ in range(2)]
-        time.sleep(0.5)  # for both workers to be in it
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        late = [clients.submit(server.get, "/slept?20") for _ in range(8 if mode == "gthread" else 2)]
+        time.sleep(0.5)  # for every thread to be in one
         began = time.monotonic()
         server.send(number)
         done, _ = concurrent.futures.wait(late, 5, concurrent.futures.FIRST_COMPLETED)
