@@ -65,6 +65,21 @@ struct Sources {
   std::string app;
 };
 
+// Addresses that cannot be listened at are told before anything is started.
+Result<void> set_bind(const Layer& settings, Options& options) {
+  options.bind = settings.at("bind").get<std::vector<std::string>>();
+  for (const std::string& address : options.bind) {
+    if (const auto fault = tricorn::arbiter::address_fault(address))
+      return tricorn::base::fail(*fault + "\n");
+  }
+  if (options.bind.size() > tricorn::arbiter::kListenersMax) {
+    return tricorn::base::fail(
+        fmt::format("Invalid value for bind: {} addresses\n\nError: at most {} are possible",
+                    options.bind.size(), tricorn::arbiter::kListenersMax));
+  }
+  return {};
+}
+
 Result<Options> options_of(const Sources& sources, const std::string& conf_json) {
   const std::vector<Layer> layers{sources.environment, Layer::parse(conf_json),
                                   sources.arguments_variable, sources.command_line};
@@ -78,16 +93,7 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   if (options.app.empty()) return tricorn::base::fail("No application module specified.");
   resolved->at("default_proc_name") = options.app;
   options.settings_json = settings.dump();
-  options.bind = settings.at("bind").get<std::vector<std::string>>();
-  for (const std::string& address : options.bind) {
-    if (const auto fault = tricorn::arbiter::address_fault(address))
-      return tricorn::base::fail(*fault + "\n");
-  }
-  if (options.bind.size() > tricorn::arbiter::kListenersMax) {
-    return tricorn::base::fail(
-        fmt::format("Invalid value for bind: {} addresses\n\nError: at most {} are possible",
-                    options.bind.size(), tricorn::arbiter::kListenersMax));
-  }
+  if (auto set = set_bind(settings, options); !set) return tricorn::base::Unexpected{set.error()};
   options.backlog = settings.at("backlog").get<int>();
   options.umask = settings.at("umask").get<unsigned>();
   options.workers = settings.at("workers").get<std::uint32_t>();
