@@ -9,7 +9,7 @@ from blackbox.support.site import MODES
 @pytest.mark.parametrize("how", [rolling.hup, rolling.usr2], ids=["hup", "usr2"])
 @pytest.mark.parametrize(("mode", "workers"), [("sync", 1), ("sync", 2), ("gthread", 2)])
 def test_rounds_under_load_lose_nothing(tmp_path, how, mode, workers):
-    site = rolling.start(tmp_path, "-w", workers, *MODES[mode])
+    site = rolling.start(tmp_path, workers, *MODES[mode])
     try:
         crowd, arbiter = rolling.roll(site, how, 4, each=1)
         rolling.end(site, arbiter)

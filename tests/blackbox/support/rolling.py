@@ -155,7 +155,7 @@ def hup(site, arbiter):
     before = set(workers_of(arbiter))
     os.kill(arbiter, signal.SIGHUP)
     poll(lambda: not before & set(workers_of(arbiter)), 30, lambda: f"other workers\n{site.log[-3000:]}")
-    poll(lambda: len(workers_of(arbiter)) >= len(before), 30, "as many workers as before")
+    poll(lambda: len(workers_of(arbiter)) >= site.count, 30, "as many workers as there should be")
     return arbiter
 
 
@@ -189,10 +189,10 @@ def end(site, arbiter):
         site.process.wait(10)
 
 
-def start(folder, *args):
+def start(folder, workers, *args):
     """Start the server that is rolled, with a pid file."""
-    site = Site(folder, "echoing:app", "--keep-alive", "75", "--pid", folder / "pid", *args)
-    site.pidfile = folder / "pid"
+    site = Site(folder, "echoing:app", "-w", workers, "--keep-alive", "75", "--pid", folder / "pid", *args)
+    site.pidfile, site.count = folder / "pid", workers
     return site.wait_listening()
 
 
@@ -200,14 +200,14 @@ def main():
     """Roll each kind of worker by each signal; print what was answered and lost. Exit status 1 when anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--workers", default="2")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--modes", nargs="*", default=list(MODES))
     parser.add_argument("--signals", nargs="*", default=["hup", "usr2"])
     options = parser.parse_args()
     failed = False
     for mode, name in itertools.product(options.modes, options.signals):
         with tempfile.TemporaryDirectory(prefix="tricorn-rolling-") as folder:
-            site = start(Path(folder), "-w", options.workers, *MODES[mode])
+            site = start(Path(folder), options.workers, *MODES[mode])
             began = time.monotonic()
             try:
                 crowd, arbiter = roll(site, {"hup": hup, "usr2": usr2}[name], options.rounds)
