@@ -218,6 +218,7 @@ Report Reading::finish() {
     here_ = mark_of(line, Stamp{});
     read_text(line.text, line);
   }
+  if (report_.known > 0 && first_known_ == 0) first_known_ = number_;
   for (auto& [key, lane] : lanes_) {
     lane.traceback.cut();
     if (const auto traceback = lane.traceback.take_finished())
