@@ -65,9 +65,10 @@ INSTANTIATE_TEST_SUITE_P(Wrappers, Unwrap, testing::ValuesIn(kRows),
 TEST(UnwrapLimits, NestsNoDeeperThanItsBound) {
   std::string raw;
   for (int depth = 0; depth < kLayersMax + 1; ++depth) raw += "a  | ";
+  raw += "x";
   Unwrapper unwrapper;
   Line line;
-  ASSERT_TRUE(unwrapper.unwrap(raw + "x", line));
+  ASSERT_TRUE(unwrapper.unwrap(raw, line));
   EXPECT_EQ(line.text, "a  | x");
 }
 
