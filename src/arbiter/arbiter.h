@@ -166,8 +166,6 @@ class Arbiter {
   void take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
                  std::int64_t deadline_ns);
   void judge(WorkerProcess& worker, std::uint32_t index);
-  void add_quick_looks(WorkerProcess& worker, const diagnose::Target& target,
-                       diagnose::Evidence& evidence) const;
   void abort_when_alone(WorkerProcess& worker);
   diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
   void watch_overload();

@@ -75,7 +75,7 @@ void Arbiter::tell_slow(WorkerProcess& worker, std::uint32_t index) {
   if (slot.request_id.load() != watch.request_id) return;  // ended just now
   evidence.looks = std::move(slow.looks);
   evidence.samples = watch.samples;
-  add_quick_looks(worker, diagnose::target_of(slot), evidence);
+  worker.inspector->add_quick_looks(diagnose::target_of(slot), evidence);
   worker.inspector->investigate(evidence);
   slow.verdict = diagnose::decide(evidence);
   slow.ref = references_.next();

@@ -31,11 +31,6 @@ constexpr std::int64_t kFirstLookBeforeNs = 500 * kMs;
 // ... and these close to it, so that a loop is told from a single long instruction.
 constexpr std::size_t kLooks = 6;
 constexpr std::int64_t kLookPauseNs = 10 * kMs;
-// Light looks in a row, about 0.15 ms each, while a busy thread seems to stand still.
-constexpr std::size_t kQuickLooks = 40;
-constexpr std::size_t kQuickLooksMax = 160;
-constexpr int kMovesSeen = 2;
-constexpr std::int64_t kQuickCpuNs = 3 * kMs;
 // From the order to drain to the look for requests that it had read before.
 constexpr std::int64_t kSettleNs = 10 * kMs;
 // From SIGABRT to SIGKILL: for worker_abort hooks and core files. Source: gunicorn.md section 0,
@@ -183,25 +178,6 @@ void Arbiter::on_told(const WorkerProcess& worker, std::string_view text) {
   incidents_.told(told->verdict, told->evidence, told->ref);
 }
 
-// Until the bytecode is seen to move, a few milliseconds at most.
-void Arbiter::add_quick_looks(WorkerProcess& worker, const diagnose::Target& target,
-                              diagnose::Evidence& evidence) const {
-  const diagnose::ProcessLook& last = evidence.looks.back();
-  if (last.threads.empty() || last.threads[0].state != 'R') return;
-  const diagnose::ThreadLook& before = last.threads[0];
-  int moves = 0;
-  for (std::size_t i = 0; i < kQuickLooksMax; ++i) {
-    diagnose::ProcessLook look = worker.inspector->light_look(target);
-    if (look.threads.empty()) return;
-    const diagnose::ThreadLook& now = evidence.quick.emplace_back(std::move(look.threads[0]));
-    const bool moved = now.instruction != (i == 0 ? before : evidence.quick[i - 1]).instruction;
-    moves += moved ? 1 : 0;
-    if (moves >= kMovesSeen) return;
-    // On a busy machine it may stand still for want of a CPU.
-    if (i >= kQuickLooks && now.cpu_ns - before.cpu_ns >= kQuickCpuNs) return;
-  }
-}
-
 void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   heartbeat::Slot& slot = worker.page.slot(index);
   SlotWatch& watch = worker.slots[index];
@@ -212,7 +188,7 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   diagnose::describe_request(worker.page, slot, now, evidence);
   evidence.looks = std::move(watch.looks);
   evidence.samples = std::move(watch.samples);
-  add_quick_looks(worker, diagnose::target_of(slot), evidence);
+  worker.inspector->add_quick_looks(diagnose::target_of(slot), evidence);
   worker.inspector->investigate(evidence);
   const std::optional<Claim> before = take_answer(slot, watch.request_id);
   if (!before) return;

@@ -33,6 +33,12 @@ using heartbeat::Slot;
 /// Most threads of /proc/PID/task that a full look reads, so that a look stays bounded.
 constexpr std::size_t kThreadsMax = 256;
 constexpr std::size_t kChildrenMax = 32;
+// Quick looks, about 0.15 ms each: so many, and on a busy machine, where a thread may stand still
+// for want of a CPU, more of them until it has had one for this long.
+constexpr std::size_t kQuickLooks = 40;
+constexpr std::size_t kQuickLooksMax = 160;
+constexpr std::int64_t kQuickCpuNs = 3'000'000;
+constexpr int kMovesSeen = 2;
 /// A higher limit of processes is not counted against: that takes 20 us a process. Source: our
 /// bound.
 constexpr std::int64_t kProcessLimitCounted = 4096;
@@ -366,6 +372,23 @@ std::optional<Delegate> Inspector::delegate_of(const ProcessLook& look) const {
   const std::size_t index = read_delegate(state_->memory, state_->layout(), look.threads);
   if (index == 0) return std::nullopt;
   return Delegate{look.threads[index].tstate, state_->peer_of(look.threads[index])};
+}
+
+void Inspector::add_quick_looks(const Target& target, Evidence& evidence) {
+  const ProcessLook& last = evidence.looks.back();
+  if (last.threads.empty() || last.threads[0].state != 'R') return;
+  const ThreadLook& first = last.threads[0];
+  const ThreadLook* before = &first;
+  evidence.quick.reserve(kQuickLooksMax);  // `before` stays where it is
+  for (int moves = 0; evidence.quick.size() < kQuickLooksMax && moves < kMovesSeen;) {
+    ProcessLook look = light_look(target);
+    if (look.threads.empty()) return;
+    const ThreadLook& now = evidence.quick.emplace_back(std::move(look.threads[0]));
+    if (now.instruction != before->instruction) ++moves;
+    before = &now;
+    const bool had_a_cpu = now.cpu_ns - first.cpu_ns >= kQuickCpuNs;
+    if (evidence.quick.size() > kQuickLooks && had_a_cpu) return;
+  }
 }
 
 void Inspector::investigate(Evidence& evidence) const {

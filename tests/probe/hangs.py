@@ -125,7 +125,7 @@ def circle():
 def joined():
     thread = threading.Thread(target=sleep, daemon=True)
     thread.start()
-    thread.join()
+    thread.join()  # LINE joined_itself
 
 
 def simple_queue():

@@ -89,6 +89,7 @@ int main(int argc, char** argv) {
     evidence.looks.push_back(inspector.full_look(target));
     pass(10);
   }
+  inspector.add_quick_looks(target, evidence);
   inspector.investigate(evidence);
   diagnose::describe_request(page, page.slot(0), base::monotonic_ns(), evidence);
   evidence.timeout_ns = 2'000'000'000;
