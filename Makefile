@@ -80,7 +80,8 @@ soak: setup  ## 30 minutes of load with random worker kills
 rolling: setup  ## 200 rounds of HUP and of USR2 under load, for each kind of worker; nothing may be lost
 	cd tests && ../.venv/bin/python -m blackbox.support.rolling --rounds $(ROLLING_ROUNDS)
 
-fuzz:  ## each fuzz target for FUZZ_SECONDS (needs clang-14); finds are left in build/fuzz
+fuzz:  ## each fuzz target for FUZZ_SECONDS; finds are left in build/fuzz
+	@sh tools/packages.sh clang-14 libclang-rt-14-dev cmake ninja-build libfmt-dev nlohmann-json3-dev
 	cmake --preset fuzz $(CCACHE) >/dev/null
 	cmake --build --preset fuzz -j $(JOBS) --target $(FUZZ_TARGETS)
 	for target in $(FUZZ_TARGETS); do sh tools/fuzz.sh $$target $(FUZZ_SECONDS) || exit 1; done
@@ -94,6 +95,7 @@ docs:  ## write docs/settings.md and docs/diagnosis.md from the tables of settin
 	TRICORN_UPDATE_DOCS=1 build/dev/src/diagnose_test --gtest_filter='CausesDocument.*'
 
 format:
+	@sh tools/packages.sh clang-format-14
 	clang-format-14 -i $$(git ls-files 'src/*.cc' 'src/*.h' 'fuzz/*.cc')
 	.venv/bin/ruff format python tests examples tools
 

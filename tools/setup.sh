@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a virtual environment with Tricorn built into it: tools/setup.sh VENV PYTHON
-# Installs missing Debian packages when it may; otherwise names them. Does nothing when all is up to date.
+# Does nothing when all is up to date.
 set -eu
 cd "$(dirname "$0")/.."
 venv=$1
@@ -8,23 +8,10 @@ python=$2
 
 packages="g++ cmake ninja-build ccache pkg-config libfmt-dev nlohmann-json3-dev libgtest-dev"
 tests="redis-server postgresql wrk apache2-utils curl iproute2 nginx haproxy systemd e2fsprogs util-linux"
-missing=""
-for package in $packages ${WITH_TEST_PACKAGES:+$tests}; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-done
-if ! "$python" -c 'import sysconfig, os, sys; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'; then
-    missing="$missing python3-dev"
-fi
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo"; else
-        echo "These Debian packages are needed and this user may not install them: apt-get install$missing" >&2
-        exit 1
-    fi
-    echo "setup: installing$missing"
-    $as_root apt-get update -qq
-    # A service that apt starts by itself would only be in the way: the tests start their own.
-    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
-fi
+python_header='import sysconfig, os, sys; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
+"$python" -c "$python_header" || packages="$packages python3-dev"
+# shellcheck disable=SC2086
+sh tools/packages.sh $packages ${WITH_TEST_PACKAGES:+$tests}
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 stamp="$venv/.built"
