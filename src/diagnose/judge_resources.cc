@@ -14,6 +14,8 @@ constexpr double kHeldBackShare = 0.6;
 /// Who gets more of a CPU than this computes, and would be late on an idle machine as well unless
 /// his time-out is very short. Source: diagnosis.md section 4: 4 % when starved.
 constexpr double kStarvedCpuShare = 0.25;
+/// Less than this is no CPU at all.
+constexpr double kNoCpuShare = 0.02;
 /// Part of the quota's periods that must have been cut short. Source: the same, 116 of 121.
 constexpr double kThrottledShare = 0.4;
 /// Source: diagnosis.md section 5, memory.pressure: > 100 major faults/s and > 20 % off the CPU
@@ -77,8 +79,18 @@ std::optional<Verdict> paging(const Facts& facts) {
                   std::max(facts.faults_per_s, 0.0)));
 }
 
+/// The kernel counts a wait for the CPU when it is over: who got none has waited none by its count.
+/// Source: Linux kernel/sched/stats.h, sched_info_arrive
+bool never_ran(const Facts& facts) {
+  const auto& looks = facts.evidence.looks;
+  return facts.cpu >= 0 && facts.cpu < kNoCpuShare &&
+         std::all_of(looks.begin(), looks.end(), [](const ProcessLook& look) {
+           return !look.threads.empty() && look.threads[0].state == 'R';
+         });
+}
+
 std::optional<Verdict> held_back(const Facts& facts) {
-  if (facts.delay < kHeldBackShare) return std::nullopt;
+  if (facts.delay < kHeldBackShare && !never_ran(facts)) return std::nullopt;
   const double got_s = std::max(facts.cpu, 0.0) * facts.window_s;
   const std::string got = fmt::format("got {:.2f} s of CPU in {:.1f} s", got_s, facts.window_s);
   if (facts.throttled >= kThrottledShare) {

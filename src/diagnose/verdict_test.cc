@@ -190,6 +190,7 @@ const Row kResources[] = {
                }),
      "cpu.starved"},
     {"starved_at_threshold", burning(25, 75), "cpu.starved"},
+    {"starved_all_the_time", burning(0, 0), "cpu.starved"},
     {"shared_cpu_is_not_starved", burning(26, 74), "cpu.native_gil"},
     {"descriptors_full", each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1024; }),
      "fd.exhaustion"},
