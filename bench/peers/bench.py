@@ -104,9 +104,17 @@ class Server:
         self.threads = case.threads
         self.parked = self.needs_parking = False
 
+    @classmethod
+    def free_port(cls):
+        """Give the next port at which nobody listens, with SO_REUSEPORT neither."""
+        while True:
+            port, cls.next_port = cls.next_port, 22000 + (cls.next_port - 22000 + 1) % 1000
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) != 0:
+                    return port
+
     def start(self):
-        self.port = Server.next_port
-        Server.next_port = 22000 + (Server.next_port - 22000 + 1) % 1000
+        self.port = Server.free_port()
         o = self.opts
         values = dict(bin=o.peers_root / "main/bin", floor=o.peers_root / "floor", here=HERE,
                       site=next((o.peers_root / "main/lib").glob("python3*/site-packages")), port=self.port,
