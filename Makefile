@@ -10,6 +10,8 @@ FUZZ_TARGETS ?= h1_head h1_chunked proxy_header settings doctor
 SECOND_TESTS ?= $(patsubst %,tests/blackbox/test_%.py,timeouts deaths boots flask django environ pep3333)
 # Most tests wait, so more of them than CPUs run at a time.
 PYTEST_OPTIONS ?= -q --timeout 120 -n 4
+# What failed beside other tests runs again with the machine to itself, and has to pass there: $(call pytest,VENV,TESTS)
+pytest = $(1)/bin/pytest $(PYTEST_OPTIONS) $(2) || { echo "Again, alone:"; $(1)/bin/pytest -q --timeout 120 --last-failed $(2); }
 
 .PHONY: setup run test unit asan tsan lint differential differential-gunicorn differential-short probe blackbox blackbox-second hangs bench fuzz soak rolling suites docs format clean
 
@@ -54,17 +56,17 @@ differential-gunicorn: setup  ## beside Gunicorn 27.0.1: 300 scenarios, everythi
 
 differential-short: setup  ## those of them that show most
 	@sh tools/gunicorn.sh .venv-gunicorn $(PYTHON)
-	.venv/bin/pytest $(PYTEST_OPTIONS) tests/differential -k "document or order_and_arguments or test_stop or test_page or bad_value or all_settings"
+	$(call pytest,.venv,tests/differential -k "document or order_and_arguments or test_stop or test_page or bad_value or all_settings")
 
 probe:  ## stacks read from outside, every hang, on every Python of this machine
 	$(PYTHON) tests/probe/run.py --probe build/asan/src/look_probe --include src $(shell sh tools/pythons.sh)
 
 blackbox: export WITH_TEST_PACKAGES = 1
 blackbox: setup  ## a real server: frameworks, databases, time-outs, deaths, HTTP, PEP 3333, reload, stop
-	.venv/bin/pytest $(PYTEST_OPTIONS) tests/blackbox tests/hangs
+	$(call pytest,.venv,tests/blackbox tests/hangs)
 
 blackbox-second:  ## those of them that depend on it, on a second Python
-	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && .venv-second/bin/pytest $(PYTEST_OPTIONS) $(SECOND_TESTS); \
+	@if [ -n "$(SECOND_PYTHON)" ]; then sh tools/setup.sh .venv-second $(SECOND_PYTHON) && { $(call pytest,.venv-second,$(SECOND_TESTS)); }; \
 	else echo "SKIPPED: no second CPython 3.10 or later on this machine"; fi
 
 hangs: export WITH_TEST_PACKAGES = 1
