@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from blackbox.support.waiting import poll
+
 V1 = Path("/sys/fs/cgroup/memory")
 V2 = Path("/sys/fs/cgroup")
 
@@ -30,6 +32,15 @@ def _make_v2(name, bytes_max):
     return group
 
 
+def _removed(group):
+    """Remove the group, once its last process is gone: one that was killed takes a moment."""
+    try:
+        group.rmdir()
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def memory_group(bytes_max):
     """Give the folder of a control group that may hold `bytes_max` of memory."""
@@ -42,7 +53,7 @@ def memory_group(bytes_max):
     try:
         yield group
     finally:
-        group.rmdir()
+        poll(lambda: _removed(group), 10, f"the end of the processes in {group}")
 
 
 def oom_kills(group):
