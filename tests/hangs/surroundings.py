@@ -313,6 +313,15 @@ def frozen_disk():
 # ---- control groups
 
 
+def remove(made):
+    """Remove a control group once its last process has gone; one that is still used after 5 s stays."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            made.rmdir()
+            return
+        time.sleep(0.05)
+
+
 @contextlib.contextmanager
 def group(controller):
     """Make a control group of v1's `controller`, or of v2 with it."""
@@ -331,11 +340,7 @@ def group(controller):
     try:
         yield made, parent == CGROUPS
     finally:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                made.rmdir()
-                break
-            time.sleep(0.05)
+        remove(made)
 
 
 def quota(made, unified, share):
@@ -472,11 +477,7 @@ def unified_freezer():
         yield Around(start=start)
     finally:
         (made / "cgroup.freeze").write_text("0")
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                made.rmdir()
-                break
-            time.sleep(0.05)
+        remove(made)
 
 
 # ---- signals
