@@ -6,17 +6,19 @@ kept aside and comes back with `alias remove`.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import sysconfig
 from pathlib import Path
 
-USAGE = """usage: tricornctl alias install [--force] | remove | status
+USAGE = """usage: tricornctl alias install [--force] | remove | status [--json]
 
 install  make `gunicorn` of this environment start Tricorn, and `import gunicorn` find
          Tricorn's stand-in; with --force although Gunicorn is installed
 remove   undo it
 status   say what `gunicorn` is
+--json   the answer as JSON: command, tricorn (whether it starts Tricorn), text
 """
 _ASIDE = "gunicorn.before-tricorn"
 _HOOK = "tricorn_gunicorn.pth"
@@ -86,12 +88,15 @@ def main(words: list[str]) -> int:
         ("remove",): alias.remove,
         ("status",): alias.status,
     }
-    action = actions.get(tuple(words))
+    as_json = "--json" in words
+    action = actions.get(tuple(word for word in words if word != "--json"))
     if action is None:
         print(USAGE, end="", file=sys.stderr)
         return 2
     try:
-        print(action())
+        text = action()
+        answer = {"command": str(alias.command), "tricorn": alias.installed(), "text": text}
+        print(json.dumps(answer) if as_json else text)
     except (Refused, OSError) as problem:
         print(f"tricornctl: {problem}", file=sys.stderr)
         return 1

@@ -1,22 +1,20 @@
 #include "control/client.h"
 
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <thread>
+
+#include "control/testing/fake_server.h"
 
 namespace tricorn::control {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// Answers each connection's first request with the same line, in a folder that HOME points to.
+/// Servers in a folder where the client looks for them.
 class ClientTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -28,34 +26,17 @@ class ClientTest : public testing::Test {
     ::setenv("HOME", "none", 1);
   }
   void TearDown() override {
-    for (const auto& [fd, thread] : servers_) ::shutdown(fd.get(), SHUT_RDWR);
-    for (auto& [fd, thread] : servers_) thread.join();
+    servers_.clear();
     fs::remove_all(top_);
   }
 
   std::string serve(const std::string& name, const std::string& line) {
-    const std::string path = top_ / "tricorn" / name;
-    base::UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, path.c_str());
-    EXPECT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    EXPECT_EQ(::listen(listener.get(), 4), 0);
-    const int fd = listener.get();
-    servers_.emplace_back(std::move(listener), std::thread([fd, line] {
-                            for (;;) {
-                              const base::UniqueFd one(::accept(fd, nullptr, nullptr));
-                              if (!one.valid()) return;
-                              char request[4096];
-                              if (::recv(one.get(), request, sizeof request, 0) <= 0) continue;
-                              ::send(one.get(), line.data(), line.size(), MSG_NOSIGNAL);
-                            }
-                          }));
-    return path;
+    return servers_.emplace_back(std::make_unique<FakeServer>(top_ / "tricorn" / name, line))
+        ->path();
   }
 
   fs::path top_;
-  std::vector<std::pair<base::UniqueFd, std::thread>> servers_;
+  std::vector<std::unique_ptr<FakeServer>> servers_;
 };
 
 constexpr const char* kHello = "{\"v\":1,\"ok\":true,\"data\":{\"pid\":7,\"app\":\"a:b\"}}\n";

@@ -15,7 +15,6 @@
 #include "control/incident_file.h"
 #include "control/render.h"
 #include "control/top.h"
-#include "control/words.h"
 
 namespace tricorn::control {
 namespace {
@@ -48,10 +47,11 @@ const std::vector<Command> kCommands = {
     {"explain", "REF ", "all that is known about one incident or slow request",
      "--report --format --output",
      "REF is the reference in the log line and in the client's answer. Of a slow request --format\n"
-     "gives where its time went: svg (a flame graph), speedscope or collapsed.\n",
+     "gives where its time went: svg (a flame graph), speedscope or collapsed. With --report and\n"
+     "--json: a list when the file has several entries of that reference.\n",
      1, 1},
     {"top", "", "status, workers and requests, live; q quits", "--once",
-     "Not in a terminal, or with --once, it prints once.\n", 0, 0},
+     "Not in a terminal, or with --once or --json, it prints once.\n", 0, 0},
     {"profile", "[PID] ", "where requests spend their time, sampled from outside",
      "--seconds --rate --format --output --gil",
      "No worker is stopped, changed or slowed down. Time is wall time, waiting included; --gil "
@@ -77,7 +77,7 @@ const std::vector<Command> kCommands = {
     {"ttin", "", "one worker more", "", "", 0, 0},
     {"ttou", "", "one worker less", "", "", 0, 0},
     {"alias", "install [--force] | remove | status ", "a `gunicorn` command that starts Tricorn",
-     "", "Gunicorn's own command is kept aside and comes back with remove.\n", 0, 2},
+     "", "Gunicorn's own command is kept aside and comes back with remove.\n", 2, 0},
 };
 
 int fail(const base::Error& error) {
@@ -94,9 +94,11 @@ int print(const std::string& text) {
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() ? 0 : 1;
 }
 
-int print_json(const Json& json) {
-  return print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+std::string document(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
+
+int print_json(const Json& json) { return print(document(json)); }
 
 base::Result<Client> connect(const Wish& wish) {
   auto path = wish.has("--socket") ? base::Result<std::string>(wish.value("--socket"))
@@ -156,6 +158,12 @@ base::Result<std::vector<std::string>> reported(const Wish& wish, const std::str
   return std::vector<std::string>{answer->dump()};
 }
 
+Json list_of(const std::vector<std::string>& lines) {
+  Json list = Json::array();
+  for (const std::string& line : lines) list.push_back(Json::parse(line, nullptr, false));
+  return list;
+}
+
 /// To the file of --output, else to stdout.
 int deliver(const Wish& wish, const std::string& text) {
   if (!wish.has("--output")) return print(text);
@@ -191,14 +199,13 @@ int explain_ref(const Wish& wish) {
     }
     return fail({"it has no samples: only slow requests have them", 0});
   }
+  if (wish.has("--json")) {
+    const Json entries = list_of(*lines);
+    return print_json(entries.size() == 1 ? entries[0] : entries);
+  }
   int status = 0;
   for (const std::string& line : *lines) {
-    const auto words = explain(line);
-    if (wish.has("--json")) {
-      status |= print_json(Json::parse(line, nullptr, false));
-    } else if (words) {
-      status |= print(*words);
-    }
+    if (const auto words = explain(line)) status |= print(*words);
   }
   return status;
 }
@@ -220,7 +227,7 @@ int profile(const Wish& wish) {
   constexpr int kPatience = 10;  // after the profile's own time
   const auto answer = ask(wish, request, *seconds + kPatience);
   if (!answer) return fail(answer.error());
-  if (wish.has("--json")) return print_json(*answer);
+  if (wish.has("--json")) return deliver(wish, document(*answer));
   for (const Json& pid : answer->value("not_readable", Json::array()))
     std::fprintf(stderr, "tricornctl: the Python of worker %s cannot be read\n",
                  pid.dump().c_str());
@@ -249,20 +256,25 @@ int advise_on(const Wish& wish) {
 
 int show_top(const Wish& wish) {
   auto client = connect(wish);
-  return client ? top(std::move(*client), wish.has("--once")) : fail(client.error());
+  if (!client) return fail(client.error());
+  if (!wish.has("--json")) return top(std::move(*client), wish.has("--once"));
+  const auto seen = look(*client);
+  return seen ? print_json(*seen) : fail(seen.error());
 }
 
 int incidents(const Wish& wish) {
   if (!wish.has("--report")) return show(wish, {{"command", "incidents"}}, render_incidents);
   const auto lines = reported(wish, "");
   if (!lines) return fail(lines.error());
-  Json list = Json::array();
-  for (const std::string& line : *lines) list.push_back(Json::parse(line, nullptr, false));
+  const Json list = list_of(*lines);
   return wish.has("--json") ? print_json(list) : print(render_incidents(list));
 }
 
 int obey(const Wish& wish) {
   const std::string name(wish.command->name);
+  if (name == "alias") return wrong_words("alias has to be the first word");
+  if (wish.has("--json") && wish.has("--format"))
+    return wrong_words("--json and --format are two forms of one output; choose one");
   if (name == "stacks") return stacks(wish);
   if (name == "explain") return explain_ref(wish);
   if (name == "doctor" && !wish.arguments.empty())
@@ -280,6 +292,8 @@ int obey(const Wish& wish) {
 }
 
 }  // namespace
+
+const std::vector<Command>& commands() { return kCommands; }
 
 int run(const std::vector<std::string>& words) {
   const auto wish = read_words(kCommands, words);

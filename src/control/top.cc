@@ -97,22 +97,6 @@ class Screen {
 
 void on_resize(int) {}
 
-struct Seen {
-  Json status, workers, requests;
-};
-
-base::Result<Seen> look(Client& client) {
-  Seen seen;
-  for (const auto& [name, into] :
-       {std::pair{"status", &seen.status}, std::pair{"workers", &seen.workers},
-        std::pair{"requests", &seen.requests}}) {
-    auto answer = client.ask({{"command", name}});
-    if (!answer) return base::Unexpected{answer.error()};
-    *into = std::move(*answer);
-  }
-  return seen;
-}
-
 int lost(const base::Error& error) {
   std::fprintf(stderr, "tricornctl: %s\n", error.text.c_str());
   return error.code == kNoServer ? 2 : 1;
@@ -120,11 +104,20 @@ int lost(const base::Error& error) {
 
 }  // namespace
 
-std::string screen_of(const Json& status, const Json& workers, const Json& requests,
-                      const Json& before, double seconds) {
+base::Result<Json> look(Client& client) {
+  Json seen;
+  for (const char* command : {"status", "workers", "requests"}) {
+    auto answer = client.ask({{"command", command}});
+    if (!answer) return base::Unexpected{answer.error()};
+    seen[command] = std::move(*answer);
+  }
+  return seen;
+}
+
+std::string screen_of(const Json& seen, const Json& before, double seconds) {
   std::vector<std::vector<std::string>> rows = {
       {"PID", "STATE", "BUSY", "QUEUED", "REQUESTS", "REQ/S", "RSS", "CPU", "LAST INCIDENT"}};
-  for (const Json& worker : workers) {
+  for (const Json& worker : seen.at("workers")) {
     const auto incident = worker.find("last_incident");
     const bool has_one = incident != worker.end() && incident->is_object();
     rows.push_back({member(worker, "pid"),
@@ -135,7 +128,8 @@ std::string screen_of(const Json& status, const Json& workers, const Json& reque
                     bytes_text(static_cast<std::int64_t>(number(worker, "rss_bytes"))),
                     cpu_text(worker, before, seconds), has_one ? member(*incident, "class") : "-"});
   }
-  return render_status(status) + "\n" + table(rows) + "\n" + render_requests(requests);
+  return render_status(seen.at("status")) + "\n" + table(rows) + "\n" +
+         render_requests(seen.at("requests"));
 }
 
 std::string fitted(const std::string& screen, int rows, int columns) {
@@ -160,8 +154,7 @@ int top(Client client, bool once) {
   auto seen = look(client);
   if (!seen) return lost(seen.error());
   if (!live) {
-    const std::string text =
-        screen_of(seen->status, seen->workers, seen->requests, Json::array(), 0);
+    const std::string text = screen_of(*seen, Json::array(), 0);
     return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() ? 0 : 1;
   }
   struct sigaction action {};
@@ -174,9 +167,8 @@ int top(Client client, bool once) {
     std::int64_t before_ns = base::monotonic_ns();
     do {
       const std::int64_t now = base::monotonic_ns();
-      Screen::show(screen_of(seen->status, seen->workers, seen->requests, before,
-                             static_cast<double>(now - before_ns) / 1e9));
-      before = seen->workers;
+      Screen::show(screen_of(*seen, before, static_cast<double>(now - before_ns) / 1e9));
+      before = seen->at("workers");
       before_ns = now;
       if (!Screen::wait()) return 0;
       seen = look(client);

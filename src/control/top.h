@@ -9,12 +9,15 @@
 
 namespace tricorn::control {
 
+/// What one screen shows: the answers to "status", "workers" and "requests", under these names.
+/// @return Error as Client::ask
+[[nodiscard]] base::Result<nlohmann::ordered_json> look(Client& client);
+
 /// One screen. Pure.
+/// @param seen  as look() gives it
 /// @param before  the workers a moment ago, for what they used since; may be empty
 /// @param seconds  between the two
-[[nodiscard]] std::string screen_of(const nlohmann::ordered_json& status,
-                                    const nlohmann::ordered_json& workers,
-                                    const nlohmann::ordered_json& requests,
+[[nodiscard]] std::string screen_of(const nlohmann::ordered_json& seen,
                                     const nlohmann::ordered_json& before, double seconds);
 
 /// The first `rows` lines of a screen, each cut to `columns` characters.

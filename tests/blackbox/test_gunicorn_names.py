@@ -192,6 +192,8 @@ def test_the_alias_starts_tricorn_and_goes_again(environment):
     assert alias(environment, "status") == (0, f"{command} does not exist\n")
     assert alias(environment, "install") == (0, f"{command} starts Tricorn\n")
     assert alias(environment, "install")[0] == 0
+    code, said = alias(environment, "status", "--json")
+    assert (code, json.loads(said)) == (0, {"command": str(command), "tricorn": True, "text": f"{command} starts Tricorn"})
     shown = subprocess.run([command, "--version"], capture_output=True, text=True, check=True, env=clean_environment()).stdout
     assert shown.startswith("tricorn (version ")
     code = "import gunicorn, gunicorn.app.base; print(gunicorn.__version__, gunicorn.SERVER)"
