@@ -118,6 +118,13 @@ void Incidents::slow_boot(const diagnose::Verdict& verdict, const diagnose::Evid
   report(verdict, evidence, ref);
 }
 
+void Incidents::outgrown(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                         std::string_view ref) {
+  log_.warning(fmt::format("Worker (pid:{}) is replaced when its requests are done: {}",
+                           evidence.pid, diagnose::log_tail(verdict, evidence, ref)));
+  report(verdict, evidence, ref);
+}
+
 void Incidents::died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                      std::string_view ref) {
   log_.write({level_of(evidence.death->wait_status),

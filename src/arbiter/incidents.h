@@ -38,6 +38,9 @@ class Incidents {
   /// A boot takes longer than --timeout, or is ended by --boot-timeout (`ended`).
   void slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                  std::string_view ref, bool ended);
+  /// A worker has more memory than it may and leaves when its requests are done.
+  void outgrown(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                std::string_view ref);
   /// A worker died without a plan.
   void died(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
             std::string_view ref);

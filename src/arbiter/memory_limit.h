@@ -1,7 +1,9 @@
-// --max-worker-memory: which worker is replaced, and when. Pure.
+// --max-worker-memory: which worker is replaced, when, and what is said of it. Pure.
 #pragma once
 
 #include <cstdint>
+
+#include "diagnose/verdict.h"
 
 namespace tricorn::arbiter {
 
@@ -20,5 +22,10 @@ enum class MemoryStep {
 /// @param rss_bytes  -1: could not be read
 [[nodiscard]] MemoryStep judge_memory(MemoryWatch& watch, std::int64_t rss_bytes,
                                       std::int64_t limit_bytes);
+
+/// Why a worker is replaced.
+/// @param rss_bytes  now, above the limit
+[[nodiscard]] diagnose::Verdict growth_verdict(const MemoryWatch& watch, std::int64_t rss_bytes,
+                                               std::int64_t limit_bytes);
 
 }  // namespace tricorn::arbiter

@@ -24,5 +24,14 @@ TEST(JudgeMemory, NothingReadOrNoLimitIsFine) {
   EXPECT_EQ(judge_memory(watch, 300, 0), MemoryStep::Fine);
 }
 
+TEST(GrowthVerdict, SaysFromWhatToWhat) {
+  const MemoryWatch watch{std::int64_t{30} << 20, 0};
+  const diagnose::Verdict verdict =
+      growth_verdict(watch, std::int64_t{125} << 20, std::int64_t{120} << 20);
+  EXPECT_EQ(diagnose::name_of(verdict.cause), "memory.limit");
+  EXPECT_EQ(verdict.because,
+            "has 125.0 MB of memory, 30.0 MB when it was new, --max-worker-memory 120.0 MB");
+}
+
 }  // namespace
 }  // namespace tricorn::arbiter

@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "diagnose/report.h"
 #include "diagnose/told.h"
-#include "diagnose/usage.h"
 
 namespace tricorn::arbiter {
 namespace {
@@ -36,9 +35,6 @@ constexpr std::int64_t kSettleNs = 10 * kMs;
 // From SIGABRT to SIGKILL: for worker_abort hooks and core files. Source: gunicorn.md section 0,
 // surprise 2.
 constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
-
-// Between two readings of a worker's memory, some 20 us each.
-constexpr std::int64_t kMemoryPauseNs = 1'000 * kMs;
 
 }  // namespace
 
@@ -73,36 +69,6 @@ void Arbiter::note_end(SlotWatch& watch) {
   if (watch.request.empty()) return;
   paths_.answered(watch.request, base::monotonic_ns() - watch.started_ns);
   watch.request.clear();
-}
-
-// Between requests: the worker drains, another one comes. One at a time, so that a limit all of
-// them reach together does not leave the server without workers.
-void Arbiter::limit_memory(WorkerProcess& worker) {
-  const std::int64_t now = base::monotonic_ns();
-  if (options_.max_worker_memory == 0 || worker.leaving || now < worker.memory.next_ns) return;
-  worker.memory.next_ns = now + kMemoryPauseNs;
-  const std::int64_t rss = diagnose::usage_of(worker.pid).rss_bytes;
-  const MemoryStep step = judge_memory(worker.memory, rss, options_.max_worker_memory);
-  if (step == MemoryStep::Fine) return;
-  const std::string sizes =
-      fmt::format("{:.1f} MB, --max-worker-memory {:.1f} MB", static_cast<double>(rss) / (1 << 20),
-                  static_cast<double>(options_.max_worker_memory) / (1 << 20));
-  if (step == MemoryStep::LimitTooLow) {
-    if (!std::exchange(memory_limit_told_, true))
-      log_.warning(
-          fmt::format("Worker (pid:{}) has more memory than allowed from its start, and is "
-                      "not replaced: {}",
-                      worker.pid, sizes));
-    return;
-  }
-  const bool another_leaves = std::any_of(workers_.begin(), workers_.end(), [](const auto& entry) {
-    return entry.second->leaving || !entry.second->ready();
-  });
-  if (another_leaves) return;
-  log_.warning(
-      fmt::format("Worker (pid:{}) is replaced when its requests are done: memory.limit, {}",
-                  worker.pid, sizes));
-  drain(worker);
 }
 
 // Its replacement boots while it answers the last tenth of --max-requests.

@@ -204,14 +204,19 @@ def test_advice_on_what_was_cut(controlled):
 # ---- --max-worker-memory ----
 
 
-def test_a_worker_that_grows_is_replaced_between_requests(serve):
-    """It finishes what it has; the reason is logged; the next worker is fresh."""
-    site = serve("growing:app", "--max-worker-memory", "120M")
+def test_a_worker_that_grows_is_replaced_between_requests(controlled):
+    """It finishes what it has; the reason is logged and kept; the next worker is fresh."""
+    site, ctl = controlled("growing:app", "--max-worker-memory", "120M")
     first = site.get("/").body
     assert site.get("/grow/150").status == 200
-    line = site.wait_log(r"\[WARNING\] Worker \(pid:(\d+)\) is replaced when its requests are done: memory\.limit, (\d+)\.\d MB, --max-worker-memory 120\.0 MB")
+    line = site.wait_log(r"\[WARNING\] Worker \(pid:(\d+)\) is replaced when its requests are done: memory\.limit: "
+                         r"has (\d+)\.\d MB of memory, \d+\.\d MB when it was new, --max-worker-memory 120\.0 MB; ref (\w{6})\n")
     assert line[1].encode() == first
     assert int(line[2]) > 150
+    (incident,) = ctl.json("incidents")
+    assert (incident["class"], incident["ref"], incident["pid"]) == ("memory.limit", line[3], int(first))
+    assert ctl.json("explain", line[3]) == json.loads(site.report())
+    assert ctl.json("explain", line[3])["evidence"]["looks"][0]["rss_bytes"] > 150 << 20
     poll(lambda: site.get("/").body != first)
     assert "CRITICAL" not in site.log
 
