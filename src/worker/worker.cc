@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 #include "base/clock.h"
 #include "gateway/wsgi/request_object.h"
@@ -311,6 +312,12 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   Response& response = *responses_[index];
   Ref environ;
   gateway::wsgi::Call call;
+  bool told = false;
+  const auto tell_slow_client = [&] {
+    if (told || !(exchange.slow_upload || exchange.slow_read)) return std::string();
+    told = true;
+    return tell_of_slow_client(exchange, slot, began_ns);
+  };
   if (name_client(connection)) {
     call.request.head = &head;
     call.request.remote_addr = connection.remote_addr;
@@ -322,10 +329,11 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
     call.sink = &exchange;
     call.abort_asked = &abort_asked;
     call.begun = &requests_begun_;
+    call.tell_fault = std::ref(tell_slow_client);
     if (access_log_.wants_environ() || python_access_ != nullptr) call.environ_used = &environ;
     call.may_keep_alive = options_.loop.keepalive_ns > 0 && !exchange.close_after;
     application_->serve(call, response, gil);
-    if (exchange.slow_upload || exchange.slow_read) tell_of_slow_client(exchange, slot, began_ns);
+    tell_slow_client();  // when the answer did not need it
     exchange.close_after = !response.keep_alive() || !exchange.body_taken();
     exchange.failed = response.cut() || response.client_gone();
   } else {
@@ -350,8 +358,9 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
 }
 
 // An app thread has waited for the client itself; those that the loop waits for are the loop's.
-void Worker::tell_of_slow_client(const Exchange& exchange, const heartbeat::Slot& slot,
-                                 std::int64_t began_ns) {
+// @return for the client's answer
+std::string Worker::tell_of_slow_client(const Exchange& exchange, const heartbeat::Slot& slot,
+                                        std::int64_t began_ns) {
   const std::int64_t now = base::monotonic_ns();
   Notice notice;
   notice.cause = exchange.slow_upload ? "client.slow_upload" : "client.slow_read";
@@ -360,7 +369,7 @@ void Worker::tell_of_slow_client(const Exchange& exchange, const heartbeat::Slot
   notice.bytes_in = slot.bytes_in.load(std::memory_order_relaxed);
   notice.bytes_out = slot.bytes_out.load(std::memory_order_relaxed);
   notice.ran_ns = now - began_ns;
-  notices_.tell(notice, now);
+  return notices_.tell(notice, now);
 }
 
 // Exceptions of a kind that says more than that the program failed. @return for the client's answer

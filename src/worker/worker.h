@@ -99,8 +99,8 @@ class Worker {
                           PyObject* environ, std::int64_t duration_ns, const pyapi::Gil& gil);
   void note_access(const Exchange& exchange, const gateway::wsgi::Response& response,
                    const heartbeat::Slot& slot, PyObject* environ, std::int64_t duration_ns);
-  void tell_of_slow_client(const Exchange& exchange, const heartbeat::Slot& slot,
-                           std::int64_t began_ns);
+  std::string tell_of_slow_client(const Exchange& exchange, const heartbeat::Slot& slot,
+                                  std::int64_t began_ns);
   std::string tell_of_failure(const gateway::wsgi::Failure& failure);
   void count_request();
   bool name_client(Connection& connection);

@@ -105,6 +105,22 @@ def test_a_silent_client_is_cut_by_its_own_time_out(serve, mode, kind, setting, 
     assert blames_clients_only(server)
 
 
+@pytest.mark.parametrize("target", ["/echo", "/input_calls?iter"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_client_that_keeps_the_application_waiting_gets_the_reference(serve, mode, target):
+    """So much comes fast that the application is called before all is there; then nothing more comes."""
+    server = serve("wsgi_rules:app", *MODES[mode], "--body-timeout", "1")
+    with server.connect() as client:
+        client.sendall(f"POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {8 * MIB}\r\n\r\n".encode() + b"x" * MIB)
+        cut = Answer(read_all(client))
+    (incident,) = server.incidents()
+    path = target.partition("?")[0]
+    assert (cut.status, incident["class"], incident["request"]) == (408, "client.slow_upload", f"POST {path}")
+    assert cut["X-Reference-Id"] == incident["ref"]
+    assert f"Reference: {incident['ref']}".encode() in cut.content
+    assert server.wait_log(rf"client\.slow_upload: POST {path} .*; ref {incident['ref']}\n")
+
+
 def test_a_head_that_trickles_in_is_cut_all_the_same(serve):
     server = serve("wsgi_rules:app", *SYNC, "--header-timeout", "1")
     with server.connect() as client:

@@ -47,7 +47,8 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
              !response.client_gone() && call.abort_asked->load() == 0) {
     const http::Refusal* fault = call.body->fault();  // not the application's then
     if (fault != nullptr) {
-      response.answer(fault->status, fault->message, gil);
+      reference = call.tell_fault ? call.tell_fault() : std::string();
+      response.answer(fault->status, fault->message, gil, reference);
     } else {
       response.fail(reference, gil);
     }

@@ -32,6 +32,9 @@ struct Call {
   std::uint64_t* begun = nullptr;
   /// Not 0: the arbiter aborts this process and answers its clients; no 500 of our own then.
   const std::atomic<std::uint32_t>* abort_asked = nullptr;
+  /// Told when `body` has a fault that ends the request, before the client is answered.
+  /// @return the reference for the answer; may be empty
+  std::function<std::string()> tell_fault;
 };
 
 /// Told what went wrong in the application: first a line, then Python's traceback (may be empty).
