@@ -114,6 +114,17 @@ class Spawner:
         self.listeners = []
         return {"ok": True}
 
+    def do_look_up(self, message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
+        """Find the numbers of hosts: the arbiter must not wait for a name server."""
+        numbers, reasons = {}, {}
+        for host in message["hosts"]:
+            try:
+                found = sorted(socket.getaddrinfo(host, None), key=lambda a: a[0] != socket.AF_INET)
+                numbers[host] = found[0][4][0]
+            except OSError as problem:
+                reasons[host] = problem.strerror
+        return {"ok": True, "values": {"numbers": numbers, "reasons": reasons}}
+
     def do_preload(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
         """Import the application here, so that workers share it."""
         self.app.wsgi()

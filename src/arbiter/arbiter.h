@@ -24,6 +24,7 @@
 #include "arbiter/load.h"
 #include "arbiter/notify.h"
 #include "arbiter/options.h"
+#include "arbiter/outputs.h"
 #include "arbiter/overload.h"
 #include "arbiter/path_statistics.h"
 #include "arbiter/pidfile.h"
@@ -78,10 +79,6 @@ class Arbiter {
   void load_conf();
   void on_conf(const Answer& answer);
   void open_for_business();
-  bool open_outputs();
-  void make_log_channel();
-  void finish_python_log();
-  bool open_sinks();
   void send_metrics();
   bool bind_all();
   [[nodiscard]] BindOptions bind_options() const;
@@ -98,9 +95,17 @@ class Arbiter {
 
   [[nodiscard]] bool adopt_inherited();
 
-  void open_log_files_for_workers();
   void tell_ready();
   void keep_manager_patient();
+
+  // ---- logs (outputs.cc) ----
+  bool open_outputs();
+  void use_outputs(Outputs outputs);
+  void use_python_log(base::UniqueFd writer);
+  void make_log_channel();
+  void finish_python_log();
+  void open_log_files_for_workers();
+  void reopen_logs();
 
   // ---- daemon (daemon.cc) ----
   void go_to_background();
@@ -204,7 +209,6 @@ class Arbiter {
   void cut_remaining();
   void cut_worker(WorkerProcess& worker, const std::string& why);
   void change_workers(int by);
-  void reopen_logs();
 
   // ---- control socket (control.cc) ----
   void open_control();
@@ -220,6 +224,7 @@ class Arbiter {
   // ---- reload (reload.cc) ----
   void reload();
   void on_new_conf(const Answer& answer);
+  void take_new_conf(Options options);
   [[nodiscard]] base::Result<BoundListener> bind_again(const std::string& address) const;
   void commit_reload();
   void abandon_reload(const std::string& why);
@@ -290,6 +295,7 @@ class Arbiter {
     Options old_options;
     std::vector<BoundListener> old_listeners;
     unsigned old_target = 0;
+    Outputs outputs;  // of the new generation
   };
   std::unique_ptr<Reload> reload_;
   std::optional<SpawnerClient> next_spawner_;

@@ -43,9 +43,12 @@ std::vector<base::Field> fields_of(const diagnose::Verdict& verdict,
 }  // namespace
 
 base::Result<void> Incidents::open(const std::string& path) {
-  if (path.empty()) return {};
+  if (path.empty()) {
+    file_.reset();
+    return {};
+  }
   base::UniqueFd file(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640));
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, kReportMode));
   if (!file.valid()) return base::fail_errno(fmt::format("report '{}'", path), errno);
   file_ = std::move(file);
   return {};

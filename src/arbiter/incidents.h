@@ -1,6 +1,8 @@
 // Where an incident goes: the error log, and the report file.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <string_view>
 
@@ -13,6 +15,9 @@
 #include "diagnose/verdict.h"
 
 namespace tricorn::arbiter {
+
+/// Of the report file: it names paths and peers of requests.
+inline constexpr mode_t kReportMode = 0640;
 
 class Incidents {
  public:

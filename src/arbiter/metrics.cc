@@ -1,4 +1,4 @@
-// What the arbiter sends away besides its log file: syslog lines and statsd metrics.
+// What the arbiter tells statsd besides the count of its lines.
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -23,18 +23,6 @@ std::int64_t backlog_of(int listener) {
 }
 
 }  // namespace
-
-// Before anybody is served, so the look-up of a name may take its time here.
-bool Arbiter::open_sinks() {
-  if (options_.python_log) return true;  // which has its own way to them
-  if (auto opened = statsd_.open(options_.statsd); !opened) log_.warning(opened.error().text);
-  if (statsd_.enabled()) log_.on_line([this](const base::Record& told) { statsd_.line(told); });
-  if (options_.syslog.address.empty()) return true;
-  auto syslog = net::Syslog::open(options_.syslog);
-  if (!syslog) return fail_start(1, syslog.error().text), false;
-  log_.add_sink(std::move(*syslog));
-  return true;
-}
 
 void Arbiter::send_metrics() {
   if (!statsd_.enabled() || state_ != State::Running) return;

@@ -61,8 +61,27 @@ void Arbiter::on_new_conf(const Answer& answer) {
   if (!answer.ok) return abandon_reload(answer.text);
   auto options = resolve_(answer.values_json);
   if (!options) return abandon_reload(options.error().text);
+  const std::vector<std::string> hosts = hosts_of(*options);
+  if (hosts.empty()) return take_new_conf(std::move(*options));
+  next_spawner_->look_up(hosts, [this, options = std::move(*options)](const Answer& found) mutable {
+    if (!found.ok) return abandon_reload(found.text);
+    if (auto usable = use_numbers(options, found.values_json); !usable)
+      return abandon_reload(usable.error().text);
+    take_new_conf(std::move(options));
+  });
+}
+
+void Arbiter::take_new_conf(Options options) {
+  auto outputs = prepare_outputs(options);
+  if (!outputs) return abandon_reload(outputs.error().text);
   reload_ = std::make_unique<Reload>();
-  reload_->old_options = std::exchange(options_, std::move(*options));
+  reload_->outputs = std::move(*outputs);
+  reload_->old_options = std::exchange(options_, std::move(options));
+  open_log_files_for_workers();
+  const auto& told = reload_->old_options.warnings;
+  for (const std::string& warning : options_.warnings) {
+    if (std::find(told.begin(), told.end(), warning) == told.end()) log_.warning(warning);
+  }
   reload_->old_target = std::exchange(target_workers_, options_.workers);
   if (options_.bind != reload_->old_options.bind) {
     std::swap(reload_->old_listeners, listeners_);
@@ -111,6 +130,7 @@ void Arbiter::after_reload_ready() {
       options_.control_socket != reload_->old_options.control_socket ||
       options_.control_socket_mode != reload_->old_options.control_socket_mode;
   if (other_control) open_control();
+  use_outputs(std::move(reload_->outputs));
   const bool other_pidfile = options_.pidfile != reload_->old_options.pidfile;
   reload_.reset();  // the old spawner sees its channel close, and leaves
   if (other_pidfile) {

@@ -95,20 +95,6 @@ void Arbiter::change_workers(int by) {
   hook("nworkers_changed", {0, 0, target_workers_, before});
 }
 
-void Arbiter::reopen_logs() {
-  if (auto reopened = log_.reopen(); !reopened)
-    log_.error("Cannot reopen the error log: " + reopened.error().text);
-  if (auto reopened = incidents_.open(options_.report); !reopened)
-    log_.error("Cannot reopen the report: " + reopened.error().text);
-  open_log_files_for_workers();
-  if (spawner_) {
-    spawner_->reopen_logs([this](const Answer& answer) {
-      if (!answer.ok) log_.error("Cannot reopen logs: " + answer.text);
-    });
-  }
-  for (const auto& [pid, worker] : workers_) send_order(*worker, heartbeat::Verb::ReopenLogs);
-}
-
 // ---- stopping
 // --------------------------------------------------------------------------------------
 

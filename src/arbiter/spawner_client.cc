@@ -131,6 +131,10 @@ void SpawnerClient::preload(OnAnswer on_answer) {
   ask(Json{{"do", "preload"}}.dump(), {}, std::move(on_answer));
 }
 
+void SpawnerClient::look_up(const std::vector<std::string>& hosts, OnAnswer on_answer) {
+  ask(Json{{"do", "look_up"}, {"hosts", hosts}}.dump(), {}, std::move(on_answer));
+}
+
 void SpawnerClient::fork(int age, const std::vector<int>& fds, OnAnswer on_answer) {
   ask(Json{{"do", "fork"}, {"age", age}}.dump(), fds, std::move(on_answer));
 }

@@ -63,6 +63,8 @@ class SpawnerClient {
   /// Close its copies of them.
   void leave_listeners(OnAnswer on_answer);
   void preload(OnAnswer on_answer);
+  /// Find the numbers of hosts, which may take a while. Answer: see use_numbers().
+  void look_up(const std::vector<std::string>& hosts, OnAnswer on_answer);
   /// Fork a worker. @param fds  page, control and keeper ends, duplicated here
   void fork(int age, const std::vector<int>& fds, OnAnswer on_answer);
   void hook(const std::string& name, const HookArguments& arguments, OnAnswer on_answer);

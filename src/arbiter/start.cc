@@ -1,4 +1,4 @@
-// From nothing to serving: spawner, configuration, outputs, listeners, preload.
+// From nothing to serving: spawner, configuration, listeners, preload.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
@@ -23,24 +22,12 @@ namespace {
 
 constexpr int kBindAttempts = 5;  // Gunicorn's: five times, a second apart
 constexpr int kBindPauseMs = 1000;
-constexpr std::size_t kLogLineMax = 256 * 1024;
-constexpr std::int64_t kLastLinesNs = 500'000'000;
-constexpr int kLastLinesPauseMs = 10;
 
 // In Python's words where there is an errno, or one of getaddrinfo's numbers, which are negative.
 std::string reason_of(const base::Error& error) {
   if (error.code == 0) return error.text;
   const char* words = error.code < 0 ? ::gai_strerror(error.code) : std::strerror(error.code);
   return fmt::format("[Errno {}] {}", error.code, words);
-}
-
-// Workers open the access log; a mistake in its name is found before they are there.
-base::Result<void> can_append(const std::string& path) {
-  if (path.empty() || path == "-") return {};
-  const base::UniqueFd file(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
-  if (file.valid() || errno == ENXIO) return {};  // a pipe that nobody reads yet
-  return base::fail(fmt::format("'{}' isn't writable: {}", path, std::strerror(errno)));
 }
 
 }  // namespace
@@ -112,72 +99,6 @@ void Arbiter::on_conf(const Answer& answer) {
     starting_hook("nworkers_changed", {0, 0, target_workers_, std::nullopt},
                   [this] { preload([this] { open_for_business(); }); });
   });
-}
-
-bool Arbiter::open_outputs() {
-  if (auto opened = log_.open(options_.error_log); !opened)
-    return fail_start(1, opened.error().text), false;
-  if (auto opened = incidents_.open(options_.report); !opened)
-    return fail_start(1, opened.error().text), false;
-  if (auto writable = can_append(options_.access_log); !writable)
-    return fail_start(1, writable.error().text), false;
-  open_log_files_for_workers();
-  if (!open_sinks()) return false;
-  if (options_.python_log) {  // what is said before the spawner reads waits in the socket
-    make_log_channel();
-    log_.divert(base::UniqueFd(::fcntl(log_writer_.get(), F_DUPFD_CLOEXEC, 0)));
-    log_.set_threshold(base::Level::Debug);  // the logger has a level of its own
-  }
-  return true;
-}
-
-// To the process that calls Python's logger for us: docs/decisions/0012.
-void Arbiter::make_log_channel() {
-  if (!heartbeat::socket_pair(log_reader_, log_writer_))
-    log_.error(fmt::format("No channel to Python's logging: {}", std::strerror(errno)));
-}
-
-// Lines that nobody came to read are written here; else their reader gets a moment, since the end
-// of a container's first process is everybody's.
-void Arbiter::finish_python_log() {
-  log_.divert({});
-  log_writer_.reset();
-  std::string text(kLogLineMax, '\0');
-  ssize_t got = 0;
-  while (log_reader_.valid() &&
-         (got = ::recv(log_reader_.get(), text.data(), text.size(), MSG_DONTWAIT)) > 0) {
-    const auto line = nlohmann::json::parse(text.data(), text.data() + got, nullptr, false);
-    if (!line.is_object()) continue;
-    const std::string message = line.value("message", "");
-    const std::string tail = line.value("tail", "");
-    const int level = line.value("level", 20) / 10 - 1;
-    log_.write(
-        {static_cast<base::Level>(std::clamp(level, 0, 4)), message, line.value("pid", 0), tail});
-  }
-  const std::int64_t until = base::monotonic_ns() + kLastLinesNs;
-  while (options_.python_log && base::monotonic_ns() < until &&
-         ::waitpid(-1, nullptr, WNOHANG) >= 0)
-    ::poll(nullptr, 0, kLastLinesPauseMs);
-  while (log_.behind() && base::monotonic_ns() < until) {
-    log_.flush();
-    ::poll(nullptr, 0, kLastLinesPauseMs);
-  }
-}
-
-// Workers that run as somebody else open them again by themselves, after a rotation too.
-void Arbiter::open_log_files_for_workers() {
-  if (options_.user < 0 && options_.group < 0) return;
-  const auto user = options_.user < 0 ? ::geteuid() : static_cast<uid_t>(options_.user);
-  const auto group = options_.group < 0 ? ::getegid() : static_cast<gid_t>(options_.group);
-  if (user == ::geteuid() && group == ::getegid()) return;
-  for (const std::string& path : {options_.error_log.path, options_.access_log}) {
-    if (path.empty() || path == "-") continue;
-    const base::UniqueFd file(
-        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666));
-    if (!file.valid() || ::fchown(file.get(), user, group) != 0)
-      log_.warning(
-          fmt::format("{} may not be writable for workers: {}", path, std::strerror(errno)));
-  }
 }
 
 BindOptions Arbiter::bind_options() const {
@@ -282,12 +203,16 @@ void Arbiter::give_settings(std::function<void()> then) {
     channel = {log_reader_.get(), log_writer_.get()};
   }
   spawner_->settle(options_.settings_json, options_.app, channel,
-                   [this, python, then = std::move(then)](const Answer& answer) {
+                   [this, then = std::move(then)](const Answer& answer) {
                      base::UniqueFd writer = std::move(log_writer_);
+                     // What a start has said until now nobody else will read.
+                     if (answer.ok || state_ != State::Starting) log_reader_.reset();
                      if (!answer.ok) return fail_start(answer);
-                     log_reader_.reset();
-                     log_.divert(std::move(writer));
-                     log_.set_threshold(python ? base::Level::Debug : options_.error_log.threshold);
+                     if (reload_ != nullptr) {
+                       reload_->outputs.python_log = std::move(writer);
+                     } else {
+                       use_python_log(std::move(writer));
+                     }
                      then();
                    });
 }

@@ -82,8 +82,8 @@ class Log {
   /// Opens the same path again (USR1, after logrotate moved the file). Keeps the old one on
   /// failure.
   Result<void> reopen() { return outlet_.reopen(); }
-  /// Each line goes to `sink` as well: syslog.
-  void add_sink(std::unique_ptr<LineSink> sink) { sink_ = std::move(sink); }
+  /// Each line goes to `sink` as well: syslog. Null: no more. Before other threads log.
+  void set_sink(std::unique_ptr<LineSink> sink) { sink_ = std::move(sink); }
   /// Called for each line that is logged, before it is written: statsd counts them.
   void on_line(std::function<void(const Record&)> told) { on_line_ = std::move(told); }
   /// From now on lines that are enabled() go to Python's logging over `channel`, a SEQPACKET end;

@@ -88,7 +88,7 @@ TEST_F(LogOnPipe, TellsASinkAndACounterOfWhatIsLoggedOnly) {
   };
   std::string seen;
   int counted = 0;
-  log_.add_sink(std::make_unique<Sink>(seen));
+  log_.set_sink(std::make_unique<Sink>(seen));
   log_.on_line([&](const Record&) { ++counted; });
   log_.debug("no");
   log_.error("yes");

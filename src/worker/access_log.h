@@ -48,7 +48,7 @@ class AccessLog {
   /// Somebody else writes the lines.
   void disable() { enabled_ = false; }
   /// Each line goes to `sink` as well, or only there when there is no path. Before open().
-  void add_sink(std::unique_ptr<base::LineSink> sink) { sink_ = std::move(sink); }
+  void set_sink(std::unique_ptr<base::LineSink> sink) { sink_ = std::move(sink); }
   /// The format has atoms that are read from the environ, as the application left it.
   [[nodiscard]] bool wants_environ() const { return wants_environ_; }
 

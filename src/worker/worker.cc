@@ -53,12 +53,12 @@ base::Result<void> Worker::open_logs() {
   if (!options_.syslog.address.empty()) {
     auto syslog = net::Syslog::open(options_.syslog);
     if (!syslog) return base::Unexpected{syslog.error()};
-    log_.add_sink(std::move(*syslog));
+    log_.set_sink(std::move(*syslog));
   }
   if (!options_.access_syslog.address.empty()) {
     auto syslog = net::Syslog::open(options_.access_syslog);
     if (!syslog) return base::Unexpected{syslog.error()};
-    access_log_.add_sink(std::move(*syslog));
+    access_log_.set_sink(std::move(*syslog));
   }
   return access_log_.open(options_.access_log);
 }

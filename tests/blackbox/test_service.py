@@ -375,6 +375,7 @@ def test_usr1_opens_every_log_again(serve, tmp_path):
     error, access = tmp_path / "error", tmp_path / "access"
     server = serve("wsgi_rules:app", "-w", "2", "--log-file", error, "--access-logfile", access)
     server.get("/before")
+    poll(lambda: "/before" in access.read_text(), 5, "its access line")  # the client may see the answer first
     for path in (error, access, server.report_path):
         path.rename(f"{path}.1")
     server.send(signal.SIGUSR1)
