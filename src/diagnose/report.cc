@@ -33,12 +33,14 @@ std::string hint_text(const Verdict& verdict) {
   return verdict.hint.empty() ? "" : "; see: " + printable(verdict.hint);
 }
 
-/// The strongest denials, short: people suspect memory first.
+/// The strongest denials, short: people suspect memory first. Not said where it is what lacks,
+/// though the kernel has killed nobody for it.
 std::string denial_text(const Verdict& verdict) {
+  const bool lacks_memory = name_of(verdict.cause).starts_with("memory.");
   std::string text;
   for (const std::string& entry : verdict.not_causes) {
     const std::string_view denied = entry;
-    const bool memory = denied.starts_with("memory.oom_kill") &&
+    const bool memory = !lacks_memory && denied.starts_with("memory.oom_kill") &&
                         denied.find("not readable") == std::string_view::npos;
     if (memory) text += "; not memory";
     if (denied.starts_with("cpu.python: ")) text += (text.empty() ? "; " : ", ") + entry.substr(12);

@@ -48,6 +48,15 @@ TEST(Report, AnUnreadableCounterRulesNothingOut) {
   EXPECT_EQ(timeout_line(verdict, orders(), "7f3a9c").find("not memory"), std::string::npos);
 }
 
+TEST(Report, WhatLacksMemoryIsNotSaidToBeNotMemory) {
+  Verdict verdict = database();
+  verdict.cause = Cause::MemoryPressure;
+  verdict.because = "spent its time bringing memory pages back";
+  EXPECT_EQ(timeout_line(verdict, orders(), "7f3a9c"),
+            "WORKER TIMEOUT (pid:22382) memory.pressure: GET /orders spent its time bringing "
+            "memory pages back at app.py:203 in pg_sleep; CPU 0%; ref 7f3a9c");
+}
+
 TEST(Report, ADeathKeepsGunicornsPrefixes) {
   Verdict verdict;
   verdict.because = "os._exit";
