@@ -18,6 +18,21 @@ TEST(Causes, EachIsFoundByItsName) {
   EXPECT_EQ(name_of(Cause::Unknown), "unknown");
 }
 
+TEST(Causes, EachIsShownByALineOfTheLogThatNamesIt) {
+  const std::string document = causes_markdown();
+  const std::size_t first = document.find("\n## ");
+  ASSERT_NE(first, std::string::npos);
+  for (std::size_t at = first; at != std::string::npos; at = document.find("\n## ", at + 1)) {
+    const std::string section = document.substr(at + 4, document.find("\n## ", at + 1) - at - 4);
+    const std::string name = section.substr(0, section.find('\n'));
+    const std::size_t line = section.find("```\n[");
+    ASSERT_NE(line, std::string::npos) << name << " has no example";
+    // A death is told in Gunicorn's words, which name no class.
+    const bool death = section.find("Worker (pid:", line) != std::string::npos;
+    EXPECT_TRUE(death || section.find(" " + name + ": ", line) != std::string::npos) << name;
+  }
+}
+
 // With TRICORN_UPDATE_DOCS in the environment the file is written first.
 TEST(CausesDocument, EqualsTheTable) {
   const auto document = std::filesystem::path(__FILE__).parent_path() / "../../docs/diagnosis.md";

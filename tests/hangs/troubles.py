@@ -158,6 +158,8 @@ TROUBLES = [
     wait("stream_on", "timeout.too_short", answer=CUT, short=True),
     wait("many_calls", "timeout.too_short", s.slowish, short=True),
     wait("half", "wait.sleep", answer=CUT, short=True),
+    # what no rule knows
+    wait("message_queue", "unknown"),
     # healthy
     wait("pid", "", answer=UNHARMED),
     wait("shortly", "", answer=UNHARMED),
