@@ -126,17 +126,24 @@ std::string time_text(std::time_t wall) {
 
 constexpr const char* kSlowEvent = "slow_request";
 
-Json summary_of(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
-                std::time_t wall) {
+/// Which incident it is: what every form of one has, in the order of the files.
+Json head_of(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
+             std::time_t wall) {
   return {{"time", time_text(wall)},
           {"class", std::string(name_of(verdict.cause))},
           {"confidence", std::string(name_of(verdict.confidence))},
           {"ref", std::string(ref)},
           {"pid", evidence.pid},
           {"request", or_null(printable(evidence.request))},
-          {"seconds", seconds_of(evidence.running_ns)},
-          {"place", or_null(verdict.place)},
-          {"because", verdict.because}};
+          {"seconds", seconds_of(evidence.running_ns)}};
+}
+
+Json summary_of(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
+                std::time_t wall) {
+  Json summary = head_of(verdict, evidence, ref, wall);
+  summary["place"] = or_null(verdict.place);
+  summary["because"] = verdict.because;
+  return summary;
 }
 
 }  // namespace
@@ -187,25 +194,19 @@ std::string slow_json(const Verdict& verdict, const Evidence& evidence, const Sl
 
 std::string report_json(const Verdict& verdict, const Evidence& evidence, std::string_view ref,
                         std::time_t wall) {
-  const Json report = {{"version", kReportVersion},
-                       {"time", time_text(wall)},
-                       {"class", std::string(name_of(verdict.cause))},
-                       {"confidence", std::string(name_of(verdict.confidence))},
-                       {"ref", std::string(ref)},
-                       {"pid", evidence.pid},
-                       {"request", or_null(printable(evidence.request))},
-                       {"seconds", seconds_of(evidence.running_ns)},
-                       {"because", verdict.because},
-                       {"place", or_null(verdict.place)},
-                       {"function", or_null(verdict.function)},
-                       {"innermost", or_null(verdict.innermost)},
-                       {"peer", or_null(verdict.peer)},
-                       {"hint", or_null(verdict.hint)},
-                       {"client", or_null(evidence.client)},
-                       {"not", verdict.not_causes},
-                       {"stack", stack_json(last_stack(evidence))},
-                       {"threads", list_of(last_threads(evidence))},
-                       {"evidence", evidence_json(evidence)}};
+  Json report = {{"version", kReportVersion}};
+  report.update(head_of(verdict, evidence, ref, wall));
+  report["because"] = verdict.because;
+  report["place"] = or_null(verdict.place);
+  report["function"] = or_null(verdict.function);
+  report["innermost"] = or_null(verdict.innermost);
+  report["peer"] = or_null(verdict.peer);
+  report["hint"] = or_null(verdict.hint);
+  report["client"] = or_null(evidence.client);
+  report["not"] = verdict.not_causes;
+  report["stack"] = stack_json(last_stack(evidence));
+  report["threads"] = list_of(last_threads(evidence));
+  report["evidence"] = evidence_json(evidence);
   return text_of(report) + "\n";
 }
 

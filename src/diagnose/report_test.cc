@@ -121,5 +121,24 @@ TEST(Report, TheJsonIsOneLineWithTheContractsFields) {
   EXPECT_TRUE(json["threads"][0]["syscall"].is_null()) << "not readable, so not a number";
 }
 
+std::string keys_of(const std::string& line) {
+  std::string keys;
+  const auto json = nlohmann::ordered_json::parse(line);
+  for (const auto& [key, value] : json.items()) keys += key + " ";
+  return keys;
+}
+
+TEST(ReportJson, FieldsKeepTheirOrder) {
+  EXPECT_EQ(keys_of(report_json(database(), orders(), "7f3a9c", 0)),
+            "version time class confidence ref pid request seconds because place function "
+            "innermost peer hint client not stack threads evidence ");
+  EXPECT_EQ(keys_of(summary_json(database(), orders(), "7f3a9c", 0)),
+            "time class confidence ref pid request seconds place because ");
+  const TimeByStack time("/srv");
+  EXPECT_EQ(keys_of(slow_json(database(), orders(), {"answered", "", &time}, "7f3a9c", 0)),
+            "time class confidence ref pid request seconds place because version event function "
+            "innermost peer client not ended busy where stacks stack ");
+}
+
 }  // namespace
 }  // namespace tricorn::diagnose
