@@ -35,6 +35,7 @@ struct ThreadLook {
   std::uint64_t sp = 0;            ///< its stack pointer
   std::int64_t cpu_ns = -1;        ///< on the CPU since its start; -1 not readable
   std::int64_t run_delay_ns = -1;  ///< ready, but not let on a CPU, since its start
+  std::int64_t slices = -1;        ///< times it was let on a CPU, since its start
   std::uint64_t major_faults = 0;  ///< since its start
   std::int64_t switches = -1;      ///< times it gave up the CPU by itself; -1 not read
   std::uint64_t tstate = 0;        ///< its PyThreadState, 0 not a Python thread
@@ -178,8 +179,8 @@ struct Evidence {
   std::int64_t silent_ns = -1;       ///< since bytes last moved or the phase changed; -1 not known
   std::vector<ProcessLook> looks;    ///< around the time-out, oldest first, two or more
   std::vector<ProcessLook> samples;  ///< light looks since the request began, oldest first
-  /// The serving thread again and again within milliseconds: a loop of few bytecodes can show the
-  /// same one in every look, a single call into C always does.
+  /// The serving thread again and again within milliseconds, after the last of `looks`: a loop of
+  /// few bytecodes can show the same one in every look, a single call into C always does.
   std::vector<ThreadLook> quick;
   std::optional<Peer> peer;          ///< of the serving thread in the last look
   std::vector<LockWait> lock_waits;  ///< of all threads in the last look

@@ -173,6 +173,24 @@ Facts::Facts(const Evidence& from) : evidence(from) {
   waited_s = waited_seconds(from, end, *thread);
 }
 
+// The kernel counts CPU time when a thread leaves the CPU and at its ticks, 1 to 10 ms apart: looks
+// between two counts that rise within one time slice were all of a running thread.
+std::size_t looks_while_running(const Evidence& evidence) {
+  if (evidence.looks.empty() || serving(evidence.looks.back()) == nullptr) return 0;
+  const ThreadLook* counted = serving(evidence.looks.back());
+  if (counted->cpu_ns < 0) return evidence.quick.size();
+  std::size_t looks = 0;
+  std::size_t between = 0;
+  for (const ThreadLook& now : evidence.quick) {
+    ++between;
+    if (now.cpu_ns == counted->cpu_ns) continue;
+    looks += now.slices == counted->slices ? between : 1;
+    between = 0;
+    counted = &now;
+  }
+  return looks;
+}
+
 bool Facts::asleep() const {
   if (thread == nullptr || !sleeps(*thread)) return false;
   const double share = share_of(evidence.looks, [&](const ProcessLook& look) {

@@ -26,6 +26,21 @@ std::string innermost_function(const Facts& facts) {
                                : fmt::format(" called from {}", facts.stack().front().function);
 }
 
+/// Code that stands still while it has no CPU can be of any kind.
+bool seen_running(const Evidence& evidence) {
+  return evidence.quick.empty() || looks_while_running(evidence) >= kRunningLooks;
+}
+
+std::optional<Verdict> not_seen_running(const Facts& facts) {
+  const auto& quick = facts.evidence.quick;
+  const auto ready = [](const ThreadLook& look) { return look.state == 'R'; };
+  if (!std::all_of(quick.begin(), quick.end(), ready)) return std::nullopt;
+  return verdict_of(Cause::CpuStarved, Confidence::Likely,
+                    fmt::format("{} and had no CPU in most of the {} looks that were to tell "
+                                "what it computes: other processes had it",
+                                ran(facts), quick.size()));
+}
+
 Verdict native(const Facts& facts) {
   if (facts.gil_share >= kMostLooks) {
     return verdict_of(
@@ -52,7 +67,7 @@ std::optional<Verdict> judge_cpu(const Facts& facts) {
     return verdict_of(Cause::CpuPython, Confidence::Likely,
                       ran(facts) + " in Python code, line by line");
   }
-  return native(facts);
+  return seen_running(facts.evidence) ? native(facts) : not_seen_running(facts);
 }
 
 }  // namespace tricorn::diagnose

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "diagnose/cgroup.h"
+#include "diagnose/facts.h"
 #include "diagnose/frames.h"
 #include "diagnose/peer.h"
 #include "diagnose/procfs.h"
@@ -34,10 +36,12 @@ using heartbeat::Slot;
 constexpr std::size_t kThreadsMax = 256;
 constexpr std::size_t kChildrenMax = 32;
 // Quick looks, about 0.15 ms each: so many, and on a busy machine, where a thread may stand still
-// for want of a CPU, more of them until it has had one for this long.
+// for want of a CPU, more of them until it was seen with one. The pauses give it ours: back to
+// back, the looks kept the thread of a two-CPU machine from running at all.
 constexpr std::size_t kQuickLooks = 40;
-constexpr std::size_t kQuickLooksMax = 160;
-constexpr std::int64_t kQuickCpuNs = 3'000'000;
+constexpr std::size_t kQuickLooksMax = 300;
+constexpr std::int64_t kQuickLooksNs = 100'000'000;
+constexpr timespec kQuickPause{0, 200'000};
 constexpr int kMovesSeen = 2;
 /// A higher limit of processes is not counted against: that takes 20 us a process. Source: our
 /// bound.
@@ -375,19 +379,22 @@ std::optional<Delegate> Inspector::delegate_of(const ProcessLook& look) const {
 }
 
 void Inspector::add_quick_looks(const Target& target, Evidence& evidence) {
-  const ProcessLook& last = evidence.looks.back();
-  if (last.threads.empty() || last.threads[0].state != 'R') return;
-  const ThreadLook& first = last.threads[0];
-  const ThreadLook* before = &first;
-  evidence.quick.reserve(kQuickLooksMax);  // `before` stays where it is
-  for (int moves = 0; evidence.quick.size() < kQuickLooksMax && moves < kMovesSeen;) {
+  const auto runs = [](const ProcessLook& look) {
+    return !look.threads.empty() && look.threads[0].state == 'R';
+  };
+  if (std::none_of(evidence.looks.begin(), evidence.looks.end(), runs)) return;
+  std::uint64_t before = evidence.looks.back().threads[0].instruction;
+  const std::int64_t end = base::monotonic_ns() + kQuickLooksNs;
+  for (int moves = 0; moves < kMovesSeen;) {
+    const std::size_t taken = evidence.quick.size();
+    if (taken >= kQuickLooks && looks_while_running(evidence) >= kRunningLooks) return;
+    if (taken >= kQuickLooksMax || base::monotonic_ns() > end) return;
+    static_cast<void>(::nanosleep(&kQuickPause, nullptr));
     ProcessLook look = light_look(target);
     if (look.threads.empty()) return;
     const ThreadLook& now = evidence.quick.emplace_back(std::move(look.threads[0]));
-    if (now.instruction != before->instruction) ++moves;
-    before = &now;
-    const bool had_a_cpu = now.cpu_ns - first.cpu_ns >= kQuickCpuNs;
-    if (evidence.quick.size() > kQuickLooks && had_a_cpu) return;
+    if (now.instruction != before) ++moves;
+    before = now.instruction;
   }
 }
 

@@ -46,8 +46,9 @@ class Inspector {
 
   /// Stack of one thread, its CPU counters, memory, OOM counters. Aim: < 100 us.
   [[nodiscard]] ProcessLook light_look(const Target& target);
-  /// Adds light looks in a row while the serving thread, busy in the last of `evidence.looks`,
-  /// seems to stand still: until its bytecode is seen to move, a few milliseconds at most.
+  /// Adds light looks in a row while the serving thread, running in one of `evidence.looks`, seems
+  /// to stand still: until its bytecode is seen to move, or not to move though it had a CPU. Takes
+  /// some 15 ms, on a busy machine up to 100.
   void add_quick_looks(const Target& target, Evidence& evidence);
   /// All threads with their stacks, GIL, GC, descriptors, limits. Aim: < 1 ms.
   [[nodiscard]] ProcessLook full_look(const Target& target);

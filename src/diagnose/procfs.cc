@@ -141,6 +141,7 @@ void parse_schedstat(std::string_view text, ThreadLook& look) {
   if (fields.size() < 2) return;
   look.cpu_ns = static_cast<std::int64_t>(number_from(fields[0]));
   look.run_delay_ns = static_cast<std::int64_t>(number_from(fields[1]));
+  if (fields.size() == 3) look.slices = static_cast<std::int64_t>(number_from(fields[2]));
 }
 
 void parse_syscall(std::string_view text, ThreadLook& look) {

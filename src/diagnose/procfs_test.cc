@@ -38,6 +38,14 @@ TEST(Procfs, TheSyscallFileHasThreeForms) {
   EXPECT_EQ(blocked.pc, 0x7f45U);
 }
 
+TEST(Procfs, SchedstatGivesTimeOnTheCpuAndWaitingForIt) {
+  ThreadLook look;
+  parse_schedstat("1520000000 48000000 317\n", look);
+  EXPECT_EQ(look.cpu_ns, 1'520'000'000);
+  EXPECT_EQ(look.run_delay_ns, 48'000'000);
+  EXPECT_EQ(look.slices, 317);
+}
+
 TEST(Procfs, WhatIsNotThereStaysUnknown) {
   ThreadLook look;
   parse_stat("", look);

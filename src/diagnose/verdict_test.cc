@@ -365,7 +365,8 @@ Evidence moving(Evidence evidence) {
 
 Evidence next_call_begun_after_first_look(Evidence evidence) {
   evidence.looks.front().threads[0].instruction = 1;
-  evidence.quick = {evidence.looks.back().threads[0]};
+  evidence.quick.assign(kRunningLooks, evidence.looks.back().threads[0]);
+  evidence.quick.back().cpu_ns += 1'000'000;
   return evidence;
 }
 
@@ -379,6 +380,38 @@ TEST(Decide, ALoopThatStandsStillInEveryLookIsToldFromNativeCodeByQuickOnes) {
   const Evidence still = burning(100);
   EXPECT_EQ(decide(still).cause, Cause::CpuNativeGil);
   EXPECT_EQ(decide(moving_between_looks(still)).cause, Cause::CpuPython);
+}
+
+/// Quick looks at a thread that stands still. @param cpu_us  what it has had of a CPU at each
+Evidence quick_looks(Evidence evidence, char state, std::vector<std::int64_t> cpu_us,
+                     std::int64_t slices) {
+  ThreadLook look = evidence.looks.back().threads[0];
+  const std::int64_t before = look.cpu_ns;
+  look.slices = evidence.looks.back().threads[0].slices = 7;
+  for (const std::int64_t us : cpu_us) {
+    look.state = state;
+    look.cpu_ns = before + us * 1000;
+    if (us > 0) look.slices += slices;
+    evidence.quick.push_back(look);
+  }
+  return evidence;
+}
+
+TEST(Decide, WhoHadNoCpuWhileHeWasLookedAtIsNotSaidToStandStill) {
+  const Evidence late = burning(60, 40);
+  const Verdict verdict = decide(quick_looks(late, 'R', std::vector<std::int64_t>(100, 0), 0));
+  EXPECT_EQ(verdict.cause, Cause::CpuStarved);
+  EXPECT_NE(verdict.because.find("no CPU in most of the 100 looks"), std::string::npos)
+      << verdict.because;
+  EXPECT_EQ(decide(quick_looks(late, 'S', {0, 0}, 0)).cause, Cause::Unknown);
+}
+
+TEST(Facts, LooksBetweenTwoCountsOfOneSliceAreOfARunningThread) {
+  const Evidence late = burning(60, 40);
+  EXPECT_EQ(looks_while_running(quick_looks(late, 'R', {0, 0, 900, 900, 1900}, 0)), 5U);
+  EXPECT_EQ(looks_while_running(quick_looks(late, 'R', {0, 0, 900, 900, 1900}, 1)), 2U);
+  EXPECT_EQ(looks_while_running(quick_looks(late, 'R', {900, 900, 900}, 0)), 1U);
+  EXPECT_EQ(looks_while_running(late), 0U);
 }
 
 Evidence without_gil(Evidence evidence) {
