@@ -25,7 +25,9 @@ def controlled(serve, tmp_path):
 
     def start(*args):
         path = tmp_path / "c.ctl"
-        return serve(*args, "--graceful-timeout", "1", "--control-socket", path), Ctl(path)
+        site = serve(*args, "--graceful-timeout", "1", "--control-socket", path)
+        site.wait_log("Control socket listening")  # later than the port
+        return site, Ctl(path)
 
     return start
 

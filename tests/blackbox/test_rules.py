@@ -26,8 +26,8 @@ HOST = b"Host: a\r\n"
 CLOSE = b"Host: a\r\nConnection: close\r\n"
 NEXT = b"GET /pid HTTP/1.1\r\n" + HOST + b"\r\n"
 LAST = b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n"
-# More than the server reads before it calls the application.
-BEYOND_READ_AHEAD = 200_000
+# More than the server ever reads before it calls the application: 4 MiB when the bytes come slowly (kLoanBytesMax).
+BEYOND_READ_AHEAD = 4_500_000
 
 LATER = {23: "ASGI", 24: "HTTP/2", 25: "TLS", 32: "WebSocket", 33: "HTTP/2"}
 
