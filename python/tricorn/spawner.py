@@ -36,7 +36,9 @@ class Spawner:
         self.cfg: Any = None
         self.server: hooks.Server | None = None
         self.log: Any = hooks.Log(self._write_log)
-        self.log_channel = -1  # to the process that logs for the arbiter, with Python's logging
+        # Of the process that logs for the arbiter, with Python's logging. Both ends are kept: what
+        # is said when it has died waits for the next one.
+        self.log_reader = self.log_channel = -1
 
     def serve(self) -> None:
         """Do what is asked until the arbiter is gone."""
@@ -83,11 +85,27 @@ class Spawner:
             hooks.Log.metrics = statsd.Metrics(self.cfg)
         if fds:
             self._log_with_python(*fds)
-            return {"ok": True}
+            return self.do_start_logger(message, [])
         native_logger.install(self._write_log, self.settings["loglevel"])
         if self.settings["capture_output"]:
             self._capture_output()
         return {"ok": True}
+
+    def do_start_logger(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
+        """Fork the process that calls Python's logging for the arbiter; it never returns."""
+        from tricorn import logs
+
+        pid = _core.fork_worker()
+        if pid != 0:
+            return {"ok": True, "pid": pid}
+        with open("/proc/self/comm", "w", encoding="ascii") as name:
+            name.write("tricorn-logger")
+        os.close(self.log_channel)
+        self.channel.close()
+        for fd, _ in self.listeners:
+            os.close(fd)
+        logs.serve(socket.socket(fileno=self.log_reader), self.log, self.speaker)
+        raise boot.WorkerDone(0)
 
     def do_reopen_logs(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
         """Open log files again: logrotate has moved them."""
@@ -164,6 +182,8 @@ class Spawner:
                     os.close(fd)
         if pid == 0:
             self.channel.close()
+            if self.log_reader >= 0:
+                os.close(self.log_reader)
             boot.run(self, worker, fds)
         worker.pid = pid
         if self.server is not None:
@@ -180,21 +200,10 @@ class Spawner:
             self.log = logs.make(self.settings, self.names, self.cfg)
         except logs.LogError as problem:
             raise conf.ConfError(str(problem)) from problem
-        self.log_channel = write_end
+        self.log_reader, self.log_channel = read_end, write_end
         if self.server is not None:
             self.server.log = self.log
         self.speaker = speaker
-        if _core.fork_worker() != 0:
-            os.close(read_end)
-            return
-        with open("/proc/self/comm", "w", encoding="ascii") as name:
-            name.write("tricorn-logger")
-        os.close(write_end)
-        self.channel.close()
-        for fd, _ in self.listeners:
-            os.close(fd)
-        logs.serve(socket.socket(fileno=read_end), self.log, speaker)
-        raise boot.WorkerDone(0)
 
     def _capture_output(self) -> None:
         """Send what the application prints to the error log, by C code and children too."""

@@ -74,6 +74,7 @@ int Arbiter::run() {
     if (state_ == State::Running) supervise();
     attend_control();
     attend_profiler();
+    start_logger_if_due();
     if (state_ != State::Starting) manage_workers();
     send_metrics();
     if (state_ == State::Stopping) finish_stop();

@@ -29,6 +29,7 @@
 #include "arbiter/path_statistics.h"
 #include "arbiter/pidfile.h"
 #include "arbiter/profiler.h"
+#include "arbiter/python_logger.h"
 #include "arbiter/references.h"
 #include "arbiter/slow_gate.h"
 #include "arbiter/spawner_client.h"
@@ -101,11 +102,17 @@ class Arbiter {
   // ---- logs (outputs.cc) ----
   bool open_outputs();
   void use_outputs(Outputs outputs);
-  void use_python_log(base::UniqueFd writer);
   void make_log_channel();
   void finish_python_log();
   void open_log_files_for_workers();
   void reopen_logs();
+
+  // ---- Python's logging (python_logger.cc) ----
+  void use_python_log(base::UniqueFd writer, pid_t logger);
+  void note_logger(pid_t pid);
+  void on_logger_death(int wait_status);
+  void on_logger_end(const std::string& how);
+  void start_logger_if_due();
 
   // ---- daemon (daemon.cc) ----
   void go_to_background();
@@ -238,6 +245,7 @@ class Arbiter {
   base::Log log_;
   base::UniqueFd log_reader_;  // until the spawner has it
   base::UniqueFd log_writer_;
+  PythonLogger python_logger_;
   net::Statsd statsd_;
   unsigned workers_told_ = UINT32_MAX;  // of the last gauge
   std::int64_t backlog_told_ns_ = 0;

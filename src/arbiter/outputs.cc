@@ -125,14 +125,8 @@ void Arbiter::use_outputs(Outputs outputs) {
   workers_told_ = UINT32_MAX;
   log_.on_line({});
   if (statsd_.enabled()) log_.on_line([this](const base::Record& told) { statsd_.line(told); });
-  use_python_log(std::move(outputs.python_log));
+  use_python_log(std::move(outputs.python_log), outputs.logger);
   if (!outputs.warning.empty()) log_.warning(outputs.warning);
-}
-
-void Arbiter::use_python_log(base::UniqueFd writer) {
-  log_.divert(std::move(writer));
-  // Python's logger has a level of its own.
-  log_.set_threshold(options_.python_log ? base::Level::Debug : options_.error_log.threshold);
 }
 
 // To the process that calls Python's logger for us: docs/decisions/0012.
@@ -144,7 +138,8 @@ void Arbiter::make_log_channel() {
 // Lines that nobody came to read are written here; else their reader gets a moment, since the end
 // of a container's first process is everybody's.
 void Arbiter::finish_python_log() {
-  log_.divert({});
+  static_cast<void>(log_.divert({}));
+  python_logger_.channel.reset();
   log_writer_.reset();
   std::string text(kLogLineMax, '\0');
   ssize_t got = 0;

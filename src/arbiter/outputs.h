@@ -19,6 +19,7 @@ struct Outputs {
   std::unique_ptr<net::Syslog> syslog;  ///< null: none
   net::Statsd statsd;
   base::UniqueFd python_log;  ///< to the process that calls Python's logging; not valid: none
+  pid_t logger = 0;           ///< that process; 0: not known yet
   std::string warning;        ///< what is missing, and no reason to refuse; empty: nothing
 };
 

@@ -71,11 +71,14 @@ void Arbiter::reap() {
     }
     const bool is_spawner = spawner_ && spawner_->pid() == pid;
     const bool is_successor = pid == new_arbiter_;
-    if (!is_spawner && !is_successor && forks_pending_ > 0) return;
+    const bool is_logger = pid == python_logger_.pid();
+    if (!is_spawner && !is_successor && !is_logger && forks_pending_ > 0) return;
     const bool was_keeper = name_of_process(pid) == "tricorn-keeper";
     ::waitpid(pid, nullptr, WNOHANG);
     if (is_successor) {
       on_successor_end(wait_status_of(info));
+    } else if (is_logger) {
+      on_logger_death(wait_status_of(info));
     } else if (is_spawner) {
       log_.debug(fmt::format("Reaped the spawner (pid:{})", pid));
     } else if (was_keeper) {

@@ -123,6 +123,10 @@ void SpawnerClient::reopen_logs(OnAnswer on_answer) {
   ask(Json{{"do", "reopen_logs"}}.dump(), {}, std::move(on_answer));
 }
 
+void SpawnerClient::start_logger(OnAnswer on_answer) {
+  ask(Json{{"do", "start_logger"}}.dump(), {}, std::move(on_answer));
+}
+
 void SpawnerClient::leave_listeners(OnAnswer on_answer) {
   ask(Json{{"do", "leave_listeners"}}.dump(), {}, std::move(on_answer));
 }

@@ -22,7 +22,7 @@ struct Answer {
   std::optional<std::string> said;  ///< what stderr gets instead when this ends the start
   int exit_status = 1;              ///< what the server should end with, if this ends it
   std::string values_json;  ///< of load(): the configuration file's plain values, a JSON object
-  pid_t pid = -1;           ///< of fork()
+  pid_t pid = -1;           ///< of fork(), start_logger(), and settle() with a log channel
 };
 
 /// What a hook is about besides the server.
@@ -62,6 +62,8 @@ class SpawnerClient {
   void reopen_logs(OnAnswer on_answer);
   /// Close its copies of them.
   void leave_listeners(OnAnswer on_answer);
+  /// The process that calls Python's logging died: fork another one, on the same channel.
+  void start_logger(OnAnswer on_answer);
   void preload(OnAnswer on_answer);
   /// Find the numbers of hosts, which may take a while. Answer: see use_numbers().
   void look_up(const std::vector<std::string>& hosts, OnAnswer on_answer);

@@ -210,8 +210,9 @@ void Arbiter::give_settings(std::function<void()> then) {
                      if (!answer.ok) return fail_start(answer);
                      if (reload_ != nullptr) {
                        reload_->outputs.python_log = std::move(writer);
+                       reload_->outputs.logger = answer.pid;
                      } else {
-                       use_python_log(std::move(writer));
+                       use_python_log(std::move(writer), answer.pid);
                      }
                      then();
                    });

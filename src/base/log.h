@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/outlet.h"
 #include "base/result.h"
@@ -88,8 +89,9 @@ class Log {
   void on_line(std::function<void(const Record&)> told) { on_line_ = std::move(told); }
   /// From now on lines that are enabled() go to Python's logging over `channel`, a SEQPACKET end;
   /// those it does not take at once are written here and counted. Not valid: no more.
-  /// Before other threads log.
-  void divert(UniqueFd channel) { channel_ = std::move(channel); }
+  /// Before other threads log. @return the channel until now
+  UniqueFd divert(UniqueFd channel) { return std::exchange(channel_, std::move(channel)); }
+  [[nodiscard]] bool diverted() const { return channel_.valid(); }
 
   [[nodiscard]] bool enabled(Level level) const { return level >= options_.threshold; }
   void set_threshold(Level threshold) { options_.threshold = threshold; }

@@ -111,7 +111,7 @@ void Worker::use_python_log(PyObject* access, PyObject* report, base::UniqueFd c
   python_report_ = report;
   python_reopen_ = reopen;
   access_log_.disable();
-  log_.divert(std::move(channel));
+  static_cast<void>(log_.divert(std::move(channel)));
   log_.set_threshold(threshold);
 }
 

@@ -1,6 +1,7 @@
 """Python's logging as the sink: logger_class and logconfig*, for workers, spawner and arbiter."""
 
 import json
+import os
 import re
 import signal
 
@@ -160,3 +161,47 @@ def test_prints_go_to_the_error_log(serve, tmp_path):
     poll(printed, 10, lambda: error.read_text())
     assert "printed" not in site.out and "printed" not in site.log
     assert site.stop() == 0
+
+
+def logger_of(site):
+    """Give the pid of the process that logs for the arbiter; None when there is none."""
+    return next((pid for pid, name in site.processes().items() if name == "tricorn-logger"), None)
+
+
+def test_a_logger_that_dies_is_told_and_started_again(serve):
+    site = serve("logging_app:app", *SYNC, "--logger-class", "shop_logs.ShopLogger")
+    first = poll(lambda: logger_of(site), 10, "the logger")
+    for before, when in ((first, "now"), (None, "in 1 s")):
+        before = before or logger_of(site)
+        os.kill(before, signal.SIGKILL)
+        site.wait_log(rf"\[{site.pid}\] \[WARNING\] The process that calls Python's logging \(pid:{before}\) was sent SIGKILL; "
+                      rf"lines come here until it runs again, which is tried {when}\n")
+        site.send(signal.SIGTTOU)
+        assert site.get("/").status == 200
+        again = site.wait_log(rf"SHOP {site.pid} WARNING Python's logging is called again \(pid:(\d+)\)", count=2 if when != "now" else 1)
+        assert int(again[1]) == poll(lambda: logger_of(site), 10, "the logger") != before
+    site.raw(b"broken\r\n\r\n")  # told by a thread of the worker without the GIL, on the channel it has had from the start
+    site.wait_log(r"SHOP \d+ WARNING Invalid request")
+    assert site.log.count("Handling signal: ttou") == 2, "each line in one place"
+    assert site.log.count("died") == 2 and len(re.findall("The process that calls", site.log)) == 2
+    assert site.stop() == 0
+    assert f"SHOP {site.pid} INFO Shutting down: Master" in site.log
+
+
+def test_a_logger_that_cannot_live_costs_lines_their_form_and_nothing_else(serve, tmp_path):
+    (tmp_path / "dying_logs.py").write_text(
+        "import os\nfrom gunicorn import glogging\n"
+        "class Dying(glogging.Logger):\n    def info(self, msg, *args, **kwargs):\n"
+        "        if open('/proc/self/comm').read() == 'tricorn-logger\\n': os._exit(9)\n        super().info(msg, *args, **kwargs)\n"
+        "    warning = info\n")
+    site = serve("logging_app:app", *SYNC, "--logger-class", "dying_logs.Dying", "--pythonpath", tmp_path, "--timeout", "1")
+    assert site.get("/").status == 200
+    site.wait_log("exited with code 9; lines come here until it runs again, which is tried in 1 s")
+    site.wait_log("exited with code 9; lines come here until it runs again, which is tried in 2 s")
+    assert site.get("/hang").status == 500
+    site.wait_log(rf"\[{site.pid}\] \[CRITICAL\] WORKER TIMEOUT")
+    site.send(signal.SIGHUP)
+    site.wait_log("Booting worker", count=3)
+    assert site.get("/").status == 200
+    assert site.stop() == 0
+    assert f"[{site.pid}] [INFO] Shutting down: Master" in site.log
