@@ -46,7 +46,7 @@ void check_promises(const Layer& in_force) {
   const auto read = from_json(json);
   TRICORN_CHECK(read.has_value());
   TRICORN_CHECK(Layer::parse(to_json(*read)) == Layer::parse(json));
-  const std::string printed = print_config(in_force);
+  const std::string printed = print_config(in_force, Layer::object());
   for (const auto& [name, value] : in_force.items()) {
     TRICORN_CHECK(printed.find(name + " ") != std::string::npos);
     if (value.is_structured() || value.is_null()) continue;
