@@ -1,7 +1,9 @@
 """Logs as JSON, to syslog, and metrics to statsd."""
 
+import contextlib
 import json
 import re
+import signal
 import socket
 
 import pytest
@@ -73,6 +75,58 @@ def test_syslog_over_udp(serve, collector, mode):
     assert f"<142>gunicorn.logging_app.app.error: [{site.pid}] Shutting down: Master\0" in texts, texts
     assert any(re.fullmatch(r'<142>gunicorn\.logging_app\.app\.access: \[\d+\] 127\.0\.0\.1 - - \[.*\] "GET / HTTP/1\.1" 200 3 "-" "-"\0', text) for text in texts), texts
     assert "Shutting down: Master" in site.log and '"GET / HTTP/1.1"' in site.out
+
+
+class StreamSyslog:
+    """A syslog over TCP: texts() so far, each ended by a NUL on the wire."""
+
+    def __init__(self, port=0):
+        self.listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
+        self.listener.setblocking(False)
+        self.port, self.clients = self.listener.getsockname()[1], {}
+
+    def texts(self):
+        with contextlib.suppress(BlockingIOError):
+            while client := self.listener.accept()[0]:
+                client.setblocking(False)
+                self.clients[client] = b""
+        for client in self.clients:
+            with contextlib.suppress(BlockingIOError):
+                while got := client.recv(65536):
+                    self.clients[client] += got
+        return [text.decode() for got in self.clients.values() for text in got.split(b"\0")[:-1]]
+
+    def close(self):
+        for it in (self.listener, *self.clients):
+            it.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_syslog_over_tcp_and_its_restart(serve, mode):
+    syslog = StreamSyslog()
+    site = serve("logging_app:app", *MODES[mode], "--log-syslog", "--log-syslog-to", f"tcp://127.0.0.1:{syslog.port}", "--log-syslog-facility", "local1",
+                 "--access-logfile", "-")
+    site.get("/one")
+    access = r'<142>gunicorn\.logging_app\.app\.access: \[\d+\] 127\.0\.0\.1 - - \[.*\] "GET /%s HTTP/1\.1" 200 3 "-" "-"'
+    poll(lambda: any(re.fullmatch(access % "one", text) for text in syslog.texts()), 10, lambda: str(syslog.texts()))
+    worker = site.workers()[0]
+    begin = [f"<142>gunicorn.logging_app.app.error: [{pid}] {text}" for pid, text in (
+        (site.pid, f"Starting tricorn {version_of(site)}"), (site.pid, f"Listening at: {site.url} ({site.pid})"), (worker, f"Booting worker with pid: {worker}"))]
+    assert set(begin) <= set(syslog.texts()), syslog.texts()
+    assert all(len(got.split(b"\0")) > 1 for got in syslog.clients.values()), "a connection each for arbiter and worker, nothing empty"
+    syslog.close()
+    again = StreamSyslog(syslog.port)
+    # What was sent into the connection that has just been closed is lost; what follows is not.
+    poll(lambda: site.get("/two") and any(re.fullmatch(access % "two", text) for text in again.texts()), 15, lambda: str(again.texts()))
+    site.send(signal.SIGTTOU)
+    poll(lambda: site.send(signal.SIGTTOU) or any(f"[{site.pid}] Handling signal: ttou" in text for text in again.texts()), 15, lambda: str(again.texts()))
+    assert site.stop() == 0
+    assert f"<142>gunicorn.logging_app.app.error: [{site.pid}] Shutting down: Master" in again.texts(), again.texts()
+    again.close()
+
+
+def version_of(site):
+    return re.search(r"Starting tricorn (\S+)", site.log)[1]
 
 
 def test_access_lines_stay_out_of_syslog(serve, collector):

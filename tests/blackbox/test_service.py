@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from blackbox.support.load import Load
-from blackbox.support.site import TRICORN, clean_environment, free_port, run
+from blackbox.support.site import APPS, TRICORN, clean_environment, free_port, run
 from blackbox.support.upgrading import pid_in, workers_of
 from blackbox.support.waiting import poll
 
@@ -200,6 +200,37 @@ def test_workers_run_as_another_user_and_are_still_explained(serve):
         server.send(signal.SIGUSR1)
         poll(access.exists, 5, "the new access log")
         poll(lambda: server.get("/").status == 200 and access.read_text(), 5, lambda: f"a line in it\n{server.log}")
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("rotation", ["usr1", "hup"])
+def test_log_files_belong_to_the_user_with_a_logger_of_python_too(serve, rotation):
+    user = pwd.getpwnam("nobody")
+    with public_folder() as folder:
+        error, access = folder / "error", folder / "access"
+        server = serve("shop:app", "--chdir", folder, "--user", "nobody", "--group", user.pw_gid, "--error-logfile", error,
+                       "--access-logfile", access, "--logger-class", "shop_logs.ShopLogger", "--pythonpath", APPS)
+        server.get("/")
+
+        def written():
+            server.send(signal.SIGTTOU)
+            lines = error.read_text() if error.exists() else ""
+            return (f"SHOP {server.pid} INFO Handling signal: ttou" in lines and server.get("/").status == 200
+                    and re.search(rf"SHOP (?!{server.pid} )\d+ INFO served GET /", lines) and access.read_text())
+
+        def told():
+            return "\n".join(f"{file}\n{file.read_text()}" for file in folder.iterdir() if file.is_file()) + server.log
+
+        poll(written, 10, told)
+        logger = next(pid for pid, name in server.processes().items() if name == "tricorn-logger")
+        assert status_of(logger)["Uid"].split()[0] == "0", "it speaks for the arbiter, which stays who it is"
+        for file in (error, access):
+            assert (file.stat().st_uid, file.stat().st_gid) == (user.pw_uid, user.pw_gid)
+            file.rename(f"{file}.1")
+        server.send(getattr(signal, f"SIG{rotation.upper()}"))
+        poll(written, 10, told)
+        assert (access.stat().st_uid, error.stat().st_uid) == (user.pw_uid, user.pw_uid)
+        assert "Permission denied" not in told()
 
 
 @NEEDS_ROOT
