@@ -88,10 +88,15 @@ def main(words: list[str]) -> int:
         ("remove",): alias.remove,
         ("status",): alias.status,
     }
+    if "--help" in words or "-h" in words:
+        print(USAGE, end="")
+        return 0
     as_json = "--json" in words
-    action = actions.get(tuple(word for word in words if word != "--json"))
+    asked = [word for word in words if word != "--json"]
+    action = actions.get(tuple(asked))
     if action is None:
-        print(USAGE, end="", file=sys.stderr)
+        said = f"'{' '.join(asked)}' is not among its words" if asked else "a word is needed"
+        print(f"tricornctl: alias: {said}; see tricornctl alias --help", file=sys.stderr)
         return 2
     try:
         text = action()

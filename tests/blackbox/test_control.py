@@ -376,22 +376,38 @@ def test_wrong_requests_are_told_what_is_wrong(controlled, request_line, says):
 # ---- its words ----
 
 
-def test_help_and_wrong_words():
-    """Every command has its --help; what is wrong is named, with status 2."""
-    code, out, _ = tricornctl("--help")
-    assert code == 0
-    for command in re.findall(r"^  (\w+) .*  ", out, re.M):
-        if command == "alias":  # has words of its own
-            continue
-        code, text, _ = tricornctl(command, "--help")
-        assert code == 0
-        assert text.startswith(f"usage: tricornctl {command}")
-    assert tricornctl("stauts")[0] == 2
-    assert tricornctl()[0] == 2
-    code, _, err = tricornctl("-s", "/none.ctl", "status")
-    assert code == 2
-    assert "no server at '/none.ctl': No such file or directory" in err
-    assert "'x'" in tricornctl("stacks", "x")[2]
+COMMANDS = ("status", "workers", "requests", "stacks", "incidents", "explain", "top", "profile", "advise", "doctor", "reload", "ttin", "ttou", "alias")
+
+
+def test_the_commands_are_those_of_the_help():
+    code, out, err = tricornctl("--help")
+    assert (code, err) == (0, "") and out.startswith("usage: tricornctl COMMAND")
+    assert re.findall(r"^  (\w+) .*  ", out, re.M) == list(COMMANDS)
+    assert tricornctl("-h") == (0, out, "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_help(command):
+    code, out, err = tricornctl(command, "--help")
+    assert (code, err) == (0, "") and out.startswith(f"usage: tricornctl {command}")
+    assert tricornctl(command, "-h") == (0, out, "")
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ([], "a command is needed; see tricornctl --help"),
+    (["stauts"], "unknown command 'stauts'; see tricornctl --help"),
+    (["stauts", "--help"], "unknown command 'stauts'; see tricornctl --help"),
+    (["status", "--colour"], "unknown option '--colour'; see tricornctl --help"),
+    (["stacks", "x"], "'x'"),
+    (["alias"], "alias: a word is needed; see tricornctl alias --help"),
+    (["alias", "instal"], "alias: 'instal' is not among its words; see tricornctl alias --help"),
+    (["alias", "remove", "--force"], "alias: 'remove --force' is not among its words; see tricornctl alias --help"),
+    (["-s", "/none.ctl", "alias", "status"], "alias has to be the first word; see tricornctl --help"),
+    (["-s", "/none.ctl", "status"], "no server at '/none.ctl': No such file or directory"),
+])
+def test_wrong_words_are_named_with_status_2(words, said):
+    code, out, err = tricornctl(*words)
+    assert (code, out) == (2, "") and err.startswith("tricornctl: ") and said in err, err
 
 
 def test_an_upgrade_takes_the_path_over(controlled):

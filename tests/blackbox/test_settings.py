@@ -164,10 +164,14 @@ def test_a_port_in_use_ends_with_1():
 
 
 def test_version_help_and_print_config():
-    code, out, _ = run("--version")
-    assert code == 0 and re.fullmatch(r"tricorn \(version \d+\.\d+\.\d+\)\n", out), out
-    code, out, _ = run("--help")
-    assert code == 0 and "--graceful-timeout" in out
+    for flags in (("--version", "-v"), ("--help", "-h")):
+        answers = {run(*words) for flag in flags for words in ([flag], ["specs", flag])}
+        assert len(answers) == 1, f"{flags}, with an application or without: {answers}"
+        code, out, err = answers.pop()
+        assert (code, err) == (0, "")
+        assert re.fullmatch(r"tricorn \(version \d+\.\d+\.\d+\)\n", out) or "--graceful-timeout" in out, out
+    code, out, err = run("--no-such-flag")
+    assert (code, out) == (2, "") and "--no-such-flag" in err
     code, out, _ = run("specs", "--print-config", "-w", "3")
     assert code == 0 and re.search(r"^workers +=? 3$", out, re.M), out
 
