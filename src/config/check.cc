@@ -122,13 +122,16 @@ Outcome list_of(const Layer& value, Outcome (*element)(const Layer&)) {
   return items;
 }
 
+/// What the kernel reads of a name with a NUL byte is another name.
+bool has_nul(const std::string& name) { return name.find('\0') != std::string::npos; }
+
 Outcome file_or_pattern(const Layer& value) {
   auto name = string(value);
   if (!name) return name;
   if (name->is_null()) return base::fail("expected string or bytes-like object, got 'NoneType'");
   const auto& path = name->get_ref<const std::string&>();
-  if (path.find_first_of("*?[") != std::string::npos || ::access(path.c_str(), F_OK) == 0)
-    return name;
+  const bool exists = !has_nul(path) && ::access(path.c_str(), F_OK) == 0;
+  if (exists || path.find_first_of("*?[") != std::string::npos) return name;
   return base::fail(fmt::format("File {} does not exists.", path));  // Gunicorn's words
 }
 
@@ -196,7 +199,7 @@ Outcome directory(const Layer& value) {
   std::string path = (fs::path(working_directory()) / text).lexically_normal().string();
   if (path.size() > 1 && path.ends_with('/')) path.pop_back();
   std::error_code none;
-  if (!fs::exists(path, none))
+  if (has_nul(text) || !fs::exists(path, none))
     return base::fail(fmt::format("can't chdir to {}", python_quoted(text)));
   if (!fs::is_directory(path, none)) {
     return base::fail(fmt::format("[Errno 20] Not a directory: {}", python_quoted(path)));
@@ -225,7 +228,8 @@ Outcome identity(const Layer& value, std::string_view what, std::int64_t own,
   if (!name.empty() && name.find_first_not_of("0123456789") == std::string::npos) {
     return at_most(Layer(python_int(name, 10).value_or(INT64_MAX)), UINT32_MAX);
   }
-  if (const auto id = look_up(name)) return Layer(*id);
+  const auto id = has_nul(name) ? std::nullopt : look_up(name);
+  if (id) return Layer(*id);
   return base::fail(fmt::format("No such {}: '{}'", what, name));
 }
 

@@ -23,6 +23,12 @@ std::string outcome(const Row& row) {
 
 class Checked : public testing::TestWithParam<Row> {};
 
+TEST(Names, WithANulByteAreNotTheNamesBeforeIt) {
+  EXPECT_TRUE(outcome({"chdir", R"("/usr\u0000/lib")", ""}).starts_with("!can't chdir to"));
+  EXPECT_TRUE(outcome({"user", R"("root\u0000")", ""}).starts_with("!No such user"));
+  EXPECT_TRUE(outcome({"reload_extra_files", R"("/usr\u0000")", ""}).starts_with("!File /usr"));
+}
+
 // Seen in Gunicorn 27.0.1, save for the limits and words that name Tricorn.
 TEST_P(Checked, AnswersAsGunicornDoes) {
   EXPECT_EQ(outcome(GetParam()), GetParam().expected)
