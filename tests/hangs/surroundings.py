@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blackbox.support.cgroup import memory_group
+from blackbox.support.cgroup import memory_group, remove
 from blackbox.support.peers import full_backlog, silent_peer
 
 MIB = 1 << 20
@@ -311,15 +311,6 @@ def frozen_disk():
 
 
 # ---- control groups
-
-
-def remove(made):
-    """Remove a control group once its last process has gone; one that is still used after 5 s stays."""
-    for _ in range(100):
-        with contextlib.suppress(OSError):
-            made.rmdir()
-            return
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

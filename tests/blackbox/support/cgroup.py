@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,18 @@ def _make_v2(name, bytes_max):
     return group
 
 
-def _removed(group):
-    """Remove the group, once its last process is gone: one that was killed takes a moment."""
+def remove(group):
+    """Remove a control group once its last process has gone; one that is still used after 5 s stays, and is named."""
     try:
+        poll(lambda: _removed(group), 5, f"the end of the processes in {group}")
+    except AssertionError as why:
+        print(f"WARNING: {why}", file=sys.stderr)
+
+
+def _removed(group):
+    with contextlib.suppress(OSError):
         group.rmdir()
-    except OSError:
-        return False
-    return True
+    return not group.exists()
 
 
 @contextlib.contextmanager
@@ -53,7 +59,7 @@ def memory_group(bytes_max):
     try:
         yield group
     finally:
-        poll(lambda: _removed(group), 10, f"the end of the processes in {group}")
+        remove(group)
 
 
 def oom_kills(group):
