@@ -130,6 +130,8 @@ class Spawner:
         for fd, _ in self.listeners:
             os.close(fd)
         self.listeners = []
+        if self.server is not None:
+            self.server.LISTENERS = []
         return {"ok": True}
 
     def do_look_up(self, message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def post_request(worker, req, environ, resp): note("post_request", req.mark, env
 def worker_exit(server, worker): note("worker_exit", worker.pid == os.getpid(), worker.alive, worker.nr, worker.booted)
 def child_exit(server, worker): note("child_exit", worker.age, isinstance(worker.pid, int), worker.pid in server.WORKERS)
 def nworkers_changed(server, new, old): note("nworkers_changed", new, old)
-def on_exit(server): note("on_exit", len(server.WORKERS))
+def on_exit(server): note("on_exit", len(server.WORKERS), server.LISTENERS)
 '''
 
 
