@@ -4,14 +4,13 @@ the arbiter and for threads that must not wait for the GIL. Source: docs/decisio
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
 import socket
 import sys
 
-from tricorn.compat import glogging
+from tricorn.compat import glogging, util
 
 TYPE_CHECKING = False  # of typing, whose import takes longer than a fork
 if TYPE_CHECKING:
@@ -68,11 +67,7 @@ def _class_of(settings: dict[str, Any], given: Any) -> Callable[[Any], Any]:
         return Statsd
     if uri in _DEFAULT_CLASSES:
         return glogging.Logger
-    module, _, name = uri.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as problem:
-        raise RuntimeError(f"class uri {uri!r} invalid or not found: {problem}") from None
+    found = util.load_class(uri)
     if hasattr(found, "install"):
         found.install()
     return found

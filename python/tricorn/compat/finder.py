@@ -33,7 +33,13 @@ class _Alias:
 
 
 class _Finder:
-    """Finds gunicorn and gunicorn.x; asked when nobody else knows them, or first of all."""
+    """Finds gunicorn, if nobody else does or `always`, and gunicorn.x.
+
+    It is asked first of all: a search of our folder would give gunicorn.x a second copy of ours.
+    """
+
+    def __init__(self, always: bool) -> None:
+        self._always = always
 
     def find_spec(
         self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
@@ -42,7 +48,9 @@ class _Finder:
         if top != "gunicorn":
             return None
         if rest and sys.modules.get("gunicorn") is not sys.modules.get(_OURS):
-            return None  # the real one is there, without a module of that name
+            return None  # the real one is there
+        if not rest and not self._always and self._others_know(name):
+            return None
         own = f"{_OURS}.{rest}" if rest else _OURS
         try:
             module = importlib.import_module(own)
@@ -54,6 +62,10 @@ class _Finder:
             name, _Alias(own), is_package=hasattr(module, "__path__")
         )
 
+    def _others_know(self, name: str) -> bool:
+        others = [f for f in sys.meta_path if f is not self and hasattr(f, "find_spec")]
+        return any(finder.find_spec(name, None) is not None for finder in others)
+
 
 def activate() -> None:
     """Make `import gunicorn` work where Gunicorn is not installed.
@@ -63,5 +75,4 @@ def activate() -> None:
     wanted = os.environ.get("TRICORN_SHIM", "auto")
     if wanted == "never" or any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
-    place = 0 if wanted == "always" else len(sys.meta_path)
-    sys.meta_path.insert(place, _Finder())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder(wanted == "always"))  # type: ignore[arg-type]

@@ -62,9 +62,10 @@ def load_class(
     if inspect.isclass(uri):
         return uri
     module, _, name = (uri or default).rpartition(".")
-    if not module:
-        raise RuntimeError(f"class uri {uri!r} invalid or not found")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise RuntimeError(f"class uri {uri!r} invalid or not found: {problem}") from None
 
 
 def make_fail_app(msg: str | bytes) -> Callable[..., Any]:
