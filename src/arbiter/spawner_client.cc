@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -98,6 +101,26 @@ base::Result<SpawnerClient> SpawnerClient::start(const std::vector<std::string>&
   auto pid = spawn(command, theirs.get());
   if (!pid) return base::Unexpected{pid.error()};
   client.pid_ = *pid;
+  return client;
+}
+
+std::optional<SpawnerClient> SpawnerClient::adopt() {
+  constexpr const char* kVariable = "TRICORN_FIRST_SPAWNER";
+  const char* said = std::getenv(kVariable);
+  if (said == nullptr) return std::nullopt;
+  int channel = -1;
+  int pid = -1;
+  const bool complete = std::sscanf(said, "%d %d", &channel, &pid) == 2;
+  ::unsetenv(kVariable);
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (!complete || ::getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+      type != SOCK_SEQPACKET || ::waitpid(pid, nullptr, WNOHANG) != 0)
+    return std::nullopt;  // left over from another server
+  ::fcntl(channel, F_SETFD, FD_CLOEXEC);
+  SpawnerClient client;
+  client.channel_.reset(channel);
+  client.pid_ = pid;
   return client;
 }
 

@@ -41,6 +41,10 @@ class SpawnerClient {
   /// Starts a spawner. @param command  `python -m tricorn.spawner`, or a program that becomes one
   static base::Result<SpawnerClient> start(const std::vector<std::string>& command);
 
+  /// The child that a program forked before it became us, as TRICORN_FIRST_SPAWNER says
+  /// ("CHANNEL PID"), which is taken out of the environment. Empty: there is none.
+  static std::optional<SpawnerClient> adopt();
+
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int fd() const { return channel_.get(); }
   /// No further request comes: it ends in its own way, atexit functions included. on_readable() is

@@ -53,7 +53,9 @@ void Arbiter::fail_start(const Answer& answer) {
 }
 
 bool Arbiter::start_spawner() {
-  auto started = SpawnerClient::start(program_.spawner);
+  auto adopted = SpawnerClient::adopt();
+  auto started = adopted ? base::Result<SpawnerClient>(std::move(*adopted))
+                         : SpawnerClient::start(program_.spawner);
   if (!started) {
     fail_start(1, started.error().text);
     return false;
