@@ -304,7 +304,9 @@ bool Unwrapper::after_host(Line& line, std::string_view rest, bool strict) {
   const std::string_view tag = take_token(after);
   const bool kernel = tag == "kernel:";
   if (!tag.ends_with(':') || (strict && !kernel && !tag.ends_with("]:"))) return false;
-  if (strict && !kernel && (tag.find('[') == 0 || !is_digit(tag[tag.size() - 3]))) return false;
+  constexpr std::size_t kShortest = sizeof("a[1]:") - 1;
+  const bool has_pid = tag.size() >= kShortest && tag[0] != '[' && is_digit(tag[tag.size() - 3]);
+  if (strict && !kernel && !has_pid) return false;
   if (!peel_tag(line, rest)) return false;
   if (!line.heroku) {
     tagged_.assign(host).append(" ").append(line.source);

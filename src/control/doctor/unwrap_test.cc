@@ -47,6 +47,8 @@ const Row kRows[] = {
     {"azure", "2031-02-03T04:05:06.1Z ERROR - x", "x", "", Origin::AzurePlatform},
     {"kernel", "Feb 03 04:05:06 host kernel: [123.4] x", "x", "host", Origin::Kernel},
     {"kernel_iso", "2031-02-03T04:05:06+0000 host kernel: x", "x", "host", Origin::Kernel},
+    {"tag_that_is_only_its_end", "2031-02-03T04:05:06+0000 host ]: x", "host ]: x", "",
+     Origin::Program},
     {"dmesg", "[  123.456789] x", "x", "", Origin::Kernel},
     {"dmesg_calendar", "[Mon Feb  3 04:05:06 2031] x", "x", "", Origin::Kernel},
     {"pod", "[pod/till-7/web] x", "x", "pod/till-7/web", Origin::Program},
