@@ -11,14 +11,6 @@ from blackbox.support.answer import Answer, read_all
 from blackbox.support.waiting import poll
 
 
-def under_way(server, path):
-    """Send a request and give its connection when the application has it."""
-    client = server.connect()
-    client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    time.sleep(0.4)
-    return client
-
-
 def test_preload_and_hup_load_the_new_code(serve, tmp_path):
     app = "import os\ndef app(environ, start_response):\n    body = b'%s'\n    start_response('200 OK', [('Content-Length', str(len(body)))])\n    return [body]\n"
     (tmp_path / "main.py").write_text(app % "old")
@@ -43,7 +35,7 @@ def test_preload_and_hup_with_broken_code_keep_the_old(serve, tmp_path):
 def test_graceful_timeout_holds_for_workers_that_leave(serve, number):
     server = serve("wsgi_rules:app", "--graceful-timeout", "1", "-w", "2")
     server.wait_log("Booting worker", count=2)
-    clients = [under_way(server, "/slept?20") for _ in range(2)]  # one for each worker
+    clients = [server.begin("/slept?20") for _ in range(2)]  # one for each worker
     server.send(number)
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor() as readers:
@@ -59,7 +51,7 @@ def test_graceful_timeout_holds_for_workers_that_leave(serve, number):
 
 def test_the_backlog_is_served_before_the_end(serve):
     server = serve("wsgi_rules:app")
-    with under_way(server, "/slept?1.5"), concurrent.futures.ThreadPoolExecutor(8) as clients:
+    with server.begin("/slept?1.5"), concurrent.futures.ThreadPoolExecutor(8) as clients:
         waiting = [clients.submit(server.get, "/") for _ in range(8)]
         time.sleep(0.4)  # until they are in the backlog: nothing tells
         server.send(signal.SIGTERM)

@@ -51,7 +51,7 @@ def test_every_client_of_a_dying_worker_is_answered(serve, mode):
     server.get("/")
     with concurrent.futures.ThreadPoolExecutor() as clients:
         inside = [clients.submit(server.get, "/steady?5") for _ in range(3 if mode == "gthread" else 1)]
-        time.sleep(0.7)
+        server.wait_running(len(inside))
         os.kill(server.workers()[0], signal.SIGKILL)
         answers = [answer.result() for answer in inside]
     assert [answer.status for answer in answers] == [500] * len(answers), server.log

@@ -16,20 +16,12 @@ from blackbox.support.site import GTHREAD, MODES, free_port
 from blackbox.support.waiting import poll
 
 
-def under_way(server, path="/slept?1.5"):
-    """Send a request and give its connection when the application has it."""
-    client = server.connect()
-    client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    time.sleep(0.4)
-    return client
-
-
 # ---- stopping ----
 
 @pytest.mark.parametrize("mode", MODES)
 def test_term_lets_a_request_finish(serve, mode):
     server = serve("wsgi_rules:app", *MODES[mode])
-    with under_way(server) as client:
+    with server.begin("/slept?1.5") as client:
         server.send(signal.SIGTERM)
         answer = Answer(read_all(client))
     assert answer.content == b"slept" and answer["Connection"] == "close"
@@ -56,7 +48,7 @@ def test_term_closes_idle_connections_and_the_port(serve):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_int_and_quit_do_not_wait_for_requests(serve, mode, number):
     server = serve("wsgi_rules:app", "--graceful-timeout", "20", *MODES[mode])
-    with under_way(server, "/slept?10") as client:
+    with server.begin("/slept?10") as client:
         began = time.monotonic()
         server.send(number)
         answer = Answer(read_all(client))
@@ -69,7 +61,7 @@ def test_int_and_quit_do_not_wait_for_requests(serve, mode, number):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_request_beyond_graceful_timeout_is_cut_answered_and_logged(serve, mode):
     server = serve("wsgi_rules:app", "--graceful-timeout", "1", *MODES[mode])
-    with under_way(server, "/slept?20") as client:
+    with server.begin("/slept?20") as client:
         began = time.monotonic()
         server.send(signal.SIGTERM)
         answer = Answer(read_all(client))
@@ -113,7 +105,7 @@ def test_a_stop_ends_everybody_in_their_own_way_before_the_main_process_ends(ser
 
 def test_a_second_signal_makes_the_stop_quick(serve):
     server = serve("wsgi_rules:app", "--graceful-timeout", "30")
-    with under_way(server, "/slept?20"):
+    with server.begin("/slept?20"):
         server.send(signal.SIGTERM)
         server.wait_log("Handling signal: term")
         server.send(signal.SIGINT)
@@ -124,7 +116,7 @@ def test_a_second_signal_makes_the_stop_quick(serve):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_stop_serves_the_backlog_and_refuses_whoever_comes_later(serve, mode):
     server = serve("wsgi_rules:app", *MODES[mode])
-    busy = [under_way(server) for _ in range(4 if mode == "gthread" else 1)]
+    busy = [server.begin("/slept?1.5") for _ in range(4 if mode == "gthread" else 1)]
     waiting = [server.connect() for _ in range(5)]
     for client in waiting:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -164,7 +156,7 @@ def test_a_drain_beyond_graceful_timeout_is_cut_answered_and_logged(serve, mode,
     server.wait_log("Booting worker", count=2)
     with concurrent.futures.ThreadPoolExecutor(8) as clients:
         late = [clients.submit(server.get, "/slept?20") for _ in range(8 if mode == "gthread" else 2)]
-        time.sleep(0.5)  # for every thread to be in one
+        server.wait_running(2)
         began = time.monotonic()
         server.send(number)
         done, _ = concurrent.futures.wait(late, 18, concurrent.futures.FIRST_COMPLETED)
@@ -194,7 +186,7 @@ def test_a_server_can_be_stopped_while_it_starts(serve):
 
 def test_workers_of_a_killed_arbiter_finish_and_leave(serve):
     server = serve("wsgi_rules:app", "-w", "2", *GTHREAD)
-    with under_way(server) as client:
+    with server.begin("/slept?1.5") as client:
         server.send(signal.SIGKILL)
         assert Answer(read_all(client)).content == b"slept"
     server.wait()
@@ -249,7 +241,7 @@ def test_killed_workers_under_load_lose_no_request(serve, mode):
 
 def test_a_worker_killed_while_stopping_does_not_stop_the_stop(serve):
     server = serve("wsgi_rules:app", "-w", "2")
-    with under_way(server, "/slept?5"):
+    with server.begin("/slept?5"):
         server.send(signal.SIGTERM)
         for pid in server.workers():
             with contextlib.suppress(ProcessLookupError):  # the idle one may have left by itself
@@ -393,7 +385,7 @@ def test_hup_with_other_addresses_keeps_the_common_one_and_empties_the_old_ones(
     server.port = old
     server.wait_listening()
     inode = common.stat().st_ino
-    busy = under_way(server)
+    busy = server.begin("/slept?1.5")
     waiting = [server.connect() for _ in range(3)]
     for client in waiting:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -418,7 +410,7 @@ def test_hup_with_other_addresses_keeps_the_common_one_and_empties_the_old_ones(
 
 def test_hup_lets_a_request_finish(serve):
     server = serve("wsgi_rules:app")
-    with under_way(server) as client:
+    with server.begin("/slept?1.5") as client:
         server.send(signal.SIGHUP)
         assert Answer(read_all(client)).content == b"slept"
     assert server.get("/").status == 200

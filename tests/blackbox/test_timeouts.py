@@ -201,7 +201,7 @@ def test_a_request_queued_behind_the_late_one_is_served_by_the_next_worker(serve
     server = serve("hanging:app", "--timeout", "2")
     with concurrent.futures.ThreadPoolExecutor() as clients:
         late = clients.submit(server.get, "/sleep")
-        time.sleep(0.5)
+        server.wait_running()
         behind = [clients.submit(server.get, "/") for _ in range(5)]
         assert late.result().status == 500
         assert [answer.result().status for answer in behind] == [200] * 5, server.log
@@ -212,7 +212,7 @@ def test_requests_behind_one_that_must_be_killed_are_served_by_the_next_worker(s
     server = serve("hanging:app", "--timeout", "2")
     with concurrent.futures.ThreadPoolExecutor() as clients:
         late = clients.submit(server.get, "/key_stretching")
-        time.sleep(0.5)
+        server.wait_running()
         behind = [clients.submit(server.get, "/") for _ in range(5)]
         assert late.result().status == 500
         assert [answer.result().status for answer in behind] == [200] * 5, server.log
@@ -224,7 +224,7 @@ def test_a_busy_worker_leaves_requests_to_idle_ones(serve):
     wait_for_all_workers(server, 3)
     with concurrent.futures.ThreadPoolExecutor(20) as clients:
         long = [clients.submit(server.get, "/steady?3") for _ in range(2)]
-        time.sleep(0.3)
+        server.wait_running(2)
         began = time.monotonic()
         assert {answer.status for answer in clients.map(server.get, ["/"] * 60)} == {200}
         assert time.monotonic() - began < 1.5, "requests waited for a busy worker while another one was idle"
@@ -245,7 +245,7 @@ def test_a_worker_told_to_abort_starts_no_other_request(serve):
     server = serve("hanging:app", "--timeout", "2")
     with concurrent.futures.ThreadPoolExecutor() as clients:
         late = clients.submit(server.get, "/sleep")
-        time.sleep(0.3)
+        server.wait_running()
         behind = clients.submit(server.get, "/steady?1.5")
         assert late.result().status == 500
         assert behind.result().body == b"steady", (behind.result(), server.log)

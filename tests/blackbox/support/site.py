@@ -190,6 +190,28 @@ class Site:
             client.sendall(request)
             return read_all(client)
 
+    def running(self):
+        """Give the requests that applications have, as the control socket tells them."""
+        path = self.wait_log(r"Control socket listening at (\S+)")[1]
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(20)
+            control.connect(path)
+            control.sendall(b'{"v":1,"command":"requests"}\n')
+            with control.makefile("rb") as answers:
+                return json.loads(answers.readline())["data"]
+
+    def wait_running(self, count=1):
+        """Wait until applications have `count` requests or more."""
+        poll(lambda: len(self.running()) >= count, 10, lambda: f"{count} requests running\n{self.log}")
+
+    def begin(self, path):
+        """Send a GET and give its connection when the application has it: one more than it had before."""
+        had = len(self.running())
+        client = self.connect()
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        self.wait_running(had + 1)
+        return client
+
     def get(self, path, *fields, timeout=20):
         """GET on a connection of its own; give the whole answer."""
         lines = [f"GET {path} HTTP/1.1", "Host: test", "Connection: close", *fields, "", ""]
