@@ -32,6 +32,7 @@ def run(spawner: Spawner, worker: hooks.Worker, fds: list[int]) -> NoReturn:
     """Be the worker; ends with WorkerDone."""
     status = BOOT_ERROR
     try:
+        spawner.show_title("keeper")  # which begins as a copy of this process
         core = _core.Worker(spawner.settings_json, spawner.listeners, *fds, worker.age)
         status = _live(core, spawner, worker) if core.introduce() else 0
     except BaseException:
@@ -43,6 +44,7 @@ def run(spawner: Spawner, worker: hooks.Worker, fds: list[int]) -> NoReturn:
 
 
 def _live(core: Any, spawner: Spawner, worker: hooks.Worker) -> int:
+    spawner.show_title("worker")
     worker.pid = os.getpid()
     worker.core = core
     worker.log = hooks.Log(core.log)

@@ -161,8 +161,9 @@ class Server:
         self.num_workers = cfg.workers
         self.timeout = cfg.timeout
         self.address = cfg.address
-        self.proc_name = cfg.proc_name
-        self.master_name = "Master.2" if "GUNICORN_PID" in os.environ else "Master"
+        generation = ".2" if "GUNICORN_PID" in os.environ else ""  # of an upgrade
+        self.proc_name = cfg.proc_name + generation
+        self.master_name = "Master" + generation
         self.master_pid = int(os.environ.get("GUNICORN_PID", 0))
         self.worker_age = 0
         self.START_CTX = {"args": list(sys.argv), "cwd": os.getcwd(), 0: sys.executable}

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from importlib.util import find_spec
 
 from tricorn import __version__, _core, apps, boot, compat, conf, config, hooks, native_logger, wire
 
@@ -35,6 +36,7 @@ class Spawner:
         self.app: Any = application
         self.cfg: Any = None
         self.server: hooks.Server | None = None
+        self.titles = False
         self.log: Any = hooks.Log(self._write_log)
         # Of the process that logs for the arbiter, with Python's logging. Both ends are kept: what
         # is said when it has died waits for the next one.
@@ -83,13 +85,15 @@ class Spawner:
             from tricorn.compat.instrument import statsd
 
             hooks.Log.metrics = statsd.Metrics(self.cfg)
+        self.titles = bool(self.settings["proc_name"]) or find_spec("setproctitle") is not None
+        self.show_title("spawner")
         if fds:
             self._log_with_python(*fds)
-            return self.do_start_logger(message, [])
+            return {**self.do_start_logger(message, []), "titles": self.titles}
         native_logger.install(self._write_log, self.settings["loglevel"])
         if self.settings["capture_output"]:
             self._capture_output()
-        return {"ok": True}
+        return {"ok": True, "titles": self.titles}
 
     def do_start_logger(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
         """Fork the process that calls Python's logging for the arbiter; it never returns."""
@@ -100,6 +104,7 @@ class Spawner:
             return {"ok": True, "pid": pid}
         with open("/proc/self/comm", "w", encoding="ascii") as name:
             name.write("tricorn-logger")
+        self.show_title("logger")
         os.close(self.log_channel)
         self.channel.close()
         for fd, _ in self.listeners:
@@ -193,6 +198,11 @@ class Spawner:
         return {"ok": True, "pid": pid}
 
     # ---- helpers ----
+
+    def show_title(self, role: str) -> None:
+        """Name this process in ps as Gunicorn does when setproctitle is installed."""
+        if self.titles and self.server is not None:
+            _core.set_title(f"tricorn: {role} [{self.server.proc_name}]")
 
     def _log_with_python(self, read_end: int, write_end: int) -> None:
         from tricorn import logs

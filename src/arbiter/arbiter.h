@@ -127,6 +127,7 @@ class Arbiter {
   void remember_clients_of(const std::vector<BoundListener>& listeners);
   [[nodiscard]] const char* own_name() const { return old_arbiter_ != 0 ? "Master.2" : "Master"; }
   [[nodiscard]] std::string pidfile_path() const;
+  void show_title() const;
 
   // ---- loop (arbiter.cc) ----
   void turn(int timeout_ms);
@@ -257,6 +258,7 @@ class Arbiter {
   std::int64_t patience_until_ns_ = 0;  // the service manager waits for a start or stop until then
   bool background_wanted_ = false;
   bool in_background_ = false;
+  bool titles_ = false;  // processes have names in ps
   net::Poller poller_;
   base::UniqueFd signals_;
   ControlSocket control_;

@@ -32,8 +32,9 @@ struct Options {
   bool reuse_port = false;
   std::int64_t user = -1;  ///< of the workers; -1: ours
   std::int64_t group = -1;
-  std::string pidfile;  ///< empty: none
-  std::string report;   ///< empty: none
+  std::string process_name;  ///< in ps
+  std::string pidfile;       ///< empty: none
+  std::string report;        ///< empty: none
   base::LogOptions error_log;
   net::StatsdOptions statsd;
   bool backlog_metric = false;

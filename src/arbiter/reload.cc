@@ -131,6 +131,7 @@ void Arbiter::after_reload_ready() {
       options_.control_socket_mode != reload_->old_options.control_socket_mode;
   if (other_control) open_control();
   use_outputs(std::move(reload_->outputs));
+  show_title();
   const bool other_pidfile = options_.pidfile != reload_->old_options.pidfile;
   reload_.reset();  // the old spawner sees its channel close, and leaves
   if (other_pidfile) {

@@ -32,6 +32,7 @@ Answer parse_answer(const std::string& text) {
   if (json.contains("said")) answer.said = json.at("said").get<std::string>();
   answer.exit_status = json.value("exit", 1);
   answer.pid = json.value("pid", -1);
+  answer.titles = json.value("titles", false);
   if (json.contains("values")) answer.values_json = json.at("values").dump();
   return answer;
 }

@@ -22,6 +22,7 @@ struct Answer {
   std::optional<std::string> said;  ///< what stderr gets instead when this ends the start
   int exit_status = 1;              ///< what the server should end with, if this ends it
   std::string values_json;  ///< of load(): the configuration file's plain values, a JSON object
+  bool titles = false;      ///< of settle(): processes shall have names in ps
   pid_t pid = -1;           ///< of fork(), start_logger(), and settle() with a log channel
 };
 

@@ -210,11 +210,13 @@ void Arbiter::give_settings(std::function<void()> then) {
                      // What a start has said until now nobody else will read.
                      if (answer.ok || state_ != State::Starting) log_reader_.reset();
                      if (!answer.ok) return fail_start(answer);
+                     titles_ = answer.titles;
                      if (reload_ != nullptr) {
                        reload_->outputs.python_log = std::move(writer);
                        reload_->outputs.logger = answer.pid;
                      } else {
                        use_python_log(std::move(writer), answer.pid);
+                       if (!options_.check_only) show_title();
                      }
                      then();
                    });

@@ -16,6 +16,7 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
 #include "base/clock.h"
+#include "base/process_title.h"
 #include "heartbeat/wire.h"
 
 namespace tricorn::arbiter {
@@ -71,6 +72,12 @@ void name_descriptors(std::size_t listeners, bool managed, pid_t old_arbiter) {
 
 std::string Arbiter::pidfile_path() const {
   return options_.pidfile.empty() || old_arbiter_ == 0 ? options_.pidfile : options_.pidfile + ".2";
+}
+
+void Arbiter::show_title() const {
+  if (!titles_) return;
+  static_cast<void>(base::set_process_title(
+      fmt::format("tricorn: master [{}{}]", options_.process_name, old_arbiter_ == 0 ? "" : ".2")));
 }
 
 void Arbiter::upgrade() {
@@ -156,6 +163,7 @@ void Arbiter::promote_if_due() {
   old_arbiter_ = 0;
   ::unsetenv(kOldArbiterVariable);
   log_.info("Master has been promoted.");
+  show_title();
   notifier_.tell(fmt::format("MAINPID={}", ::getpid()));
   if (ever_ready_) tell_ready();
   if (auto moved = pidfile_.move_to(pidfile_path()); !moved) log_.error(moved.error().text);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/process_title.h"
 #include "net/address.h"
 #include "pyapi/ref.h"
 #include "spawner/fork.h"
@@ -239,6 +240,14 @@ PyObject* core_become_spawner(PyObject* /*module*/, PyObject* /*none*/) {
   Py_RETURN_NONE;
 }
 
+PyObject* core_set_title(PyObject* /*module*/, PyObject* title) {
+  Py_ssize_t size = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(title, &size);
+  if (text == nullptr) return nullptr;
+  const bool all = tricorn::base::set_process_title({text, static_cast<std::size_t>(size)});
+  return PyBool_FromLong(all ? 1 : 0);
+}
+
 PyObject* core_stay_readable(PyObject* /*module*/, PyObject* /*none*/) {
   ::prctl(PR_SET_DUMPABLE, 1);
   Py_RETURN_NONE;
@@ -249,6 +258,8 @@ PyMethodDef kFunctions[] = {
      "stay_readable(): lets the arbiter look at this process after a change of user"},
     {"become_spawner", core_become_spawner, METH_NOARGS,
      "become_spawner(): from now on this process ends with its parent"},
+    {"set_title", core_set_title, METH_O,
+     "set_title(text) -> bool: what ps shows of this process; before it has other threads"},
     {"fork_worker", core_fork_worker, METH_NOARGS,
      "fork_worker() -> pid: 0 in the worker, which is the arbiter's child"},
     {nullptr, nullptr, 0, nullptr},

@@ -115,6 +115,8 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   if (!settings.at("user").is_null()) options.user = settings.at("user").get<std::int64_t>();
   if (!settings.at("group").is_null()) options.group = settings.at("group").get<std::int64_t>();
   options.access_log = text(settings, "accesslog");
+  options.process_name = text(settings, "proc_name");
+  if (options.process_name.empty()) options.process_name = text(settings, "default_proc_name");
   options.pidfile = text(settings, "pidfile");
   options.report = text(settings, "report");
   options.control = !settings.at("control_socket_disable").get<bool>();

@@ -182,3 +182,31 @@ def test_winch_in_the_foreground_does_nothing(serve):
     server.send(signal.SIGWINCH)
     server.wait_log(r"\[DEBUG\] SIGWINCH ignored\. Not daemonized")
     assert server.get("/").status == 200
+
+
+def titles_of(*pids):
+    """Give what ps shows of processes, by pid."""
+    return {pid: Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode() for pid in pids}
+
+
+def test_processes_have_names_in_ps_when_asked(serve, tmp_path):
+    name = "the shop " + "x" * 200  # longer than the words of any of them
+    site = serve("wsgi_rules:app", "-w", "2", "--name", name, "--pid", tmp_path / "pid", env={"FOR_WORKERS": "still here"})
+    site.wait_log("Booting worker", count=2)
+    assert site.get("/").status == 200
+    shown = sorted(titles_of(*site.processes()).values())
+    assert shown == sorted(f"tricorn: {role} [{name}]" for role in ("master", "spawner", "worker", "worker", "keeper", "keeper"))
+    site.send(signal.SIGUSR2)
+    new = poll(lambda: pid_in(tmp_path / "pid.2"), 10, lambda: site.log)
+    poll(lambda: titles_of(new)[new] == f"tricorn: master [{name}.2]", 10, lambda: titles_of(new))
+    assert titles_of(site.pid)[site.pid] == f"tricorn: master [{name}]"
+    poll(lambda: f"tricorn: worker [{name}.2]" in titles_of(*workers_of(new)).values(), 10, lambda: titles_of(*workers_of(new)))
+    site.send(signal.SIGTERM)
+    poll(lambda: titles_of(new)[new] == f"tricorn: master [{name}]", 10, lambda: titles_of(new))
+    os.kill(new, signal.SIGTERM)
+    site.wait()
+
+
+def test_without_a_name_ps_shows_the_words(serve):
+    site = serve("wsgi_rules:app")
+    assert "wsgi_rules:app\0-b" in titles_of(site.pid)[site.pid]
