@@ -71,6 +71,10 @@ DIFFERENCES = {
         "`Worker (pid:N) exited with code C.` and `… was sent SIGX!`", "the same, then why: the exception, the line of code, who sent the signal, a reference", "that is what Tricorn is for",
         tricorn=((r"(exited with code \d+\.|was sent SIG[A-Z]+!) [^\n]*", r"\1"),),
     ),
+    "told-to-leave-from-outside": Difference(
+        "a worker that leaves because somebody sent it TERM, INT or QUIT leaves without a word of the arbiter", "who sent the signal is a WARNING with a reference", "nobody else can find out afterwards",
+        tricorn=((LINE + r"Worker \(pid:<PID \d+>\) exited with code 0\. Told to leave by a signal of [^\n]*\n", ""),),
+    ),
     "no-false-out-of-memory": Difference(
         "`Worker (pid:N) was sent SIGKILL! Perhaps out of memory?` after every SIGKILL", "who sent it; out of memory only when the kernel says so", "the guess is wrong more often than right",
         gunicorn=((r" Perhaps out of memory\?", ""),), tricorn=((r"(was sent SIGKILL!) [^\n]*", r"\1"), (r"<PID 3>", "<PID 2>")),
@@ -190,6 +194,7 @@ DIFFERENCES = {
     ),
     "cut-requests-answered": Difference(
         "a request that outlives --graceful-timeout is cut without an answer or a line", "its client gets a 503 and its line is logged", "lost requests must not be silent",
+        gunicorn=((LINE + r"Worker \(pid:<PID 1>\) was sent SIGKILL!.*\n", ""),),  # at times
         tricorn=((r"(?s)^HTTP/1\.1 503.*$", ""), (LINE + r"Worker \(pid:<PID 1>\) cut at shutdown.*\n", ""), (LINE + r"Worker \(pid:<PID 1>\) was sent SIGKILL!.*\n", "")),
     ),
     "transactional-reload": Difference(

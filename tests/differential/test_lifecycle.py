@@ -109,7 +109,7 @@ def test_a_worker_gets_a_signal(both, name):
         os.kill(server.workers()[0], getattr(signal, "SIG" + name))
         server.wait_log("Booting worker", count=2)
         server.get("/")
-    both(scenario, *(["explained-exit"] if name == "SEGV" else []))
+    both(scenario, "explained-exit" if name == "SEGV" else "told-to-leave-from-outside")
 
 
 @pytest.mark.parametrize("status", [1, 3, 4, 9])
