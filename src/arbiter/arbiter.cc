@@ -127,7 +127,7 @@ void Arbiter::turn(int timeout_ms) {
 void Arbiter::note_own_delay(std::int64_t expected_ns) {
   const std::int64_t now = base::monotonic_ns();
   if (expected_ns == INT64_MAX || now - expected_ns < kOwnDelayMaxNs || expected_ns == 0) return;
-  judge_not_before_ns_ = now + std::min(options_.timeout_ns, 5 * kSecond);
+  judge_not_before_ns_ = now + std::min(options_.request_limit_ns(), 5 * kSecond);
   log_.warning(fmt::format(
       "The arbiter itself was not running for {:.1f} s: no worker is judged by that time",
       expected_ns == 1 ? 1.0 : static_cast<double>(now - expected_ns) / 1e9));

@@ -177,7 +177,7 @@ class Arbiter {
   void note_end(SlotWatch& watch);
   void limit_memory(WorkerProcess& worker);
   void take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
-                 std::int64_t deadline_ns);
+                 std::int64_t deadline_ns, std::int64_t limit_ns);
   void judge(WorkerProcess& worker, std::uint32_t index);
   void abort_when_alone(WorkerProcess& worker);
   diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
@@ -188,6 +188,11 @@ class Arbiter {
   void answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot, heartbeat::Claim before,
                      int status, const std::string& ref);
   [[nodiscard]] bool others_running(const WorkerProcess& worker) const;
+  void give_up_thread(WorkerProcess& worker, const std::string& ref);
+
+  // ---- one request ended, the worker spared (interrupt.cc) ----
+  void interrupt(WorkerProcess& worker, std::uint32_t index, const std::string& ref);
+  void attend_interrupted(WorkerProcess& worker, std::uint32_t index);
 
   // ---- slow requests (slow.cc) ----
   void watch_slow(WorkerProcess& worker, std::uint32_t index);

@@ -84,9 +84,11 @@ void Incidents::write(const std::string& line, std::string_view ref) {
 }
 
 void Incidents::timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
-                          std::string_view ref) {
-  log_.write({base::Level::Critical,
-              diagnose::timeout_line(verdict, evidence, ref),
+                          std::string_view ref, bool spared) {
+  log_.write({spared ? base::Level::Error : base::Level::Critical,
+              spared ? fmt::format("Request timeout (pid:{}) {}", evidence.pid,
+                                   diagnose::log_tail(verdict, evidence, ref))
+                     : diagnose::timeout_line(verdict, evidence, ref),
               0,
               {},
               fields_of(verdict, evidence, ref)});

@@ -30,9 +30,9 @@ class Incidents {
   base::Result<void> open(const std::string& path);
 
   /// A request ran into its time-out: the CRITICAL line, then the worker's `Error handling request`
-  /// with the stack.
+  /// with the stack. @param spared  by --request-timeout: the worker may live, so an ERROR line
   void timed_out(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
-                 std::string_view ref);
+                 std::string_view ref, bool spared);
   /// A worker ended a request by itself: a slow client was cut, an exception says why. The worker
   /// lives.
   void told(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,

@@ -21,6 +21,7 @@ struct Options {
   std::uint32_t threads = 1;
   std::string worker_class = "sync";
   std::int64_t timeout_ns = 30'000'000'000;  ///< 0: never
+  std::int64_t request_timeout_ns = 0;       ///< 0: never
   std::int64_t slow_ns = 0;            ///< age from which a request is told of as slow, 0: none
   std::int64_t max_worker_memory = 0;  ///< bytes, 0: no limit
   std::int64_t boot_timeout_ns = 0;    ///< 0: a slow boot is reported, not ended
@@ -48,6 +49,15 @@ struct Options {
   unsigned control_socket_mode = 0600;
   bool check_only = false;  ///< --check-config or --print-config
   std::string print;        ///< --print-config's text
+
+  /// Whether a request meets --request-timeout, which spares the worker, before --timeout.
+  [[nodiscard]] bool limits_request() const {
+    return request_timeout_ns != 0 && (timeout_ns == 0 || request_timeout_ns < timeout_ns);
+  }
+  /// The one it meets first, in nanoseconds; 0: none.
+  [[nodiscard]] std::int64_t request_limit_ns() const {
+    return limits_request() ? request_timeout_ns : timeout_ns;
+  }
 };
 
 }  // namespace tricorn::arbiter

@@ -48,7 +48,7 @@ const heartbeat::Slot* story_of(const WorkerProcess& worker) {
   const heartbeat::Slot* oldest = nullptr;
   for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
     const heartbeat::Slot& slot = worker.page.slot(i);
-    if (slot.started_ns.load() == 0 || slot.abandoned.load() != 0) continue;
+    if (slot.started_ns.load() == 0 || slot.is_abandoned()) continue;
     if (crashed != 0 && slot.tid.load() == crashed) return &slot;
     if (oldest == nullptr || slot.started_ns.load() < oldest->started_ns.load()) oldest = &slot;
   }

@@ -193,7 +193,7 @@ void Arbiter::cut_worker(WorkerProcess& worker, const std::string& why) {
   if (!worker.kill.reason.empty()) return;
   for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
     heartbeat::Slot& slot = worker.page.slot(i);
-    if (slot.started_ns.load() == 0 || slot.abandoned.load() != 0) continue;
+    if (slot.started_ns.load() == 0 || slot.is_abandoned()) continue;
     diagnose::Evidence evidence = evidence_of(worker);
     diagnose::describe_request(worker.page, slot, base::monotonic_ns(), evidence);
     const auto before = take_answer(slot, slot.request_id.load());

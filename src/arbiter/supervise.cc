@@ -80,7 +80,7 @@ void Arbiter::note_wear(WorkerProcess& worker) {
 bool Arbiter::others_running(const WorkerProcess& worker) const {
   for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
     const heartbeat::Slot& slot = worker.page.slot(i);
-    if (slot.started_ns.load() != 0 && slot.abandoned.load() == 0) return true;
+    if (slot.started_ns.load() != 0 && !slot.is_abandoned()) return true;
   }
   return false;
 }
@@ -89,7 +89,8 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   heartbeat::Slot& slot = worker.page.slot(index);
   SlotWatch& watch = worker.slots[index];
   const std::int64_t started = slot.started_ns.load(std::memory_order_acquire);
-  if (started == 0 || slot.abandoned.load() != 0) {
+  if (watch.interruption) return attend_interrupted(worker, index);
+  if (started == 0 || slot.is_abandoned()) {
     end_slow(worker, watch, "answered");
     return note_end(watch);
   }
@@ -97,7 +98,7 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   if (watch.request_id != id) {
     end_slow(worker, watch, "answered");
     note_end(watch);
-    watch = {id, started + kFirstSampleNs, 0, {}, {}, started, "", nullptr};
+    watch = {id, started + kFirstSampleNs, 0, {}, {}, started, std::nullopt, "", nullptr};
   }
   const std::int64_t now = base::monotonic_ns();
   const diagnose::Target target = diagnose::target_of(slot);
@@ -107,18 +108,18 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
     watch.next_sample_ns = started + 2 * std::max(now - started, kFirstSampleNs);
   }
   watch_slow(worker, index);
-  if (options_.timeout_ns == 0) return;
-  const std::int64_t deadline = std::max(started + options_.timeout_ns, judge_not_before_ns_);
-  take_look(worker, watch, target, deadline);
+  const std::int64_t limit = options_.request_limit_ns();
+  if (limit == 0) return;
+  const std::int64_t deadline = std::max(started + limit, judge_not_before_ns_);
+  take_look(worker, watch, target, deadline, limit);
   if (watch.looks.size() >= kLooks) judge(worker, index);
 }
 
 // Driven by the loop's time-out: one look a call, when it is due.
 void Arbiter::take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
-                        std::int64_t deadline_ns) {
-  if (watch.looks.empty()) {
-    watch.next_look_ns = deadline_ns - std::min(kFirstLookBeforeNs, options_.timeout_ns / 4);
-  }
+                        std::int64_t deadline_ns, std::int64_t limit_ns) {
+  if (watch.looks.empty())
+    watch.next_look_ns = deadline_ns - std::min(kFirstLookBeforeNs, limit_ns / 4);
   const std::int64_t now = base::monotonic_ns();
   if (now < watch.next_look_ns) return wake_at(watch.next_look_ns);
   watch.looks.push_back(worker.inspector->full_look(target));
@@ -131,7 +132,7 @@ diagnose::Evidence Arbiter::evidence_of(const WorkerProcess& worker) const {
   evidence.pid = worker.pid;
   evidence.arbiter = ::getpid();
   evidence.app_directory = options_.app_directory;
-  evidence.timeout_ns = options_.timeout_ns;
+  evidence.timeout_ns = options_.request_limit_ns();
   return evidence;
 }
 
@@ -158,16 +159,24 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   worker.inspector->investigate(evidence);
   const std::optional<Claim> before = take_answer(slot, watch.request_id);
   if (!before) return;
-  drain(worker);  // the client's next request must not reach what is about to end
+  const bool spared = options_.limits_request();
+  if (!spared) drain(worker);  // the client's next request must not reach what is about to end
   const diagnose::Verdict verdict = diagnose::decide(evidence);
   const int status = options_.status_by_cause ? diagnose::status_of(verdict.cause) : 500;
   const bool told = watch.slow != nullptr && !watch.slow->ref.empty();
-  worker.ref = told ? watch.slow->ref : references_.next();  // one request, one reference
+  const std::string ref = told ? watch.slow->ref : references_.next();  // one request has one
   end_slow(worker, watch, "timed out");
   paths_.timed_out(evidence.request);
   watch.request.clear();
-  incidents_.timed_out(verdict, evidence, worker.ref);
-  answer_or_cut(worker, slot, *before, status, worker.ref);
+  incidents_.timed_out(verdict, evidence, ref, spared);
+  answer_or_cut(worker, slot, *before, status, ref);
+  if (spared) return interrupt(worker, index, ref);
+  give_up_thread(worker, ref);
+}
+
+// Its worker ends when the other requests have.
+void Arbiter::give_up_thread(WorkerProcess& worker, const std::string& ref) {
+  worker.ref = ref;
   worker.has_lost_threads = true;
   worker.settled_at_ns = base::monotonic_ns() + kSettleNs;
   wake_at(worker.settled_at_ns);
@@ -184,7 +193,7 @@ std::optional<Claim> Arbiter::take_answer(heartbeat::Slot& slot, std::uint32_t i
     slot.claim.store(before);
     return std::nullopt;
   }
-  slot.abandoned.store(1);
+  slot.abandoned.store(id);
   return before;
 }
 
@@ -192,7 +201,10 @@ std::optional<Claim> Arbiter::take_answer(heartbeat::Slot& slot, std::uint32_t i
 void Arbiter::answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot, Claim before, int status,
                             const std::string& ref) {
   const int fd = slot.connection_fd.load();
-  if (before != Claim::Pending) return worker.keeper.answer(fd, {});
+  if (before != Claim::Pending) {
+    slot.farewell_status.store(0);  // the request before it may have had one
+    return worker.keeper.answer(fd, {});
+  }
   std::string answer = farewell(status, ref, std::time(nullptr));
   const std::size_t body_at = answer.find("\r\n\r\n") + 4;
   slot.farewell_bytes.store(static_cast<std::uint32_t>(answer.size() - body_at));
@@ -221,7 +233,7 @@ void Arbiter::supervise_boot(WorkerProcess& worker) {
   if (limit == 0 || worker.boot_reported || worker.leaving) return;
   SlotWatch& watch = worker.slots[0];
   const std::int64_t began = worker.page.header().forked_ns.load();
-  take_look(worker, watch, {worker.pid, 0, nullptr}, began + limit);
+  take_look(worker, watch, {worker.pid, 0, nullptr}, began + limit, limit);
   if (watch.looks.size() < kLooks) return;
   worker.boot_reported = true;
   diagnose::Evidence evidence = evidence_of(worker);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,13 @@ struct SlowRequest {
   std::int64_t next_ns = 0;     ///< monotonic
 };
 
+/// A request whose thread was told to drop it.
+struct Interruption {
+  std::uint32_t request_id = 0;
+  std::int64_t until_ns = 0;  ///< monotonic; a thread that has not come back by then is given up
+  std::string ref;
+};
+
 /// One request the arbiter follows.
 struct SlotWatch {
   std::uint32_t request_id = 0;
@@ -48,8 +56,9 @@ struct SlotWatch {
   std::vector<diagnose::ProcessLook> samples;
   std::vector<diagnose::ProcessLook> looks;
   std::int64_t started_ns = 0;
-  std::string request;                ///< "GET /x", noted at the first sample
-  std::unique_ptr<SlowRequest> slow;  ///< null: not slow
+  std::optional<Interruption> interruption;  ///< under way
+  std::string request;                       ///< "GET /x", noted at the first sample
+  std::unique_ptr<SlowRequest> slow;         ///< null: not slow
 };
 
 struct WorkerProcess {
@@ -93,6 +102,7 @@ struct WorkerProcess {
   std::unique_ptr<diagnose::Inspector> inspector;
   std::vector<SlotWatch> slots;
   MemoryWatch memory;
+  unsigned interruptions = 0;  ///< requests of it that --request-timeout ended
   bool was_ready = false;
   bool leaving = false;   ///< drains or is being killed: a replacement may be started
   bool worn_out = false;  ///< close to --max-requests: serves until its replacement does

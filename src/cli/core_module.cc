@@ -12,6 +12,8 @@
 
 #include "base/process_title.h"
 #include "net/address.h"
+#include "pyapi/gil.h"
+#include "pyapi/interruption.h"
 #include "pyapi/ref.h"
 #include "spawner/fork.h"
 #include "worker/options.h"
@@ -280,9 +282,11 @@ PyModuleDef g_module = {PyModuleDef_HEAD_INIT,
 PyMODINIT_FUNC PyInit__core() {
   if (PyType_Ready(&g_worker_type) != 0) return nullptr;
   Ref module = Ref::steal(PyModule_Create(&g_module));
-  Py_INCREF(&g_worker_type);
-  if (!module || PyModule_AddObject(module.get(), "Worker",
-                                    reinterpret_cast<PyObject*>(&g_worker_type)) != 0) {
+  PyObject* interruption = tricorn::pyapi::interruption_type(tricorn::pyapi::Gil::held_by_caller());
+  if (!module || interruption == nullptr ||
+      PyModule_AddObjectRef(module.get(), "Worker", reinterpret_cast<PyObject*>(&g_worker_type)) !=
+          0 ||
+      PyModule_AddObjectRef(module.get(), "RequestTimeout", interruption) != 0) {
     return nullptr;
   }
   return module.release();

@@ -46,12 +46,13 @@ std::int64_t default_slow_ns(std::int64_t timeout_ns) {
 
 void set_slow(const Layer& settings, Options& options) {
   const std::string given = text(settings, "slow_request");
+  const std::int64_t limit_ns = options.request_limit_ns();
   if (given.empty()) {
-    options.slow_ns = default_slow_ns(options.timeout_ns);
+    options.slow_ns = default_slow_ns(limit_ns);
     return;
   }
   options.slow_ns = std::llround(std::stod(given) * kSecond);
-  if (options.slow_ns != 0 && options.timeout_ns != 0 && options.slow_ns >= options.timeout_ns) {
+  if (options.slow_ns != 0 && limit_ns != 0 && options.slow_ns >= limit_ns) {
     options.warnings.push_back(fmt::format(
         "slow_request {} is not below the time-out: no request is logged as slow", given));
   }
@@ -105,6 +106,7 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
                     options.threads, tricorn::heartbeat::kSlotsMax));
   }
   options.timeout_ns = settings.at("timeout").get<std::int64_t>() * kSecond;
+  options.request_timeout_ns = settings.at("request_timeout").get<std::int64_t>() * kSecond;
   options.boot_timeout_ns = settings.at("boot_timeout").get<std::int64_t>() * kSecond;
   options.graceful_timeout_ns = settings.at("graceful_timeout").get<std::int64_t>() * kSecond;
   options.status_by_cause = settings.at("timeout_status") == "by-cause";
@@ -134,11 +136,11 @@ Result<Options> options_of(const Sources& sources, const std::string& conf_json)
   }
   options.app_directory = text(settings, "chdir");
   options.warnings = tricorn::config::warnings_of({layers.begin() + 1, layers.end()});
-  set_slow(settings, options);
   if (settings.at("reload") == true && settings.at("preload_app") == true) {
     options.warnings.emplace_back(
         "Setting preload_app does not act with reload: each worker loads the changed code");
   }
+  set_slow(settings, options);
   options.max_worker_memory = settings.at("max_worker_memory").get<std::int64_t>();
   const bool print = settings.at("print_config").get<bool>();
   options.check_only = print || settings.at("check_config").get<bool>();

@@ -65,6 +65,19 @@ TEST(Recorder, OneOfTwoGetsTheAnswer) {
   EXPECT_TRUE(end_request(slot));
 }
 
+TEST(Recorder, OnlyTheRequestThatTheArbiterAnsweredIsAbandoned) {
+  const base::UniqueFd fd(create_page_fd());
+  const Page page = Page::create(fd.get(), 1, 1);
+  Slot& slot = page.slot(0);
+  begin_request(slot, "GET", "/", 5, {}, 1);
+  EXPECT_FALSE(slot.is_abandoned());
+  slot.abandoned.store(slot.request_id.load());
+  EXPECT_TRUE(slot.is_abandoned());
+  static_cast<void>(end_request(slot));
+  begin_request(slot, "GET", "/", 5, {}, 2);
+  EXPECT_FALSE(slot.is_abandoned());
+}
+
 TEST(Wire, CarriesPayloadAndDescriptor) {
   base::UniqueFd ours;
   base::UniqueFd theirs;

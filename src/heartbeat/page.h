@@ -86,9 +86,8 @@ struct alignas(64) Slot {
   std::atomic<std::uint64_t> bytes_out;   ///< of the response, this request
   std::atomic<std::int32_t> tid;          ///< kernel thread id, 0 before the thread runs
   std::atomic<std::int32_t> connection_fd;
-  std::atomic<std::uint64_t> tstate;  ///< address of the thread's PyThreadState in the worker
-  std::atomic<std::uint32_t>
-      abandoned;  ///< arbiter sets 1: answered by the arbiter, thread is lost
+  std::atomic<std::uint64_t> tstate;     ///< address of the thread's PyThreadState in the worker
+  std::atomic<std::uint32_t> abandoned;  ///< request_id that the arbiter has answered; see below
   std::atomic<std::uint32_t>
       farewell_status;  ///< HTTP status the arbiter answered with; 0: it cut what was begun
   std::atomic<std::uint32_t> farewell_bytes;  ///< of that answer's body
@@ -98,6 +97,9 @@ struct alignas(64) Slot {
   std::uint16_t method_bytes;       ///< length of the method at the start of `request`
   std::uint16_t request_bytes;      ///< length used in `request`
   char request[kRequestBytesMax];   ///< "METHOD /path", no query string, raw bytes, not terminated
+
+  /// Whether the arbiter has answered the present request: its thread may be lost.
+  [[nodiscard]] bool is_abandoned() const { return abandoned.load() == request_id.load(); }
 };
 static_assert(sizeof(Slot) == 512);
 

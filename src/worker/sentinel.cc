@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstring>
 
 #include "base/clock.h"
 #include "worker/fatal_signals.h"
@@ -107,6 +108,13 @@ void Sentinel::obey(const heartbeat::Message& order, base::UniqueFd passed) {
     case heartbeat::Verb::Adopt:
       if (passed.valid()) loop_.adopt(std::move(passed), order.number == 1);
       break;
+    case heartbeat::Verb::Interrupt: {
+      std::uint32_t request_id = 0;
+      if (order.bytes != sizeof request_id) break;
+      std::memcpy(&request_id, order.payload, sizeof request_id);
+      options_.interrupt(static_cast<std::uint32_t>(order.number), request_id);
+      break;
+    }
     case heartbeat::Verb::Look:
       loop_.look_again();
       break;

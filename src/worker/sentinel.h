@@ -17,7 +17,9 @@ namespace tricorn::worker {
 struct SentinelOptions {
   int control = -1;  ///< the worker's SEQPACKET end, not owned
   std::chrono::seconds graceful_timeout{30};
-  std::function<void()> reopen_logs;  ///< called on the sentinel's thread, no GIL
+  /// Ends a request: app thread, Slot::request_id. Called on the sentinel's thread, no GIL.
+  std::function<void(std::uint32_t index, std::uint32_t request_id)> interrupt;
+  std::function<void()> reopen_logs;  ///< likewise
   std::function<bool()> flush_logs;   ///< likewise; false: a reader is slow, call again soon
 };
 

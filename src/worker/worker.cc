@@ -16,9 +16,11 @@
 #include "heartbeat/recorder.h"
 #include "heartbeat/wire.h"
 #include "pyapi/error.h"
+#include "pyapi/interruption.h"
 #include "pyapi/layout.h"
 #include "worker/error_stream.h"
 #include "worker/fatal_signals.h"
+#include "worker/interrupter.h"
 #include "worker/stop_signals.h"
 
 namespace tricorn::worker {
@@ -222,8 +224,12 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
         if (!flush_logs() && !readers_slow_.exchange(true)) crew_->doorbell().raise();
       });
   Sentinel sentinel(*loop_, *crew_,
-                    {control_.get(), options_.graceful_timeout, [this] { reopen_logs(); },
-                     [this] { return flush_logs(); }});
+                    {control_.get(), options_.graceful_timeout,
+                     [this](std::uint32_t index, std::uint32_t request_id) {
+                       if (index < page_.slot_count())
+                         interrupt_request(page_.slot(index), request_id);
+                     },
+                     [this] { reopen_logs(); }, [this] { return flush_logs(); }});
   sentinel.start();
   if (!start_threads(gil)) return false;
   static_cast<void>(heartbeat::send_message(control_.get(), heartbeat::Verb::Ready, ::getpid(),
@@ -334,6 +340,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
     call.may_keep_alive = options_.loop.keepalive_ns > 0 && !exchange.close_after;
     application_->serve(call, response, gil);
     tell_slow_client();  // when the answer did not need it
+    // No Python runs from here to the request's end.
+    if (slot.is_abandoned()) pyapi::forget_interruption(gil);
     exchange.close_after = !response.keep_alive() || !exchange.body_taken();
     exchange.failed = response.cut() || response.client_gone();
   } else {

@@ -7,6 +7,7 @@
 #include "gateway/wsgi/keys.h"
 #include "gateway/wsgi/request_object.h"
 #include "pyapi/error.h"
+#include "pyapi/interruption.h"
 
 namespace tricorn::gateway::wsgi {
 
@@ -38,7 +39,7 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
   const bool hooked = hooks_.pre_request != nullptr || hooks_.post_request != nullptr;
   if (hooked && built != EnvironStatus::Failed) {
     seen = request_object_new(hooks_.request_type, request, environ.get(), gil);
-    if (!seen) report_(base::Level::Error, "Exception before a hook", pyapi::take_traceback(gil));
+    if (!seen) report_raised("Exception before a hook", gil);
   }
   std::string reference;
   if (built != EnvironStatus::Built) {
@@ -61,7 +62,7 @@ void Application::serve(const Call& call, Response& response, const Gil& gil) {
   }
   if (hooks_.post_request != nullptr && seen &&
       !call_post_request(seen.get(), environ.get(), response, gil)) {
-    report_(base::Level::Error, "Exception in post_request hook", pyapi::take_traceback(gil));
+    report_raised("Exception in post_request hook", gil);
   }
   if (input) input_detach(input.get());
   if (call.environ_used != nullptr) *call.environ_used = std::move(environ);
@@ -138,10 +139,9 @@ void Application::close(PyObject* iterable, const http::RequestHead& head, const
   if (method.get() == Py_None) return;
   const Ref result = Ref::steal(PyObject_CallNoArgs(method.get()));
   if (!result) {
-    report_(base::Level::Error,
-            fmt::format("Error handling request {} {}: close() of the response", head.method_text,
-                        head.path),
-            pyapi::take_traceback(gil));
+    report_raised(fmt::format("Error handling request {} {}: close() of the response",
+                              head.method_text, head.path),
+                  gil);
   }
 }
 
@@ -190,8 +190,18 @@ void Application::refuse_as(int status, const std::string& why, const Call& call
   response.answer(status, why, gil);
 }
 
+// Takes what was raised. An interruption is the arbiter's, which has told of it.
+void Application::report_raised(const std::string& line, const Gil& gil) {
+  if (pyapi::is_interruption(gil)) return PyErr_Clear();
+  report_(base::Level::Error, line, pyapi::take_traceback(gil));
+}
+
 // @return the reference of an incident, if it is one
 std::string Application::report_exception(const http::RequestHead& head, bool response_begun) {
+  if (pyapi::is_interruption(Gil::held_by_caller())) {
+    PyErr_Clear();
+    return {};
+  }
   const std::string line =
       response_begun ? fmt::format("Error handling request {} {} (response had begun)",
                                    head.method_text, head.path)

@@ -89,6 +89,7 @@ class Application {
   void refuse(EnvironStatus status, const Call& call, Response& response, const pyapi::Gil& gil);
   void refuse_as(int status, const std::string& why, const Call& call, Response& response,
                  const pyapi::Gil& gil);
+  void report_raised(const std::string& line, const pyapi::Gil& gil);
   std::string report_exception(const http::RequestHead& head, bool response_begun);
 
   PyObject* callable_;
