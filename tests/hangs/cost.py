@@ -1,6 +1,8 @@
-"""What diagnosis costs: CPU of the arbiter for idle workers, and how long the looks at a late request take.
+"""What diagnosis costs: CPU of the arbiter for idle workers and for a late request, and how long its looks take.
 
     .venv/bin/python tests/hangs/cost.py [--workers 16] [--seconds 60]
+
+CPU is the kernel's count (schedstat), so neighbours add to it only what they drive out of the caches; the looks' times are by the clock.
 """
 
 import argparse
@@ -22,14 +24,21 @@ def cpu_ns(pid):
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
 
 
+def at_rest(pids):
+    """Whether none of them computes for a second."""
+    before = sum(map(cpu_ns, pids))
+    time.sleep(1)
+    return sum(map(cpu_ns, pids)) == before
+
+
 def idle(workers, seconds):
     """Print the share of a CPU that the arbiter and its idle workers take."""
     with tempfile.TemporaryDirectory() as folder:
         server = trial.Server(Path(folder), "hangs.app:application", "-w", str(workers), around=surroundings.Around())
         try:
             poll(lambda: len(server.workers()) == workers and server.wait_listening(), 60, "all workers")
-            time.sleep(2)  # what booting leaves behind is not idling
             pids = {"arbiter": [server.pid], "workers": server.workers()}
+            poll(lambda: at_rest(pids["workers"]), 60, "idle workers")  # what booting leaves behind is not idling
             before = {name: sum(map(cpu_ns, them)) for name, them in pids.items()}
             time.sleep(seconds)
             for name, them in pids.items():
@@ -42,12 +51,15 @@ def idle(workers, seconds):
 def looks():
     """Print how long the looks at late requests took, as the reports have it."""
     took = {"samples": [], "looks": []}
+    used_ms = []
     for path, mode in (("sleep", ("-k", "sync")), ("lock", ("-k", "gthread", "--threads", "4")), ("sleep_async", ("-k", "sync"))):
         with tempfile.TemporaryDirectory() as folder:
             server = trial.Server(Path(folder), "hangs.app:application", "--timeout", "2", *mode, around=surroundings.Around())
             try:
                 server.wait_listening()
+                before = cpu_ns(server.pid)
                 trial.get(server, path)
+                used_ms.append((cpu_ns(server.pid) - before) / 1e6)
                 for incident in trial.incidents_of(server):
                     for kind, times in took.items():
                         times += [look["took_us"] for look in incident["evidence"][kind]]
@@ -55,8 +67,9 @@ def looks():
                 server.kill()
     for kind, times in took.items():
         times.sort()
-        print(f"{len(times)} {kind}: median {statistics.median(times):.0f} us, "
+        print(f"{len(times)} {kind}: shortest {times[0]} us, median {statistics.median(times):.0f} us, "
               f"nine of ten below {times[len(times) * 9 // 10]} us, longest {times[-1]} us")
+    print("CPU of the arbiter for a request of 2 s until its client is answered: " + ", ".join(f"{ms:.1f} ms" for ms in used_ms))
 
 
 def main():
