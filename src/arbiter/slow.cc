@@ -49,6 +49,8 @@ void Arbiter::watch_slow(WorkerProcess& worker, std::uint32_t index) {
   if (!slow.ref.empty()) return sample_slow(worker, index, now);
   if (now < slow.next_ns) return wake_at(slow.next_ns);
   slow.looks.push_back(worker.inspector->full_look(diagnose::target_of(worker.page.slot(index))));
+  if (slow.looks.size() == 1)
+    slow.instructions = diagnose::Inspector::watch_instructions(slow.looks[0]);
   slow.next_ns = now + kSlowLookPauseNs;
   if (slow.looks.size() < kSlowLooks) return wake_at(slow.next_ns);
   tell_slow(worker, index);
@@ -76,6 +78,7 @@ void Arbiter::tell_slow(WorkerProcess& worker, std::uint32_t index) {
   evidence.looks = std::move(slow.looks);
   evidence.samples = watch.samples;
   worker.inspector->add_quick_looks(diagnose::target_of(slot), evidence);
+  worker.inspector->add_native_code(std::move(slow.instructions), evidence);
   worker.inspector->investigate(evidence);
   slow.verdict = diagnose::decide(evidence);
   slow.ref = references_.next();

@@ -66,6 +66,7 @@ void Arbiter::supervise_worker(WorkerProcess& worker) {
 
 // Of a request that was seen to run for a tenth of a second; its end is seen as late.
 void Arbiter::note_end(SlotWatch& watch) {
+  watch.instructions.reset();
   if (watch.request.empty()) return;
   paths_.answered(watch.request, base::monotonic_ns() - watch.started_ns);
   watch.request.clear();
@@ -98,7 +99,7 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   if (watch.request_id != id) {
     end_slow(worker, watch, "answered");
     note_end(watch);
-    watch = {id, started + kFirstSampleNs, 0, {}, {}, started, std::nullopt, "", nullptr};
+    watch = {id, started + kFirstSampleNs, 0, {}, {}, started, std::nullopt, "", nullptr, nullptr};
   }
   const std::int64_t now = base::monotonic_ns();
   const diagnose::Target target = diagnose::target_of(slot);
@@ -123,6 +124,8 @@ void Arbiter::take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose:
   const std::int64_t now = base::monotonic_ns();
   if (now < watch.next_look_ns) return wake_at(watch.next_look_ns);
   watch.looks.push_back(worker.inspector->full_look(target));
+  if (watch.looks.size() == 1)
+    watch.instructions = diagnose::Inspector::watch_instructions(watch.looks[0]);
   watch.next_look_ns = std::max(deadline_ns, now + kLookPauseNs);
   wake_at(watch.next_look_ns);
 }
@@ -156,6 +159,7 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   evidence.looks = std::move(watch.looks);
   evidence.samples = std::move(watch.samples);
   worker.inspector->add_quick_looks(diagnose::target_of(slot), evidence);
+  worker.inspector->add_native_code(std::move(watch.instructions), evidence);
   worker.inspector->investigate(evidence);
   const std::optional<Claim> before = take_answer(slot, watch.request_id);
   if (!before) return;

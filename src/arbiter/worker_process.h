@@ -33,7 +33,8 @@ struct SlowRequest {
   unsigned quiet_before = 0;  ///< how many of its path were not told of since the last that was
   std::string ref;            ///< empty: not told of yet
   std::vector<diagnose::ProcessLook> looks;
-  diagnose::Evidence evidence;  ///< as it was told of
+  std::unique_ptr<diagnose::InstructionSampler> instructions;  ///< as SlotWatch's
+  diagnose::Evidence evidence;                                 ///< as it was told of
   diagnose::Verdict verdict;
   std::string busy;  ///< where all threads of the worker were then
   diagnose::TimeByStack time;
@@ -59,6 +60,8 @@ struct SlotWatch {
   std::optional<Interruption> interruption;  ///< under way
   std::string request;                       ///< "GET /x", noted at the first sample
   std::unique_ptr<SlowRequest> slow;         ///< null: not slow
+  /// From the first look on, if it was on the CPU then.
+  std::unique_ptr<diagnose::InstructionSampler> instructions;
 };
 
 struct WorkerProcess {

@@ -118,6 +118,13 @@ struct LockWait {
   std::uint64_t holder = 0;  ///< PyThreadState of who has it; 0 not known
 };
 
+/// In whose machine code the serving thread was, by its instruction pointer.
+struct NativeCode {
+  std::string module;      ///< file most of the samples were in; empty: in none, made at run time
+  unsigned in_module = 0;  ///< so many
+  unsigned samples = 0;    ///< of so many
+};
+
 /// The thread that does what the serving one waits to be done.
 struct Delegate {
   std::uint64_t tstate = 0;
@@ -182,6 +189,8 @@ struct Evidence {
   /// The serving thread again and again within milliseconds, after the last of `looks`: a loop of
   /// few bytecodes can show the same one in every look, a single call into C always does.
   std::vector<ThreadLook> quick;
+  bool native_asked = false;         ///< it stood still on the CPU: `native` was asked for
+  std::optional<NativeCode> native;  ///< empty: not readable, or not asked for
   std::optional<Peer> peer;          ///< of the serving thread in the last look
   std::vector<LockWait> lock_waits;  ///< of all threads in the last look
   std::optional<Delegate> delegate;  ///< of the serving thread in the last look

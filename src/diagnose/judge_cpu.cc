@@ -41,15 +41,24 @@ std::optional<Verdict> not_seen_running(const Facts& facts) {
                                 ran(facts), quick.size()));
 }
 
+/// Whose machine code that is, when the samples agree: "C code of libz.so.1.2.13".
+std::string code_text(const Facts& facts) {
+  constexpr unsigned kSamplesMin = 3;
+  const auto& native = facts.evidence.native;
+  const bool agree = native && native->samples >= kSamplesMin && !native->module.empty() &&
+                     native->in_module * 2 > native->samples;
+  return agree ? "C code of " + native->module : "C code";
+}
+
 Verdict native(const Facts& facts) {
   if (facts.gil_share >= kMostLooks) {
-    return verdict_of(
-        Cause::CpuNativeGil, Confidence::Likely,
-        fmt::format("{} in C code that holds the GIL{}", ran(facts), innermost_function(facts)));
+    return verdict_of(Cause::CpuNativeGil, Confidence::Likely,
+                      fmt::format("{} in {} that holds the GIL{}", ran(facts), code_text(facts),
+                                  innermost_function(facts)));
   }
-  return verdict_of(
-      Cause::CpuNativeNogil, Confidence::Likely,
-      fmt::format("{} in C code that has let the GIL go{}", ran(facts), innermost_function(facts)));
+  return verdict_of(Cause::CpuNativeNogil, Confidence::Likely,
+                    fmt::format("{} in {} that has let the GIL go{}", ran(facts), code_text(facts),
+                                innermost_function(facts)));
 }
 
 }  // namespace

@@ -398,6 +398,24 @@ void Inspector::add_quick_looks(const Target& target, Evidence& evidence) {
   }
 }
 
+std::unique_ptr<InstructionSampler> Inspector::watch_instructions(const ProcessLook& look) {
+  if (look.threads.empty() || look.threads[0].state != 'R') return nullptr;
+  return std::make_unique<InstructionSampler>(look.threads[0].tid);
+}
+
+void Inspector::add_native_code(std::unique_ptr<InstructionSampler> sampler,
+                                Evidence& evidence) const {
+  const auto moved = [&](const ThreadLook& look) {
+    return look.instruction != evidence.quick.front().instruction;
+  };
+  if (sampler == nullptr || evidence.quick.empty()) return;
+  if (std::any_of(evidence.quick.begin(), evidence.quick.end(), moved)) return;
+  evidence.native_asked = true;
+  auto seen = sampler->seen();
+  if (!seen) return;
+  evidence.native = native_code_in(file_text(state_->process.get(), "maps"), *std::move(seen));
+}
+
 void Inspector::investigate(Evidence& evidence) const {
   if (evidence.looks.empty()) return;
   const ProcessLook& last = evidence.looks.back();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "diagnose/evidence.h"
+#include "diagnose/instructions.h"
 #include "heartbeat/page.h"
 
 namespace tricorn::diagnose {
@@ -50,6 +51,13 @@ class Inspector {
   /// to stand still: until its bytecode is seen to move, or not to move though it had a CPU. Takes
   /// some 15 ms, on a busy machine up to 100.
   void add_quick_looks(const Target& target, Evidence& evidence);
+  /// Begins to watch the machine code of the serving thread, when it is on the CPU in that look.
+  /// @return null when it is not
+  [[nodiscard]] static std::unique_ptr<InstructionSampler> watch_instructions(
+      const ProcessLook& look);
+  /// Ends that, and says where it was if it stood still in one call: one reading of its mappings.
+  /// Call it after add_quick_looks(). @param sampler  may be null
+  void add_native_code(std::unique_ptr<InstructionSampler> sampler, Evidence& evidence) const;
   /// All threads with their stacks, GIL, GC, descriptors, limits. Aim: < 1 ms.
   [[nodiscard]] ProcessLook full_look(const Target& target);
   /// Stacks of the Python threads that run requests, and of the application's own; app threads

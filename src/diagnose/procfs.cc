@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <memory>
 
 #include "base/unique_fd.h"
@@ -189,6 +190,26 @@ std::string module_at(std::string_view maps, std::uint64_t pc) {
     return false;
   });
   return module;
+}
+
+NativeCode native_code_in(std::string_view maps, std::vector<std::uint64_t> instructions) {
+  std::sort(instructions.begin(), instructions.end());
+  std::map<std::string_view, unsigned> counts;  // by path
+  each_line(maps, [&](std::string_view line) {
+    const Mapping mapping = parse_mapping(line);
+    const auto first = std::lower_bound(instructions.begin(), instructions.end(), mapping.start);
+    const auto behind = std::lower_bound(first, instructions.end(), mapping.end);
+    if (behind != first) counts[mapping.file] += static_cast<unsigned>(behind - first);
+    return true;
+  });
+  NativeCode native;
+  native.samples = static_cast<unsigned>(instructions.size());
+  for (const auto& [file, count] : counts) {
+    if (count <= native.in_module) continue;
+    native.in_module = count;
+    native.module = file.substr(file.rfind('/') + 1);
+  }
+  return native;
 }
 
 bool is_stack_overflow(std::string_view maps, std::uint64_t address, std::uint64_t sp) {

@@ -69,6 +69,9 @@ struct Mapping {
 [[nodiscard]] Mapping parse_mapping(std::string_view line);
 /// Name without folder of the file `pc` lies in; empty when none.
 [[nodiscard]] std::string module_at(std::string_view maps, std::uint64_t pc);
+/// The file that most of these instructions lie in.
+[[nodiscard]] NativeCode native_code_in(std::string_view maps,
+                                        std::vector<std::uint64_t> instructions);
 /// Whether `address` is at the low end of the stack that `sp` is in: the next mapping above it is
 /// writable and nearer than 64 KiB, and so is sp. Source: diagnosis.md section 5; guard gap of
 /// mm/mmap.c

@@ -82,11 +82,20 @@ Json looks_json(const std::vector<ProcessLook>& looks, std::int64_t end_ns) {
   return json;
 }
 
+Json native_json(const Evidence& evidence) {
+  if (!evidence.native_asked) return nullptr;
+  if (!evidence.native) return "not readable";
+  return {{"module", or_null(evidence.native->module)},
+          {"in_module", evidence.native->in_module},
+          {"samples", evidence.native->samples}};
+}
+
 Json evidence_json(const Evidence& evidence) {
   const auto& last = evidence.looks.empty() ? evidence.samples : evidence.looks;
   const std::int64_t end_ns = last.empty() ? 0 : last.back().at_ns;
   Json json = {{"looks", looks_json(evidence.looks, end_ns)},
                {"samples", looks_json(evidence.samples, end_ns)},
+               {"native", native_json(evidence)},
                {"busy_threads", evidence.busy_threads},
                {"queued", evidence.queued},
                {"load", evidence.load < 0 ? Json(nullptr) : Json(evidence.load)}};

@@ -121,6 +121,19 @@ TEST(Report, TheJsonIsOneLineWithTheContractsFields) {
   EXPECT_TRUE(json["threads"][0]["syscall"].is_null()) << "not readable, so not a number";
 }
 
+TEST(ReportJson, NativeCodeIsNamedUnaskedOrNotReadable) {
+  Evidence evidence = orders();
+  const auto native = [&] {
+    const auto json = nlohmann::json::parse(report_json(database(), evidence, "7f3a9c", 0));
+    return json["evidence"]["native"].dump();
+  };
+  EXPECT_EQ(native(), "null");
+  evidence.native_asked = true;
+  EXPECT_EQ(native(), R"("not readable")");
+  evidence.native = {"libz.so.1.2.13", 8, 15};
+  EXPECT_EQ(native(), R"({"in_module":8,"module":"libz.so.1.2.13","samples":15})");
+}
+
 std::string keys_of(const std::string& line) {
   std::string keys;
   const auto json = nlohmann::ordered_json::parse(line);

@@ -443,6 +443,23 @@ const Row kCpu[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Cpu, Decide, testing::ValuesIn(kCpu), named);
 
+std::string said_of(const Evidence& evidence) { return decide(evidence).because; }
+
+TEST(Verdict, NativeCodeIsNamedWhenTheSamplesAgree) {
+  Evidence evidence = burning(100);
+  EXPECT_NE(said_of(evidence).find("in C code that holds the GIL"), std::string::npos);
+  evidence.native = {"libz.so.1.2.13", 8, 15};
+  EXPECT_NE(said_of(evidence).find("in C code of libz.so.1.2.13 that holds the GIL"),
+            std::string::npos);
+  EXPECT_NE(said_of(without_gil(evidence)).find("libz.so.1.2.13 that has let the GIL go"),
+            std::string::npos);
+  for (const NativeCode& vague : {NativeCode{"libz.so.1.2.13", 7, 15}, NativeCode{"", 15, 15},
+                                  NativeCode{"libz.so.1.2.13", 2, 2}}) {
+    evidence.native = vague;
+    EXPECT_NE(said_of(evidence).find("in C code that holds"), std::string::npos) << vague.samples;
+  }
+}
+
 TEST(Verdict, NeverGuessesWithoutEvidence) {
   const Verdict verdict = decide(Evidence{});
   EXPECT_EQ(verdict.cause, Cause::Unknown);

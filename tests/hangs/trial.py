@@ -168,6 +168,10 @@ def judge_answer(trouble, answer, incident, outcome):
 def judge_incident(trouble, around, incident, outcome):
     outcome.note("cause", incident.get("class") == trouble.cause, f"{incident.get('class')}: {incident.get('because')}")
     outcome.line = next((line for line in outcome.log.splitlines() if f"ref {incident.get('ref')}" in line), "")
+    native = incident.get("evidence", {}).get("native", "not readable")
+    seen = trouble.code and native != "not readable"
+    if seen and not re.search(f"C code of {trouble.code}", outcome.line):
+        outcome.note("cause", False, f"machine code of {trouble.code!r} is not said: {outcome.line}; {native}")
     if trouble.said and not re.search(trouble.said, outcome.line):
         outcome.note("cause", False, f"{trouble.said!r} is not said: {outcome.line}")
     if trouble.place != "":

@@ -27,6 +27,7 @@ class Trouble:
     short: bool = False  # of the representative part that `make test` runs
     named: bool = True  # the request must be
     said: str = ""  # must be in the log line too
+    code: str = ""  # file whose machine code runs, as the line must say where the kernel lets it be seen
 
     @property
     def name(self):
@@ -51,13 +52,13 @@ TROUBLES = [
     cpu("python_loop", "cpu.python", short=True),
     cpu("python_recursion", "cpu.python"),
     cpu("python_under_library", "cpu.python"),
-    cpu("regex", "cpu.native_gil", short=True),
+    cpu("regex", "cpu.native_gil", code="(lib)?python3", short=True),
     cpu("big_power", "cpu.native_gil"),
     cpu("big_sum", "cpu.native_gil"),
     cpu("huge_json", "cpu.native_gil"),
     cpu("huge_sort", "cpu.native_gil"),
-    cpu("key_stretching", "cpu.native_nogil"),
-    cpu("compress", "cpu.native_nogil"),
+    cpu("key_stretching", "cpu.native_nogil", code="(libcrypto|_hashlib|(lib)?python3)"),
+    cpu("compress", "cpu.native_nogil", code="(libz|zlib|(lib)?python3)"),
     cpu("collect_garbage", "gc.pause", short=True),
     cpu("gil_hog", "wait.gil", short=True),
     cpu("python_loop", "cpu.throttled", around=s.throttled_worker, short=True),
