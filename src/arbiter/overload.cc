@@ -7,17 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <string>
 
 #include "arbiter/arbiter.h"
 #include "base/clock.h"
-#include "diagnose/frames.h"
+#include "diagnose/busy_places.h"
 
 namespace tricorn::arbiter {
 namespace {
 
-constexpr unsigned kPlacesShown = 3;
 constexpr unsigned kThreadsLookedAt = 64;
 
 /// Connections in a listener's backlog; 0 for a unix socket, which does not tell.
@@ -33,17 +31,6 @@ bool all_busy(const WorkerProcess& worker) {
     if (worker.page.slot(i).started_ns.load(std::memory_order_relaxed) == 0) return false;
   }
   return true;
-}
-
-/// "3 x app.py:159 in sleep, 1 x app.py:20 in view", the most frequent first.
-std::string places_text(const std::map<std::string, unsigned>& counts) {
-  std::vector<std::pair<unsigned, std::string>> ordered;
-  for (const auto& [place, count] : counts) ordered.emplace_back(count, place);
-  std::sort(ordered.rbegin(), ordered.rend());
-  std::string text;
-  for (std::size_t i = 0; i < ordered.size() && i < kPlacesShown; ++i)
-    text += fmt::format("{}{} x {}", i == 0 ? "" : ", ", ordered[i].first, ordered[i].second);
-  return ordered.size() > kPlacesShown ? text + ", and others" : text;
 }
 
 }  // namespace
@@ -90,7 +77,7 @@ void Arbiter::watch_overload() {
 }
 
 void Arbiter::tell_overload(std::uint64_t waiting, std::int64_t lasts_ns) {
-  std::map<std::string, unsigned> places;
+  diagnose::BusyPlaces places(options_.app_directory);
   unsigned busy = 0;
   diagnose::Evidence evidence;
   evidence.pid = evidence.arbiter = ::getpid();
@@ -102,22 +89,19 @@ void Arbiter::tell_overload(std::uint64_t waiting, std::int64_t lasts_ns) {
       if (worker->leaving || slot.started_ns.load(std::memory_order_relaxed) == 0) continue;
       if (++busy > kThreadsLookedAt) continue;
       auto look = worker->inspector->light_look(diagnose::target_of(slot));
-      const diagnose::PythonFrame* frame =
-          look.threads.empty() ? nullptr : diagnose::place_in(look.threads[0].stack);
-      if (frame == nullptr) continue;
-      ++places[fmt::format("{} in {}", diagnose::place_text(*frame, options_.app_directory),
-                           frame->function)];
+      if (look.threads.empty() || look.threads[0].stack.empty()) continue;
+      places.add(look.threads[0].stack);
       if (evidence.looks.empty()) evidence.looks.push_back(std::move(look));
     }
   }
   evidence.busy_threads = busy;
+  const std::string where = places.text();
   diagnose::Verdict verdict;
   verdict.cause = diagnose::Cause::OverloadQueue;
   verdict.confidence = diagnose::Confidence::Certain;
-  verdict.because =
-      fmt::format("{} requests or connections have waited for {:.1f} s, {} of {} threads busy{}{}",
-                  waiting, static_cast<double>(lasts_ns) / 1e9, busy, busy,
-                  places.empty() ? "" : ": ", places_text(places));
+  verdict.because = fmt::format(
+      "{} requests or connections have waited for {:.1f} s, {} of {} threads busy{}{}", waiting,
+      static_cast<double>(lasts_ns) / 1e9, busy, busy, where.empty() ? "" : ": ", where);
   incidents_.overloaded(verdict, evidence, references_.next());
 }
 

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "arbiter/arbiter.h"
 #include "base/clock.h"
+#include "diagnose/busy_places.h"
 #include "diagnose/report.h"
 
 namespace tricorn::arbiter {
@@ -119,30 +119,23 @@ void Arbiter::end_slow(WorkerProcess& worker, SlotWatch& watch, std::string_view
   incidents_.slow(slow->verdict, slow->evidence, {how, slow->busy, &slow->time}, slow->ref);
 }
 
-// "4 of 4 threads busy, 4 x app.py:159 sleep", most first.
+// "4 of 4 threads busy: 4 x app.py:159 in sleep".
 std::string Arbiter::busy_text(const WorkerProcess& worker) const {
   const std::uint32_t threads = worker.page.slot_count();
   const unsigned queued = heartbeat::count_held(worker.page, heartbeat::Hold::Queued);
   if (threads == 1 && queued == 0) return "";
-  std::map<std::string, unsigned> seen;
+  diagnose::BusyPlaces places(options_.app_directory);
   std::size_t looked = 0;
   unsigned busy = 0;
   for (std::uint32_t i = 0; i < threads; ++i) {
     if (worker.page.slot(i).started_ns.load() == 0) continue;
     ++busy;
     if (++looked > kBusyLooked) continue;
-    const auto look = worker.inspector->light_look(diagnose::target_of(worker.page.slot(i)));
-    const diagnose::PythonFrame* frame = diagnose::place_in(stack_of(look));
-    if (frame == nullptr) continue;
-    ++seen[diagnose::place_text(*frame, options_.app_directory) + " " + frame->function];
+    places.add(stack_of(worker.inspector->light_look(diagnose::target_of(worker.page.slot(i)))));
   }
-  std::vector<std::pair<unsigned, std::string>> places;
-  for (const auto& [place, count] : seen) places.emplace_back(count, place);
-  std::sort(places.rbegin(), places.rend());
-  constexpr std::size_t kPlacesShown = 3;
-  std::string text = fmt::format("{} of {} threads busy", busy, threads);
-  for (std::size_t i = 0; i < std::min(places.size(), kPlacesShown); ++i)
-    text += fmt::format(", {} x {}", places[i].first, diagnose::printable(places[i].second));
+  const std::string where = places.text();
+  std::string text =
+      fmt::format("{} of {} threads busy{}{}", busy, threads, where.empty() ? "" : ": ", where);
   if (queued > 0) text += fmt::format(", {} requests wait for a thread", queued);
   return text;
 }

@@ -65,10 +65,12 @@ bool has_application_code(const Stack& stack) {
   });
 }
 
+bool is_server(const PythonFrame& frame) {
+  return frame.file.ends_with("/tricorn/boot.py") && frame.function == "_boot_and_serve";
+}
+
 Stack without_server(Stack stack) {
-  const auto boot = std::find_if(stack.begin(), stack.end(), [](const PythonFrame& frame) {
-    return frame.file.ends_with("/tricorn/boot.py") && frame.function == "_boot_and_serve";
-  });
+  const auto boot = std::find_if(stack.begin(), stack.end(), is_server);
   // A stack that is the server's alone stays whole: it is all there is to see.
   if (boot != stack.begin()) stack.erase(boot, stack.end());
   return stack;

@@ -22,6 +22,9 @@ using Stack = std::vector<PythonFrame>;
 /// know.
 [[nodiscard]] bool has_application_code(const Stack& stack);
 
+/// Whether a frame is the one this server calls the application from.
+[[nodiscard]] bool is_server(const PythonFrame& frame);
+
 /// The stack without its outermost frames that are this server's own: no fault is looked for there.
 [[nodiscard]] Stack without_server(Stack stack);
 

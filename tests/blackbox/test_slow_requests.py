@@ -75,7 +75,7 @@ def test_it_says_where_all_threads_are(serve):
     site = serve("slow:app", "-k", "gthread", "--threads", "3", "--slow-request", "0.8")
     with concurrent.futures.ThreadPoolExecutor(4) as clients:
         list(clients.map(site.get, ["/sleep/1.5"] * 4))
-    site.wait_log(rf"; 3 of 3 threads busy, 3 x {place_of(FILE, 'rest')} rest[^;]*; ref ")
+    site.wait_log(rf"; 3 of 3 threads busy: 3 x {place_of(FILE, 'rest')} in rest[^;]*; ref ")
 
 
 def test_a_time_out_keeps_the_reference(serve, tmp_path):
