@@ -10,7 +10,7 @@ for record in ON OFF; do
     cmake --build "$build" --target _core tricorn-arbiter >/dev/null
     package=$build/package/tricorn
     mkdir -p "$package/bin"
-    cp python/tricorn/*.py "$build"/src/_core.*.so "$package"
+    cp -R python/tricorn/. "$build"/src/_core.*.so "$package"
     cp "$build/src/tricorn-arbiter" "$package/bin"
     echo "TRICORN_HEARTBEAT=$record"
     PYTHONPATH=$PWD/$build/package TRICORN_BIN=$PWD/$package/bin \
