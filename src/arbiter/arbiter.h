@@ -143,6 +143,7 @@ class Arbiter {
   void on_forked(std::unique_ptr<WorkerProcess> worker, const Answer& answer);
   void on_control(WorkerProcess& worker);
   void on_keeper(int fd);
+  static void release(const WorkerProcess& worker, int connection_fd);
   void on_worker_ready(WorkerProcess& worker);
   void on_worker_leaving(WorkerProcess& worker, const std::string& why);
   static void send_order(const WorkerProcess& worker, heartbeat::Verb verb);

@@ -15,8 +15,7 @@ namespace {
 // For the exception to reach the thread and the application to clean up. A call into C that lasts
 // longer does not see it.
 constexpr std::int64_t kReturnNs = 1'000'000'000;
-// Each leaves a descriptor behind (Loop::forget) and maybe a lock held or a half-done change, so a
-// worker is not spared for ever.
+// Each may leave a lock held or a change half done, so a worker is not spared for ever.
 constexpr unsigned kInterruptionsMax = 100;
 
 }  // namespace

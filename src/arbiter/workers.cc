@@ -363,6 +363,12 @@ void Arbiter::rescue_orders(WorkerProcess& worker, const base::UniqueFd& control
   }
 }
 
+// An order that does not get through leaves the descriptor open for as long as the worker lives.
+void Arbiter::release(const WorkerProcess& worker, int connection_fd) {
+  static_cast<void>(heartbeat::send_message(worker.control.get(), heartbeat::Verb::Release,
+                                            connection_fd, nullptr, 0, -1, MSG_DONTWAIT));
+}
+
 void Arbiter::on_keeper(int fd) {
   const auto buried = buried_.find(fd);
   WorkerProcess* worker = buried == buried_.end() ? nullptr : buried->second.get();
@@ -379,7 +385,10 @@ void Arbiter::on_keeper(int fd) {
     const auto received = worker->keeper.receive(number, connection);
     if (received == heartbeat::Received::Nothing) return;
     if (received == heartbeat::Received::Closed) break;
-    if (!connection.valid()) continue;
+    if (!connection.valid()) {
+      if (buried == buried_.end()) release(*worker, number);
+      continue;
+    }
     if (number == worker->page.header().control_fd.load()) {
       rescue_orders(*worker, connection);
     } else {

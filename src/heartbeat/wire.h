@@ -2,7 +2,7 @@
 // Both are unix SOCK_SEQPACKET pairs: one message is one datagram, descriptors ride along
 // (SCM_RIGHTS).
 //
-//   arbiter ──control──▶ worker   Go, Drain, Adopt+fd, ReopenLogs      (read by the sentinel: no
+//   arbiter ──control──▶ worker   Go, Drain, Adopt+fd, ReopenLogs, …   (read by the sentinel: no
 //   GIL) worker  ──control──▶ arbiter  Hello, Ready, Crashed, Leaving arbiter ──keeper───▶ keeper
 //   Answer, HandOver, Close, Leave keeper  ──keeper───▶ arbiter  Done [+fd]
 //
@@ -43,6 +43,7 @@ enum class Verb : std::uint32_t {
   ReopenLogs = 19,
   Look = 20,       ///< connections may wait in the backlog that nobody was woken for
   Interrupt = 21,  ///< number = app thread, payload = Slot::request_id (4 bytes): end that request
+  Release = 22,    ///< number = fd; the keeper has answered on it and ended it: it may be closed
   // arbiter -> keeper
   Answer =
       32,  ///< number = fd; write the payload to it if not empty, then end the connection properly

@@ -32,6 +32,14 @@ enum class State : std::uint8_t {
   Lingering,  ///< we have ended the response and wait for the client to close, so that it reads it
 };
 
+/// Who is done with a descriptor on which the keeper answers in our place. It stays open until both
+/// are: else the next client could get its number, and this one's answer.
+enum class Parting : std::uint8_t {
+  None,    ///< the keeper has nothing to do with it
+  Loop,    ///< its request has ended, the keeper may not have written yet
+  Keeper,  ///< the keeper has ended it, an app thread still has it
+};
+
 struct Connection {
   net::Deadline deadline;  ///< first member: the loop finds the connection by it
   int fd = -1;
@@ -40,6 +48,7 @@ struct Connection {
   bool readable =
       false;             ///< an edge arrived while the application ran: read before waiting for one
   bool hung_up = false;  ///< the client closed its side or reset
+  Parting parting = Parting::None;
   std::uint8_t listener = 0;
   std::uint32_t served = 0;
   std::uint64_t written = 0;  ///< bytes given to the socket in all

@@ -247,6 +247,7 @@ void Loop::finish(Exchange& exchange) {
   Connection& connection = exchange.connection();
   if (exchange.abandoned) {
     forget(connection);
+    part(connection, Parting::Loop);
     return;
   }
   if (exchange.failed) {
@@ -363,9 +364,24 @@ void Loop::close(Connection& connection) {
   ::close(fd);                // also takes it out of epoll: the keeper's table is this one
 }
 
+// The keeper has answered on it and shut it down; nothing here knows of it any more.
+void Loop::part(Connection& connection, Parting who) {
+  const bool second = connection.parting != Parting::None && connection.parting != who;
+  connection.parting = second ? Parting::None : who;
+  if (!second) return;
+  set_hold(connection, Hold::None);
+  ::close(connection.fd);
+}
+
+void Loop::on_released(int fd) {
+  const auto index = static_cast<std::size_t>(fd);
+  if (index >= by_fd_.size() || by_fd_[index] == nullptr) return;
+  Connection& connection = *by_fd_[index];
+  if (connection.state == State::Running || connection.parting == Parting::Loop)
+    part(connection, Parting::Keeper);
+}
+
 // Everything but the descriptor and its Hold goes: the arbiter reads that when this worker is dead.
-// The descriptor stays open when the keeper writes to it: closing it here could let the next client
-// get its number, and this client's answer.
 void Loop::forget(Connection& connection) {
   if (connection.exchange != nullptr) {
     connection.exchange->drop_unsent();
@@ -433,6 +449,14 @@ void Loop::adopt(base::UniqueFd connection, bool came_back) {
   wakeup_.raise();
 }
 
+void Loop::release(int connection_fd) {
+  {
+    const std::lock_guard lock(mailbox_.mutex);
+    mailbox_.released.push_back(connection_fd);
+  }
+  wakeup_.raise();
+}
+
 void Loop::ask_to_drain(std::uint32_t how) {
   page_.header().drain_asked.fetch_or(how, std::memory_order_relaxed);
   wakeup_.raise();
@@ -447,12 +471,15 @@ void Loop::read_mailbox() {
   wakeup_.clear();
   std::vector<Exchange*> answered;
   std::vector<std::pair<base::UniqueFd, bool>> adopted;
+  std::vector<int> released;
   {
     const std::lock_guard lock(mailbox_.mutex);
     answered.swap(mailbox_.answered);
     adopted.swap(mailbox_.adopted);
+    released.swap(mailbox_.released);
   }
   for (Exchange* exchange : answered) finish(*exchange);
+  for (const int fd : released) on_released(fd);
   for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
   if (drain_asked()) follow_drain();
   if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {

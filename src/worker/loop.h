@@ -82,6 +82,9 @@ class Loop {
   /// Gives the loop a client connection of another worker, or one back that was offered. Any
   /// thread.
   void adopt(base::UniqueFd connection, bool came_back);
+  /// Tells that the keeper has answered on a descriptor and will not write to it any more: it is
+  /// closed when its request has ended. Any thread.
+  void release(int connection_fd);
   /// Looks into the backlog without having been woken for it. Any thread.
   void look_again();
   /// Starts leaving: no new connections, idle ones go, responses end their connection. Any thread.
@@ -154,6 +157,8 @@ class Loop {
   void linger(Connection& connection);
   void close(Connection& connection);
   void forget(Connection& connection);
+  void part(Connection& connection, Parting who);
+  void on_released(int fd);
   void set_hold(const Connection& connection, heartbeat::Hold hold);
   Exchange& exchange_for(Connection& connection);
   void release_exchange(Connection& connection);
@@ -208,6 +213,7 @@ class Loop {
     std::mutex mutex;
     std::vector<Exchange*> answered;
     std::vector<std::pair<base::UniqueFd, bool>> adopted;  // with came_back
+    std::vector<int> released;
   };
   Mailbox mailbox_;
   std::atomic<bool> look_asked_{false};

@@ -115,6 +115,9 @@ void Sentinel::obey(const heartbeat::Message& order, base::UniqueFd passed) {
       options_.interrupt(static_cast<std::uint32_t>(order.number), request_id);
       break;
     }
+    case heartbeat::Verb::Release:
+      loop_.release(order.number);
+      break;
     case heartbeat::Verb::Look:
       loop_.look_again();
       break;

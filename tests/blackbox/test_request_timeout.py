@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import re
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,44 @@ def test_the_others_of_a_given_up_worker_finish(serve):
         assert other.result().status == 200
         assert stuck.result().status == 500
     assert_replaced(site, before)
+
+
+def client_connections(pid):
+    """Return how many sockets the process has in its descriptor table."""
+    links = (descriptor.readlink() for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(str(link).startswith("socket:") for link in links)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_late_request_leaves_no_descriptor_behind(serve, mode):
+    """Its connection is closed when its thread has come back."""
+    site = serve("ending:app", *MODES[mode], "--request-timeout", "1")
+    (pid,) = poll(site.workers)
+    assert_back(site)
+    before = poll(lambda: client_connections(pid))
+    for _ in range(3):
+        assert site.get("/spin/60").status == 500
+    site.wait_log(LATE, count=3)
+    poll(lambda: client_connections(pid) <= before, 10, lambda: f"{client_connections(pid)} sockets, {before} before")
+    assert_back(site)
+    assert site.workers() == [pid]
+
+
+def test_a_worker_is_not_spared_for_ever(serve):
+    """After 100 requests that were ended in it, it is replaced: gracefully, nobody is cut."""
+    site = serve("ending:app", "-k", "gthread", "--threads", "50", "--request-timeout", "1")
+    (pid,) = poll(site.workers)
+    with concurrent.futures.ThreadPoolExecutor(50) as clients:
+        assert {answer.status for answer in clients.map(site.get, ["/doze"] * 99)} == {500}
+        site.wait_log(LATE, count=99)
+        assert_back(site)
+        assert site.workers() == [pid]
+        beside = clients.submit(site.get, "/doze/0.9")
+        assert site.get("/doze").status == 500
+        assert beside.result().status == 200
+    site.wait_log(rf"\[INFO\] Worker \(pid:{pid}\) is replaced: 100 of its requests were ended")
+    assert_replaced(site, [pid])
+    assert "did not come back" not in site.log
 
 
 @pytest.mark.parametrize("mode", MODES)

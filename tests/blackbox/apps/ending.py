@@ -16,6 +16,12 @@ def spin(seconds):
         pass  # <- spin
 
 
+def doze(seconds=60):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.02)
+
+
 def sleep():
     time.sleep(60)  # <- sleep
 
@@ -73,8 +79,6 @@ def app(environ, start_response):
         return stream()
     if kind == "notes":
         return [" ".join(NOTES).encode()]
-    if kind == "spin":
-        spin(float(seconds[0]))
-    elif kind:
-        globals()[kind]()
+    if kind:
+        globals()[kind](*map(float, seconds))
     return [b"done\n"]
