@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/doctor/doctor.h"
+#include "control/doctor/own_words.h"
 
 namespace tricorn::control::doctor {
 namespace {
@@ -78,6 +79,40 @@ INSTANTIATE_TEST_SUITE_P(Logs, Corpus, testing::ValuesIn(logs()), [](const auto&
       name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 });
+
+// The name and the example of each class that the server knows. Read, not included: this folder
+// sees nothing of that one.
+std::vector<std::pair<std::string, std::string>> classes() {
+  std::ifstream file(Path(TRICORN_DOCTOR_LOGS) / "../../src/diagnose/causes.def");
+  std::vector<std::pair<std::string, std::string>> found;
+  std::string name;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("CAUSE(")) name = line.substr(line.find('"') + 1);
+    name = name.substr(0, name.find('"'));
+    if (line.starts_with("      \"[")) found.emplace_back(name, line.substr(7, line.size() - 9));
+  }
+  return found;
+}
+
+TEST(Classes, EachIsKnownAndItsExampleIsRead) {
+  const auto all = classes();
+  EXPECT_EQ(all.size(), 44U);
+  for (const auto& [name, example] : all) {
+    const Meaning* meaning = meaning_of(name);
+    ASSERT_NE(meaning, nullptr) << name;
+    Reading reading;
+    reading.read(example);
+    const Report report = reading.finish();
+    ASSERT_FALSE(report.findings.empty()) << name;
+    const bool client = name.starts_with("client.");
+    EXPECT_EQ(report.findings[0].id == "no_problem", client) << name;
+    EXPECT_EQ(report.facts.clients_cut, client ? 1U : 0U) << name;
+    for (const Finding& finding : report.findings) {
+      EXPECT_FALSE(title_of(finding).empty()) << finding.id;
+      EXPECT_FALSE(advice_of(finding, report.facts).empty()) << finding.id;
+    }
+  }
+}
 
 }  // namespace
 }  // namespace tricorn::control::doctor

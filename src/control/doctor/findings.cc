@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "control/doctor/own_words.h"
 #include "control/doctor/text.h"
 
 namespace tricorn::control::doctor {
@@ -51,6 +52,7 @@ constexpr Kind kKinds[] = {
      "A client connected and sent nothing, which holds a sync worker: put a buffering proxy in "
      "front, "
      "or use gthread workers. The application is not at fault."},
+    {"tricorn", "", ""},
     {"timeout_too_short_for_path", "requests longer than the time-out", ""},
     {"timeout_missing_default_30", "no time-out on the command line",
      "The start-up command sets no --timeout, so Gunicorn's default of 30 s holds: set it to what "
@@ -128,6 +130,10 @@ constexpr Wait kWaits[] = {
     {"socket", "on a socket", "Set a timeout on the socket the request waits for."},
 };
 
+const OwnTrouble* own_trouble_of(const Finding& finding) {
+  return finding.id.starts_with(kOwnId) ? own_trouble(value_of(finding.id)) : nullptr;
+}
+
 std::string paths_text(const Finding& finding) {
   std::vector<std::pair<std::uint64_t, std::string>> paths;
   for (const auto& [path, count] : finding.paths) paths.emplace_back(count, path);
@@ -185,6 +191,7 @@ std::string advice_of(const Finding& finding, const Facts& facts) {
     for (const Wait& wait : kWaits)
       if (wait.name == value) return std::string(wait.advice);
   }
+  if (const OwnTrouble* own = own_trouble_of(finding)) return std::string(own->advice);
   if (finding.id == "possible_oom" && finding.denied == finding.count)
     return "Not memory: the kernel's OOM counter did not rise for these workers. Look for who "
            "sends "
@@ -192,10 +199,12 @@ std::string advice_of(const Finding& finding, const Facts& facts) {
   if (finding.id == "timeout_too_short_for_path") {
     const std::string limit =
         facts.startup_timeout ? fmt::format("{} s", *facts.startup_timeout) : "the time-out";
+    const bool requests_only = facts.request_timeouts > 0 && facts.timeouts == 0;
     return fmt::format(
-        "{} took longer than {}: raise --timeout if that is legitimate, else make it "
+        "{} took longer than {}: raise {} if that is legitimate, else make it "
         "faster or move it into a background job.",
-        finding.paths.empty() ? "Requests" : paths_text(finding), limit);
+        finding.paths.empty() ? "Requests" : paths_text(finding),
+        requests_only ? "--request-timeout" : limit, requests_only ? "it" : "--timeout");
   }
   const std::size_t rank = rank_of(finding.id);
   return rank < std::size(kKinds) ? std::string(kKinds[rank].advice) : "";
@@ -206,6 +215,7 @@ std::string title_of(const Finding& finding) {
   if (finding.id.starts_with("blocked_in:"))
     for (const Wait& wait : kWaits)
       if (wait.name == value) return fmt::format("requests blocked {}", wait.title);
+  if (const OwnTrouble* own = own_trouble_of(finding)) return std::string(own->title);
   const std::size_t rank = rank_of(finding.id);
   if (rank == std::size(kKinds)) return finding.id;
   const std::string_view title = kKinds[rank].title;

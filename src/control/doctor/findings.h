@@ -36,6 +36,8 @@ struct Facts {
   std::string stack_line;
   bool memory_evidence = false;
   bool boot_loop = false;
+  std::uint64_t request_timeouts = 0;  ///< requests that Tricorn ended, their workers spared
+  std::uint64_t clients_cut = 0;       ///< connections that Tricorn cut: the client was too slow
 };
 
 struct Finding {
@@ -46,8 +48,9 @@ struct Finding {
   std::uint64_t denied =
       0;  ///< of possible_oom: SIGKILLs that were not for memory, as Tricorn says
   When first, last;
-  std::map<std::string, std::uint64_t> paths;  ///< of timeout_too_short_for_path
-  std::string detail;                          ///< an example for people: a place, a command
+  std::map<std::string, std::uint64_t> paths;   ///< of requests that took too long
+  std::map<std::string, std::uint64_t> causes;  ///< Tricorn's classes that led to it
+  std::string detail;                           ///< an example for people: a place, a command
 
   /// Adds a line to the proof, and its time; nothing when the mark has none or there are enough.
   void prove(const Mark& mark);

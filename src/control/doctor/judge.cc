@@ -99,7 +99,7 @@ void Reading::judge_timeout(Life& life) {
   }
   const bool known = life.request || life.h12 || life.kernel_oom_told || life.cause_told ||
                      victims_.take_by_pid(life.pid, life.timeout) != nullptr;
-  if (is_boot_timeout(life)) {
+  if (is_boot_timeout(life) && !life.slow_boot_told) {
     if (boot_timeouts_.size() < kBootFailuresMax)
       boot_timeouts_.emplace_back(life.boot, life.timeout);
     boot_timeouts_unknown_.emplace_back(life.timeout, !known);
@@ -229,6 +229,7 @@ Report Reading::finish() {
     if (life.killed && !life.kernel_oom_told)
       life.kernel_oom_told = victims_.take_by_pid(life.pid, life.killed) != nullptr;
   });
+  while (!told_.empty()) settle(told_.begin()->first, nullptr);
   lives_.finish();
   finish_boots();
   finish_limits();

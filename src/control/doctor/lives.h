@@ -55,9 +55,10 @@ struct Life {
   bool own_told = false;  ///< Tricorn said that it sent the SIGKILL …
   bool own_after_timeout_told = false;
   bool kernel_oom_told = false;
-  bool oom_denied = false;  ///< Tricorn said that the kernel's counter did not rise for it
-  bool cause_told = false;
-  bool h12 = false;  ///< an H12 within 60 s of its time-out on its dyno
+  bool oom_denied = false;      ///< Tricorn said that the kernel's counter did not rise for it
+  bool cause_told = false;      ///< Tricorn named the cause of its time-out
+  bool slow_boot_told = false;  ///< Tricorn said that its boot takes too long
+  bool h12 = false;             ///< an H12 within 60 s of its time-out on its dyno
   std::uint64_t h12_line = 0;
   std::uint64_t service_at_boot = 0;  ///< the source's count of access lines then …
   std::uint64_t service_at_end = 0;   ///< … and when its end was first told

@@ -89,6 +89,11 @@ std::string summary(const Report& report) {
     part(facts.unexplained, "unexplained");
     text += " (" + parts + ")";
   }
+  if (facts.request_timeouts > 0)
+    text += ", " + times(facts.request_timeouts, "request was ended by --request-timeout",
+                         "requests were ended by --request-timeout");
+  if (facts.clients_cut > 0)
+    text += ", " + times(facts.clients_cut, "slow client was cut", "slow clients were cut");
   text += facts.memory_evidence ? "; memory was short for certain" : "; nothing shows short memory";
   if (facts.boot_loop) text += "; workers fail to boot again and again";
   return text + ".";
@@ -151,8 +156,12 @@ std::string to_json(const Report& report, std::string_view file, int indent) {
       one["last"] = time_text(finding.last);
     }
     if (!finding.paths.empty()) one["paths"] = finding.paths;
+    if (!finding.causes.empty()) one["causes"] = finding.causes;
     json["findings"].push_back(std::move(one));
   }
+  if (report.facts.request_timeouts + report.facts.clients_cut > 0)
+    json["tricorn"] = {{"request_timeouts", report.facts.request_timeouts},
+                       {"clients_cut", report.facts.clients_cut}};
   json["input"] = {{"lines", report.lines}, {"skipped", skipped(report)}};
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }

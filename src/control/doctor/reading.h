@@ -33,6 +33,8 @@ inline constexpr std::size_t kLanesMax = 1'024;
 inline constexpr int kForeignLinesMax = 64;
 /// H12 lines and time-outs kept to find those that belong together.
 inline constexpr std::size_t kRecentMax = 256;
+/// Time-outs whose class is known and whose traceback may still come.
+inline constexpr std::size_t kToldMax = 4'096;
 /// Failed boots kept until it is known whether a traceback names their cause.
 inline constexpr std::size_t kBootFailuresMax = 4'096;
 /// Lines whose text is kept for quoting, and how much of one.
@@ -69,6 +71,13 @@ class Reading {
     std::uint64_t hash = 0;
     bool used = false;
     bool copy = false;
+    std::uint64_t told = 0;  ///< line of the request's time-out, which named its cause; 0 none
+  };
+  struct Told {  ///< a time-out whose line names its class
+    const Meaning* meaning = nullptr;
+    Mark mark;
+    std::string path, detail;
+    bool request_seen = false;
   };
   struct Lane {
     TracebackReader traceback;
@@ -110,6 +119,17 @@ class Reading {
   void on_record(const Record& record, const Line& line, Lane& lane);
   bool on_worker_end(const Record& record, const Mark& mark);
   void on_timeout(const Record& record, const Mark& mark);
+  // told.cc
+  void on_request_timeout(const Record& record, const Mark& mark);
+  void on_told(const Record& record, const Mark& mark);
+  void note_cause(const Life& life, const Record& record, const Mark& mark);
+  std::uint64_t told_before(LifeId life, const Record& record);
+  void end_told_stack(Lane& lane);
+  void on_told_stack(const Traceback& traceback, const Context& context);
+  void settle(LifeId life, const Traceback* traceback);
+  Finding& add_cause(const Meaning& meaning, std::string_view id, const Mark& mark,
+                     const std::string& detail);
+  static void note_path(Life& life, std::string_view path);
   LifeId on_failed_request(const Record& record, const Mark& mark);
   void on_boot_trouble(const Record& record, const Mark& mark, Lane& lane);
   void on_worker_words(const Record& record, const Mark& mark);
@@ -192,6 +212,7 @@ class Reading {
   std::optional<std::int64_t> other_timeout_;
 
   // Workers.
+  std::map<LifeId, Told> told_;
   std::map<std::uint32_t, std::deque<Mark>> mass_;
   std::map<std::uint32_t, std::uint64_t> mass_said_;
   std::map<std::uint32_t, LifeId> server_process_;

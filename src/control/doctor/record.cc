@@ -99,10 +99,26 @@ void read_signal(std::string_view rest, Record& record) {
   record.number = number;
   record.kind = number == 9 ? Kind::Killed : Kind::Signalled;
   record.own_kill = contains(rest, "! By this server");
-  record.after_timeout = record.own_kill && contains(rest, "after the time-out");
+  record.after_timeout = record.own_kill && (contains(rest, "after the time-out") ||
+                                             contains(rest, "the time-out is above") ||
+                                             contains(rest, "the timed-out request above"));
   record.oom_denied = contains(rest, "OOM counter did not move") ||
                       contains(rest, "OOM counter rose for other workers only");
   record.kernel_oom = contains(rest, "! Out of memory: killed by the kernel");
+}
+
+// What follows "… (pid:44) " in Tricorn's lines.
+std::string_view behind_pid(std::string_view message) {
+  const std::size_t close = message.find(") ");
+  return close == std::string_view::npos ? std::string_view{} : message.substr(close + 2);
+}
+
+// "Worker (pid:44) is replaced: …", "… boots slowly: CLASS: …", "… CLASS: GET /x …".
+void read_own_words_of_worker(std::string_view words, Record& record) {
+  (void)take(words, "boots slowly: ");
+  record.own = read_own_words(words);
+  record.trouble = own_trouble_of_worker(words, record.path);
+  if (record.own.meaning != nullptr || !record.trouble.empty()) record.kind = Kind::Told;
 }
 
 // "Worker (pid:44) was sent SIGKILL! …", "… exited with code 3."; "Worker with pid 44 was
@@ -120,12 +136,18 @@ void read_end(std::string_view message, Record& record) {
     const auto number = take_number(rest, 4);
     record.number = static_cast<int>(number.value_or(0));
     if (number) record.kind = Kind::Exited;
+    // 3 and 4 are failures to boot.
+    const bool unwanted = number && *number != 0 && *number != 3 && *number != 4;
+    if (unwanted && contains(rest, "; ref ") && !contains(rest, "By this server"))
+      record.trouble = "exit.code";
   } else if (const std::size_t end = message.find("terminated due to signal ");
              end != std::string_view::npos && end < 48) {
     std::string_view rest = message.substr(end + 25);
     record.number = static_cast<int>(take_number(rest, 3).value_or(0));
     if (record.number > kCoreFlag) record.number -= kCoreFlag;
     if (record.number > 0) record.kind = record.number == 9 ? Kind::Killed : Kind::Signalled;
+  } else {
+    read_own_words_of_worker(behind_pid(message), record);
   }
 }
 
@@ -134,14 +156,24 @@ void read_timeout(std::string_view message, Record& record) {
   record.pid = pid_from(message, 0);
   if (record.pid < 0) return;
   record.kind = Kind::Timeout;
-  const std::size_t close = message.find(") ");
-  if (close == std::string_view::npos) return;
-  // Tricorn goes on: "wait.network: GET /wait waited …; ref fad215".
-  const std::string_view tail = message.substr(close + 2);
-  const std::size_t colon = tail.find(": ");
-  record.tells_cause = colon != std::string_view::npos && contains(tail, "; ref ") &&
-                       tail.substr(0, colon).find(' ') == std::string_view::npos &&
-                       contains(tail.substr(0, colon), ".");
+  record.own = read_own_words(behind_pid(message));
+}
+
+void read_request_timeout(std::string_view message, Record& record) {
+  read_timeout(message, record);
+  if (record.kind == Kind::None) return;
+  record.kind = record.own.meaning == nullptr ? Kind::None : Kind::RequestTimeout;
+}
+
+// "Slow request (pid:44) ended: …" says no more than the line before.
+void read_slow_request(std::string_view message, Record& record) {
+  read_request_timeout(message, record);
+  if (record.kind != Kind::None) record.kind = Kind::SlowRequest;
+}
+
+void read_overload(std::string_view message, Record& record) {
+  record.own = read_own_words(message);
+  if (record.own.meaning != nullptr) record.kind = Kind::Told;
 }
 
 void read_failed_request(std::string_view message, Record& record) {
@@ -200,6 +232,9 @@ void of_class(std::string_view message, Record& record) {
 
 constexpr Wording kWordings[] = {
     {Word::WorkerTimeout, Kind::None, true, read_timeout},
+    {Word::RequestTimeout, Kind::None, true, read_request_timeout},
+    {Word::SlowRequest, Kind::None, true, read_slow_request},
+    {Word::OverloadQueue, Kind::None, true, read_overload},
     {Word::WorkerParen, Kind::None, true, read_end},
     {Word::WorkerWithPid, Kind::None, true, read_end},
     {Word::Booting, Kind::Boot, false, of_pid},
@@ -276,6 +311,9 @@ std::optional<Record> read_record(std::string_view text, const Hits& hits) {
   }
   if (!record.has_header) return std::nullopt;
   record.message = text.substr(message_at);
+  if (record.level != "INFO" && record.level != "DEBUG")
+    record.trouble = own_trouble_in(record.message);
+  if (!record.trouble.empty()) record.kind = Kind::Told;
   return record;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "control/doctor/own_words.h"
 #include "control/doctor/scan.h"
 #include "control/doctor/stamp.h"
 
@@ -32,6 +33,9 @@ enum class Kind : std::uint8_t {
   Reload,
   MoreWorkers,  ///< "Handling signal: ttin"
   Listening,
+  RequestTimeout,  ///< Tricorn: one request was ended, its worker lives
+  SlowRequest,     ///< Tricorn: it still runs
+  Told,            ///< Tricorn: `own` says what of, about a worker when `pid` names one
 };
 
 /// One record. Views into the line.
@@ -51,7 +55,8 @@ struct Record {
   bool after_timeout = false;  ///< … after a time-out
   bool oom_denied = false;     ///< Tricorn: that counter did not rise for it
   bool kernel_oom = false;     ///< Tricorn: the kernel's oom_kill counter rose for it
-  bool tells_cause = false;    ///< Tricorn: the time-out's line names a class other than unknown
+  OwnWords own;                ///< Tricorn: what its line says of cause, request and place
+  std::string_view trouble;    ///< Tricorn: behind kOwnId, of Told
 };
 
 /// Reads the record of `text`, if there is one.

@@ -38,6 +38,7 @@ void Reading::on_record(const Record& record, const Line& line, Lane& lane) {
   if (record.by_arbiter && record.column >= 0 && record.kind != Kind::Start)
     (void)lives_.run_of_arbiter(source, record.column);
   LifeId about = kNobody;
+  if (record.kind == Kind::Timeout || record.kind == Kind::RequestTimeout) end_told_stack(lane);
   switch (record.kind) {
     case Kind::Start:
       lives_.start(source, record.column, mark.line);
@@ -50,6 +51,13 @@ void Reading::on_record(const Record& record, const Line& line, Lane& lane) {
     }
     case Kind::Timeout:
       on_timeout(record, mark);
+      break;
+    case Kind::RequestTimeout:
+      on_request_timeout(record, mark);
+      break;
+    case Kind::SlowRequest:
+    case Kind::Told:
+      on_told(record, mark);
       break;
     case Kind::StopSignal:
       lives_.stop(source, record.column, mark);
@@ -83,14 +91,19 @@ void Reading::on_record(const Record& record, const Line& line, Lane& lane) {
   if (!starts_traceback) return;
   if (about == kNobody && record.pid >= 0)
     if (const Life* life = lives_.find(source, record.pid)) about = life->id;
-  lane.context = Context{record.kind, about, mark, hash, false, false};
+  const std::uint64_t told = record.kind == Kind::FailedRequest ? told_before(about, record) : 0;
+  lane.context = Context{record.kind, about, mark, hash, false, false, told};
 }
 
 void Reading::on_timeout(const Record& record, const Mark& mark) {
   Life& life = lives_.of_arbiter_record(source_, record.pid, record.column, mark);
   victims_.note_worker(record.pid);
-  life.cause_told |= record.tells_cause;
   if (life.timeout) return;
+  note_cause(life, record, mark);
+  const std::string_view cause = record.own.meaning == nullptr ? "" : record.own.meaning->cause;
+  life.cause_told = !cause.empty() && cause != "unknown";
+  life.slow_boot_told |= cause == "boot.slow";
+  note_path(life, record.own.path);
   lives_.note_end(life);
   life.timeout = mark;
   if (some_timeouts_.size() < kProofLinesMax) some_timeouts_.push_back(mark);
@@ -150,6 +163,8 @@ bool Reading::on_worker_end(const Record& record, const Mark& mark) {
       }
     }
   } else if (record.kind == Kind::Exited) {
+    if (!life.exited && !record.trouble.empty())
+      findings_.add(std::string(kOwnId) + std::string(record.trouble), {mark});
     if (!life.exited) life.exited = mark;
     life.exit_code = record.number;
     // 3: a worker failed to boot; 4: the application failed to load. Source: gunicorn/arbiter.py
@@ -161,6 +176,13 @@ bool Reading::on_worker_end(const Record& record, const Mark& mark) {
     life.signal = record.number;
   }
   return true;
+}
+
+void Reading::note_path(Life& life, std::string_view path) {
+  constexpr std::size_t kPathBytesMax = 4'096;
+  if (path.empty() || path.size() > kPathBytesMax || life.paths.size() >= kPathsOfLifeMax) return;
+  if (std::find(life.paths.begin(), life.paths.end(), path) == life.paths.end())
+    life.paths.emplace_back(path);
 }
 
 LifeId Reading::on_failed_request(const Record& record, const Mark& mark) {
@@ -179,10 +201,11 @@ LifeId Reading::on_failed_request(const Record& record, const Mark& mark) {
   if (life == nullptr) return kNobody;
   if (!life->request) life->request = mark;
   life->no_uri |= record.no_uri;
-  const std::string path(record.path);
-  if (!path.empty() && path.size() <= 4'096 && life->paths.size() < kPathsOfLifeMax &&
-      std::find(life->paths.begin(), life->paths.end(), path) == life->paths.end())
-    life->paths.push_back(path);
+  // One that was ended alone says nothing of the worker's own time-out.
+  if (const auto told = told_.find(life->id);
+      !life->timeout && told != told_.end() && told->second.path == record.path)
+    return life->id;
+  note_path(*life, record.path);
   return life->id;
 }
 

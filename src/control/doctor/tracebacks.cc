@@ -47,13 +47,10 @@ void Reading::on_traceback(const Traceback& traceback, const Context& context, L
   const bool chained = std::exchange(lane.chained, false);
   if (context.copy) return;
   const bool request = context.kind == Kind::FailedRequest;
-  const Life* life = context.life == kNobody ? nullptr : lives_.by_id(context.life);
   const bool boot = context.kind == Kind::BootException || context.kind == Kind::BadClass ||
                     context.kind == Kind::BadConfig;
-  if ((is_abort(traceback) && !boot) || (request && life != nullptr && life->cause_told)) {
-    on_abort(traceback, context);
-    return;
-  }
+  if (context.told != 0) return on_told_stack(traceback, context);
+  if (is_abort(traceback) && !boot) return on_abort(traceback, context);
   if (boot || chained || (!request && is_loading(traceback))) {
     // Of a chain the last exception counts.
     if (chained && !previous.empty() && !boot_failures_.empty() &&

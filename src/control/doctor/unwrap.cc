@@ -229,7 +229,7 @@ bool Unwrapper::peel_json(Line& line) {
   std::string_view text, time, level, pid, trace, stream, container;
   std::size_t best = std::size(kTexts);
   for_each_key(line.text, [&](std::string_view key, std::string_view value, bool is_text) {
-    if (key == "pid" || key == "process") pid = value;
+    if (key == "pid" || key == "process" || key == "process.pid") pid = value;
     if (!is_text) return;
     for (std::size_t index = 0; index < best; ++index) {
       if (key != kTexts[index]) continue;
@@ -238,7 +238,9 @@ bool Unwrapper::peel_json(Line& line) {
     }
     for (const std::string_view name : kTimes) time = key == name ? value : time;
     if (key == "level" || key == "levelname" || key == "severity") level = value;
-    if (key == "exc_info" || key == "exception" || key == "stack_trace") trace = value;
+    if (key == "exc_info" || key == "exception" || key == "stack_trace" ||
+        key == "exception.stacktrace")
+      trace = value;
     if (key == "stream") stream = value;
     if (key == "container_name" || key == "container") container = value;
   });
