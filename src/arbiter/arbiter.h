@@ -31,7 +31,7 @@
 #include "arbiter/profiler.h"
 #include "arbiter/python_logger.h"
 #include "arbiter/references.h"
-#include "arbiter/slow_gate.h"
+#include "arbiter/slow_watch.h"
 #include "arbiter/spawner_client.h"
 #include "arbiter/worker_process.h"
 #include "base/log.h"
@@ -195,14 +195,6 @@ class Arbiter {
   void interrupt(WorkerProcess& worker, std::uint32_t index, const std::string& ref);
   void attend_interrupted(WorkerProcess& worker, std::uint32_t index);
 
-  // ---- slow requests (slow.cc) ----
-  void watch_slow(WorkerProcess& worker, std::uint32_t index);
-  void begin_slow(WorkerProcess& worker, std::uint32_t index, std::int64_t now_ns);
-  void tell_slow(WorkerProcess& worker, std::uint32_t index);
-  void sample_slow(WorkerProcess& worker, std::uint32_t index, std::int64_t now_ns);
-  void end_slow(WorkerProcess& worker, SlotWatch& watch, std::string_view how);
-  [[nodiscard]] std::string busy_text(const WorkerProcess& worker) const;
-
   // ---- death (reap.cc) ----
   void reap();
   void on_worker_death(WorkerProcess& worker, int wait_status);
@@ -299,9 +291,7 @@ class Arbiter {
   std::int64_t fork_not_before_ns_ = 0;
   std::int64_t wake_ns_ = 0;  // when something must be done without an event
   std::int64_t judge_not_before_ns_ = 0;
-  SlowGate slow_gate_;
-  unsigned slow_samples_left_ = 0;  // of this turn of the loop
-  static constexpr unsigned kSlowSamplesPerTurn = 16;
+  SlowWatch slow_watch_{options_, incidents_, references_, log_};
   bool graceful_ = true;
   std::int64_t stop_by_ns_ = 0;
   std::string stop_reason_;

@@ -92,7 +92,7 @@ void Arbiter::reap() {
 
 void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
   on_control(worker);  // connections it passed on with its last breath
-  for (SlotWatch& watch : worker.slots) end_slow(worker, watch, "worker died");
+  for (SlotWatch& watch : worker.slots) slow_watch_.end(worker, watch, "worker died");
   const std::string ref = worker.ref.empty() ? references_.next() : worker.ref;
   explain_death(worker, wait_status, ref);
   ::waitpid(worker.pid, nullptr, 0);

@@ -39,7 +39,7 @@ constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
 }  // namespace
 
 void Arbiter::supervise() {
-  slow_samples_left_ = kSlowSamplesPerTurn;
+  slow_watch_.begin_turn();
   wake_at(base::monotonic_ns() + kTickNs);
   for (const auto& [pid, worker] : workers_) supervise_worker(*worker);
   watch_overload();
@@ -92,12 +92,12 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   const std::int64_t started = slot.started_ns.load(std::memory_order_acquire);
   if (watch.interruption) return attend_interrupted(worker, index);
   if (started == 0 || slot.is_abandoned()) {
-    end_slow(worker, watch, "answered");
+    slow_watch_.end(worker, watch, "answered");
     return note_end(watch);
   }
   const std::uint32_t id = slot.request_id.load();
   if (watch.request_id != id) {
-    end_slow(worker, watch, "answered");
+    slow_watch_.end(worker, watch, "answered");
     note_end(watch);
     watch = {id, started + kFirstSampleNs, 0, {}, {}, started, std::nullopt, "", nullptr, nullptr};
   }
@@ -108,7 +108,8 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
     watch.samples.push_back(worker.inspector->light_look(target));
     watch.next_sample_ns = started + 2 * std::max(now - started, kFirstSampleNs);
   }
-  watch_slow(worker, index);
+  if (const std::int64_t at = slow_watch_.attend(worker, index, judge_not_before_ns_); at != 0)
+    wake_at(at);
   const std::int64_t limit = options_.request_limit_ns();
   if (limit == 0) return;
   const std::int64_t deadline = std::max(started + limit, judge_not_before_ns_);
@@ -169,7 +170,7 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   const int status = options_.status_by_cause ? diagnose::status_of(verdict.cause) : 500;
   const bool told = watch.slow != nullptr && !watch.slow->ref.empty();
   const std::string ref = told ? watch.slow->ref : references_.next();  // one request has one
-  end_slow(worker, watch, "timed out");
+  slow_watch_.end(worker, watch, "timed out");
   paths_.timed_out(evidence.request);
   watch.request.clear();
   incidents_.timed_out(verdict, evidence, ref, spared);

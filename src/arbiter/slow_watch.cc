@@ -1,10 +1,10 @@
-// Early warning: a request that takes long is told of while it still runs, and sampled until it
-// ends. What that may cost has bounds: lines by SlowGate, samples by the turn of the loop.
+#include "arbiter/slow_watch.h"
+
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 
-#include "arbiter/arbiter.h"
 #include "base/clock.h"
 #include "diagnose/busy_places.h"
 #include "diagnose/report.h"
@@ -37,42 +37,45 @@ void note(SlowRequest& slow, const diagnose::ProcessLook& look) {
 
 }  // namespace
 
-void Arbiter::watch_slow(WorkerProcess& worker, std::uint32_t index) {
-  if (options_.slow_ns == 0) return;
+std::int64_t SlowWatch::attend(WorkerProcess& worker, std::uint32_t index, std::int64_t from_ns) {
+  if (options_.slow_ns == 0) return 0;
   SlotWatch& watch = worker.slots[index];
   const std::int64_t now = base::monotonic_ns();
-  const std::int64_t due = std::max(watch.started_ns + options_.slow_ns, judge_not_before_ns_);
-  if (now < due) return wake_at(due);
-  if (watch.slow == nullptr) begin_slow(worker, index, now);
+  const std::int64_t due = std::max(watch.started_ns + options_.slow_ns, from_ns);
+  if (now < due) return due;
+  if (watch.slow == nullptr) begin(worker, index, now);
   SlowRequest& slow = *watch.slow;
-  if (slow.quiet) return;
-  if (!slow.ref.empty()) return sample_slow(worker, index, now);
-  if (now < slow.next_ns) return wake_at(slow.next_ns);
+  if (slow.quiet) return 0;
+  if (!slow.ref.empty()) return sample(worker, index, now), 0;
+  if (now < slow.next_ns) return slow.next_ns;
   slow.looks.push_back(worker.inspector->full_look(diagnose::target_of(worker.page.slot(index))));
   if (slow.looks.size() == 1)
     slow.instructions = diagnose::Inspector::watch_instructions(slow.looks[0]);
   slow.next_ns = now + kSlowLookPauseNs;
-  if (slow.looks.size() < kSlowLooks) return wake_at(slow.next_ns);
-  tell_slow(worker, index);
+  if (slow.looks.size() < kSlowLooks) return slow.next_ns;
+  tell(worker, index);
+  return 0;
 }
 
 // Whether it is told of is decided before anything is spent on it.
-void Arbiter::begin_slow(WorkerProcess& worker, std::uint32_t index, std::int64_t now_ns) {
+void SlowWatch::begin(WorkerProcess& worker, std::uint32_t index, std::int64_t now_ns) {
   auto slow = std::make_unique<SlowRequest>(options_.app_directory);
   diagnose::describe_request(worker.page, worker.page.slot(index), now_ns, slow->evidence);
-  const auto quiet_before = slow_gate_.pass(slow->evidence.request, now_ns);
+  const auto quiet_before = gate_.pass(slow->evidence.request, now_ns);
   slow->quiet = !quiet_before;
   slow->quiet_before = quiet_before.value_or(0);
   worker.slots[index].slow = std::move(slow);
 }
 
-void Arbiter::tell_slow(WorkerProcess& worker, std::uint32_t index) {
+void SlowWatch::tell(WorkerProcess& worker, std::uint32_t index) {
   const heartbeat::Slot& slot = worker.page.slot(index);
   SlotWatch& watch = worker.slots[index];
   SlowRequest& slow = *watch.slow;
   const std::int64_t now = base::monotonic_ns();
-  diagnose::Evidence evidence = evidence_of(worker);
-  evidence.timeout_ns = 0;  // it did not run into it
+  diagnose::Evidence evidence;  // without a time-out: it did not run into it
+  evidence.pid = worker.pid;
+  evidence.arbiter = ::getpid();
+  evidence.app_directory = options_.app_directory;
   diagnose::describe_request(worker.page, slot, now, evidence);
   if (slot.request_id.load() != watch.request_id) return;  // ended just now
   evidence.looks = std::move(slow.looks);
@@ -96,17 +99,17 @@ void Arbiter::tell_slow(WorkerProcess& worker, std::uint32_t index) {
   incidents_.slow(slow.verdict, slow.evidence, {"", slow.busy, &slow.time}, slow.ref);
 }
 
-void Arbiter::sample_slow(WorkerProcess& worker, std::uint32_t index, std::int64_t now_ns) {
+void SlowWatch::sample(WorkerProcess& worker, std::uint32_t index, std::int64_t now_ns) {
   SlowRequest& slow = *worker.slots[index].slow;
-  if (now_ns < slow.next_ns || slow_samples_left_ == 0) return;
-  --slow_samples_left_;
+  if (now_ns < slow.next_ns || samples_left_ == 0) return;
+  --samples_left_;
   note(slow, worker.inspector->light_look(diagnose::target_of(worker.page.slot(index))));
   const std::int64_t age = now_ns - worker.slots[index].started_ns;
   slow.next_ns = now_ns + std::max(kSlowSampleNs, age / kSlowSampleShare);
 }
 
 // Nothing tells us of a request's end: it is seen within a tenth of a second.
-void Arbiter::end_slow(WorkerProcess& worker, SlotWatch& watch, std::string_view how) {
+void SlowWatch::end(WorkerProcess& worker, SlotWatch& watch, std::string_view how) {
   if (watch.slow == nullptr) return;
   const std::unique_ptr<SlowRequest> slow = std::move(watch.slow);
   if (slow->ref.empty()) return;
@@ -120,7 +123,7 @@ void Arbiter::end_slow(WorkerProcess& worker, SlotWatch& watch, std::string_view
 }
 
 // "4 of 4 threads busy: 4 x app.py:159 in sleep".
-std::string Arbiter::busy_text(const WorkerProcess& worker) const {
+std::string SlowWatch::busy_text(const WorkerProcess& worker) const {
   const std::uint32_t threads = worker.page.slot_count();
   const unsigned queued = heartbeat::count_held(worker.page, heartbeat::Hold::Queued);
   if (threads == 1 && queued == 0) return "";
