@@ -69,6 +69,7 @@ TEST(Recorder, OnlyTheRequestThatTheArbiterAnsweredIsAbandoned) {
   const base::UniqueFd fd(create_page_fd());
   const Page page = Page::create(fd.get(), 1, 1);
   Slot& slot = page.slot(0);
+  EXPECT_FALSE(slot.is_abandoned());
   begin_request(slot, "GET", "/", 5, {}, 1);
   EXPECT_FALSE(slot.is_abandoned());
   slot.abandoned.store(slot.request_id.load());

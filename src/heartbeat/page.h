@@ -99,7 +99,10 @@ struct alignas(64) Slot {
   char request[kRequestBytesMax];   ///< "METHOD /path", no query string, raw bytes, not terminated
 
   /// Whether the arbiter has answered the present request: its thread may be lost.
-  [[nodiscard]] bool is_abandoned() const { return abandoned.load() == request_id.load(); }
+  [[nodiscard]] bool is_abandoned() const {
+    const std::uint32_t id = abandoned.load();
+    return id != 0 && id == request_id.load();  // 0: nobody was answered yet, nor asked perhaps
+  }
 };
 static_assert(sizeof(Slot) == 512);
 
