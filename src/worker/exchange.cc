@@ -28,6 +28,8 @@ namespace {
 constexpr std::size_t kPiecesMax = 16;
 // A client of whose body so much comes in one read keeps nobody waiting.
 constexpr std::size_t kFastReadBytes = 32 * 1024;
+// More than this fills segments of its own: nothing is won when its rest waits for other answers.
+constexpr std::size_t kCorkedBytesMax = 64 * 1024;
 // A loan grows by this.
 constexpr std::size_t kLoanStep = 256 * 1024;
 // Bodies up to this size are copied rather than referenced when they must wait.
@@ -422,7 +424,8 @@ bool Exchange::send(std::string_view head, PyObject* owner, std::string_view bod
   std::size_t taken = 0;
   if (!last) note_progress(body.size());
   if (last) note_answer_end(unsent_bytes_ + total);
-  connection_->corked = last && (connection_->may_wait || close_after || next_is_read());
+  connection_->corked =
+      last && total <= kCorkedBytesMax && (connection_->may_wait || close_after || next_is_read());
   if (has_unsent() && flush() == Flush::Failed) return false;
   drop_garbage(gil);
   if (!has_unsent()) {
