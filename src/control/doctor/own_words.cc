@@ -145,7 +145,8 @@ std::string_view path_of(std::string_view text) {
                                                     [](char c) { return c >= 'A' && c <= 'Z'; });
   if (!upper || take_blanks(text) == 0) return {};
   const std::string_view target = take_token(text);
-  return target.starts_with('/') ? bare_path(target) : std::string_view{};
+  const std::string_view path = bare_path(target);
+  return target.starts_with('/') && path.size() <= kPathBytesMax ? path : std::string_view{};
 }
 
 }  // namespace

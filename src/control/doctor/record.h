@@ -38,6 +38,9 @@ enum class Kind : std::uint8_t {
   Told,            ///< Tricorn: `own` says what of, about a worker when `pid` names one
 };
 
+/// Longer paths are not kept: a log may hold anything.
+inline constexpr std::size_t kPathBytesMax = 4'096;
+
 /// One record. Views into the line.
 struct Record {
   Kind kind = Kind::None;

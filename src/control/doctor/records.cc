@@ -179,7 +179,6 @@ bool Reading::on_worker_end(const Record& record, const Mark& mark) {
 }
 
 void Reading::note_path(Life& life, std::string_view path) {
-  constexpr std::size_t kPathBytesMax = 4'096;
   if (path.empty() || path.size() > kPathBytesMax || life.paths.size() >= kPathsOfLifeMax) return;
   if (std::find(life.paths.begin(), life.paths.end(), path) == life.paths.end())
     life.paths.emplace_back(path);
