@@ -41,7 +41,8 @@ struct ThreadLook {
   std::uint64_t tstate = 0;        ///< its PyThreadState, 0 not a Python thread
   std::vector<PythonFrame> stack;  ///< innermost first
   std::uint64_t instruction =
-      0;  ///< bytecode position of the innermost frame, comparable between looks
+      0;               ///< bytecode position of the innermost frame, comparable between looks
+  bool jumps = false;  ///< its bytecode there is an unconditional jump: no call into C
   bool has_gil = false;
   bool waits_for_gil = false;  ///< its futex word lies inside CPython's GIL structure
 };

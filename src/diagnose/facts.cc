@@ -119,6 +119,21 @@ bool moves_on(const Evidence& evidence) {
   return quick_changes >= kChangesMin;
 }
 
+/// `while True: pass` is one bytecode, which jumps to itself. A jump runs nothing else.
+bool is_empty_loop(const Evidence& evidence) {
+  std::size_t seen = 0;
+  std::size_t jumps = 0;
+  const auto add = [&](const ThreadLook& look) {
+    ++seen;
+    if (look.jumps) ++jumps;
+  };
+  for (const ProcessLook& look : evidence.looks) {
+    if (serving(look) != nullptr) add(*serving(look));
+  }
+  std::for_each(evidence.quick.begin(), evidence.quick.end(), add);
+  return jumps * 2 > seen;
+}
+
 /// How long the thread has been seen where it is, going back from the last look.
 double waited_seconds(const Evidence& evidence, const ProcessLook& last, const ThreadLook& thread) {
   std::int64_t since = last.at_ns;
@@ -152,6 +167,7 @@ Facts::Facts(const Evidence& from) : evidence(from) {
                       static_cast<std::int64_t>(after.major_faults), window_s);
   switches_per_s = rate(before.switches, after.switches, window_s);
   moved = moves_on(from);
+  spins = !moved && is_empty_loop(from);
   gil_share = share_of(
       from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->has_gil; });
   gil_wait_share = share_of(from.looks, [](const ProcessLook& look) {

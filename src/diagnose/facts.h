@@ -25,6 +25,7 @@ struct Facts {
   double faults_per_s = -1;    ///< major page faults
   double switches_per_s = -1;  ///< times the thread went to sleep
   bool moved = false;          ///< lines or instructions change again and again
+  bool spins = false;          ///< a loop of nothing but its jump: it stands still and is Python
   double gil_share = 0;        ///< part of the looks in which the thread holds the GIL
   double gil_wait_share = 0;   ///< part in which it waits for it
   double gc_share = 0;         ///< part in which the collector runs

@@ -76,6 +76,10 @@ std::optional<Verdict> judge_cpu(const Facts& facts) {
     return verdict_of(Cause::CpuPython, Confidence::Likely,
                       ran(facts) + " in Python code, line by line");
   }
+  if (facts.spins) {
+    return verdict_of(Cause::CpuPython, Confidence::Likely,
+                      ran(facts) + " in Python code, a loop without a body");
+  }
   return seen_running(facts.evidence) ? native(facts) : not_seen_running(facts);
 }
 

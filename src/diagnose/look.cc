@@ -76,6 +76,7 @@ void add_python(ThreadLook& look, PythonThread&& thread) {
   look.tstate = thread.tstate;
   look.stack = without_server(std::move(thread.stack));
   look.instruction = thread.instruction;
+  look.jumps = thread.jumps;
 }
 
 void mark_gil(ThreadLook& look, const PythonState& state, const TricornPythonLayout& layout) {

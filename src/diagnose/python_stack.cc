@@ -158,6 +158,24 @@ std::optional<RawFrame> read_frame(const Memory& memory, const TricornPythonLayo
   return frame;
 }
 
+/// Where the frame's bytecode lies; 0: not readable.
+std::uint64_t opcode_address(const Memory& memory, const TricornPythonLayout& layout,
+                             const RawFrame& frame) {
+  if (layout.code_bytes == kNone) return frame.instruction;
+  const auto unit = static_cast<std::int32_t>(frame.instruction);  // f_lasti, -1 before the first
+  const auto bytes = word<std::uint64_t>(memory, frame.code + layout.code_bytes);
+  if (!bytes || !is_plausible(*bytes) || unit < 0) return 0;
+  return *bytes + layout.bytes_data + static_cast<std::uint64_t>(unit * kCodeUnitBytes);
+}
+
+bool is_at_jump(const Memory& memory, const TricornPythonLayout& layout, const RawFrame& frame) {
+  const std::uint64_t address = opcode_address(memory, layout, frame);
+  const auto opcode = address == 0 ? std::nullopt : word<std::uint8_t>(memory, address);
+  if (!opcode || *opcode == 0) return false;  // 0 ends the list
+  const auto& jumps = layout.jump_opcodes;
+  return std::find(std::begin(jumps), std::end(jumps), *opcode) != std::end(jumps);
+}
+
 int line_of(const TricornPythonLayout& layout, const RawFrame& frame, std::string_view table,
             int first_line) {
   int line = 0;
@@ -350,7 +368,10 @@ PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout
       break;
     }
     if (frame) {
-      if (thread.stack.empty()) thread.instruction = raw->code + raw->instruction;
+      if (thread.stack.empty()) {
+        thread.instruction = raw->code + raw->instruction;
+        thread.jumps = is_at_jump(memory, layout, *raw);
+      }
       thread.stack.push_back(std::move(*frame));
     }
     address = raw->previous;

@@ -48,6 +48,7 @@ struct PythonThread {
   pid_t tid = 0;                   ///< 0: CPython 3.10 does not keep it
   std::vector<PythonFrame> stack;  ///< innermost first; empty: no Python code is running in it
   std::uint64_t instruction = 0;   ///< position in the bytecode, comparable between looks
+  bool jumps = false;              ///< the bytecode there is an unconditional jump
   bool torn = false;               ///< the chain of frames broke while it was read
 };
 

@@ -115,6 +115,7 @@ struct Interpreter {
     layout.code_linetable = 32;
     layout.code_firstlineno = 40;
     layout.code_instructions = 64;
+    layout.code_bytes = UINT32_MAX;
     layout.bytes_size = 16;
     layout.bytes_data = 32;
     layout.unicode_length = 16;
@@ -177,6 +178,34 @@ TEST(ReadThread, SkipsFramesOfTheCStack) {
   const PythonThread thread = read_thread(python.memory, python.layout, Interpreter::kTstate);
   ASSERT_EQ(thread.stack.size(), 1U);
   EXPECT_EQ(thread.stack[0].line, 4);
+}
+
+constexpr std::uint8_t kJump = 140;
+
+TEST(ReadThread, TellsAJumpFromOtherBytecode) {
+  Interpreter python;
+  python.layout.jump_opcodes[0] = kJump;
+  const std::uint64_t at = Interpreter::kCode + 64 + 4 * 2;
+  for (const auto& [opcode, jumps] :
+       {std::pair{kJump, true}, {std::uint8_t{0}, false}, {std::uint8_t{100}, false}}) {
+    python.memory.put(at, opcode);
+    EXPECT_EQ(read_thread(python.memory, python.layout, Interpreter::kTstate).jumps, jumps)
+        << int{opcode};
+  }
+}
+
+TEST(ReadThread, FindsTheBytecodeOf310InItsBytesObject) {
+  constexpr std::uint64_t kBytes = 0x33000;
+  Interpreter python;
+  python.layout.jump_opcodes[0] = kJump;
+  python.layout.code_instructions = UINT32_MAX;
+  python.layout.code_bytes = 48;
+  python.memory.put(Interpreter::kCode + 48, kBytes);
+  python.memory.put(kBytes + 32 + 3 * 2, kJump);
+  for (const auto& [unit, jumps] : {std::pair{3, true}, {2, false}, {-1, false}}) {
+    python.memory.put(Interpreter::kFrame + 16, std::int64_t{unit});
+    EXPECT_EQ(read_thread(python.memory, python.layout, Interpreter::kTstate).jumps, jumps) << unit;
+  }
 }
 
 TEST(ReadThread, ARingOfFramesEndsAtTheBound) {

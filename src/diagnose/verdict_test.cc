@@ -422,6 +422,12 @@ Evidence without_gil(Evidence evidence) {
 const Row kCpu[] = {
     {"python", moving(burning(100)), "cpu.python"},
     {"native_with_gil", burning(100), "cpu.native_gil"},
+    {"loop_without_a_body",
+     each_look(burning(100), [](ProcessLook& l, std::size_t) { l.threads[0].jumps = true; }),
+     "cpu.python"},
+    {"native_after_a_jump",
+     each_look(burning(100), [](ProcessLook& l, std::size_t i) { l.threads[0].jumps = i == 0; }),
+     "cpu.native_gil"},
     {"native_without_gil", without_gil(burning(100)), "cpu.native_nogil"},
     {"native_then_native_without_gil", next_call_begun_after_first_look(without_gil(burning(100))),
      "cpu.native_nogil"},

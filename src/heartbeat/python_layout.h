@@ -45,11 +45,11 @@ typedef struct TricornPythonLayout {
 
   /* what a frame holds: to find the lock that a thread waits for, and who has it */
   uint32_t frame_localsplus;
-  uint32_t code_nlocalsplus;      /* 3.11+, else UINT32_MAX */
+  uint32_t code_nlocalsplus; /* 3.11+, else UINT32_MAX */
   uint32_t code_stacksize;
-  uint32_t code_exceptiontable;   /* 3.11+, else UINT32_MAX */
-  uint32_t type_name;             /* tp_name of PyTypeObject */
-  uint32_t bound_self;            /* m_self of PyCFunctionObject */
+  uint32_t code_exceptiontable; /* 3.11+, else UINT32_MAX */
+  uint32_t type_name;           /* tp_name of PyTypeObject */
+  uint32_t bound_self;          /* m_self of PyCFunctionObject */
 
   /* PyBytesObject, PyUnicodeObject, PyObject */
   uint32_t bytes_size;
@@ -60,5 +60,8 @@ typedef struct TricornPythonLayout {
   uint32_t unicode_compact_data; /* sizeof(PyCompactUnicodeObject) */
   uint32_t object_type;          /* ob_type */
 
-  char reserved[TRICORN_LAYOUT_BYTES - 8 - 7 * 8 - 29 * 4];
+  uint32_t code_bytes;     /* 3.10: co_code, a bytes object; else UINT32_MAX */
+  uint8_t jump_opcodes[8]; /* unconditional ones, which run nothing else; 0 after the last */
+
+  char reserved[TRICORN_LAYOUT_BYTES - 8 - 7 * 8 - 30 * 4 - 8];
 } TricornPythonLayout;

@@ -6,6 +6,7 @@
 #include "pyapi/layout.h"
 
 #include <Python.h>
+#include <opcode.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -92,12 +93,14 @@ static void fill_code(TricornPythonLayout* layout) {
   layout->code_nlocalsplus = OFFSET(PyCodeObject, co_nlocalsplus);
   layout->code_exceptiontable = OFFSET(PyCodeObject, co_exceptiontable);
   layout->frame_localsplus = OFFSET(_PyInterpreterFrame, localsplus);
+  layout->code_bytes = NONE;
 #else
   layout->code_nlocalsplus = NONE;
   layout->code_exceptiontable = NONE;
   layout->frame_localsplus = OFFSET(PyFrameObject, f_localsplus);
   layout->code_qualname = NONE;
   layout->code_instructions = NONE;
+  layout->code_bytes = OFFSET(PyCodeObject, co_code);
 #endif
 }
 
@@ -111,6 +114,29 @@ static void fill_objects(TricornPythonLayout* layout) {
   layout->object_type = OFFSET(PyObject, ob_type);
   layout->type_name = OFFSET(PyTypeObject, tp_name);
   layout->bound_self = OFFSET(PyCFunctionObject, m_self);
+}
+
+/* With the forms they take when they are specialised or traced. */
+static void fill_jumps(TricornPythonLayout* layout) {
+  static const uint8_t jumps[] = {
+#ifdef JUMP_ABSOLUTE
+      JUMP_ABSOLUTE, /* 3.10 */
+#endif
+#ifdef JUMP_BACKWARD
+      JUMP_BACKWARD,
+#endif
+#ifdef JUMP_BACKWARD_QUICK
+      JUMP_BACKWARD_QUICK, /* 3.11 */
+#endif
+#ifdef JUMP_BACKWARD_NO_INTERRUPT
+      JUMP_BACKWARD_NO_INTERRUPT,
+#endif
+#ifdef INSTRUMENTED_JUMP_BACKWARD
+      INSTRUMENTED_JUMP_BACKWARD, /* 3.12 */
+#endif
+  };
+  _Static_assert(sizeof jumps < sizeof layout->jump_opcodes, "the list ends with a 0");
+  memcpy(layout->jump_opcodes, jumps, sizeof jumps);
 }
 
 static void* pointer_at(const void* base, uint32_t offset) {
@@ -178,6 +204,7 @@ int tricorn_fill_python_layout(TricornPythonLayout* layout) {
   fill_frame(layout);
   fill_code(layout);
   fill_objects(layout);
+  fill_jumps(layout);
   if (!reads_itself(layout)) return -1;
   layout->filled = 1;
   return 0;

@@ -47,6 +47,10 @@ def python_loop():
         n += n % 7; n ^= 1; n %= 1_000_003  # <- python_loop
 
 
+def empty_loop():
+    while True: pass  # <- empty_loop
+
+
 def python_recursion():
     def fibonacci(n):
         return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)  # <- python_recursion

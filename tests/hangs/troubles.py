@@ -50,6 +50,7 @@ def boot(module, cause, **more):
 TROUBLES = [
     # computing
     cpu("python_loop", "cpu.python", short=True),
+    cpu("empty_loop", "cpu.python"),
     cpu("python_recursion", "cpu.python"),
     cpu("python_under_library", "cpu.python"),
     cpu("regex", "cpu.native_gil", code="(lib)?python3", short=True),

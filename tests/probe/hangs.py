@@ -29,6 +29,10 @@ def python_loop():
         n += 1  # LINE python_loop
 
 
+def empty_loop():
+    while True: pass  # noqa: E701  # LINE empty_loop
+
+
 def native_gil():
     sum(itertools.repeat(1))  # LINE native_gil
 

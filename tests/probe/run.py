@@ -13,7 +13,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).parent
 EXPECTED = {
-    "sleep": "wait.sleep", "names": "wait.sleep", "python_loop": "cpu.python",
+    "sleep": "wait.sleep", "names": "wait.sleep", "python_loop": "cpu.python", "empty_loop": "cpu.python",
     "native_gil": "cpu.native_gil", "native_regex": "cpu.native_gil", "native_nogil": "cpu.native_nogil",
     "recv": "wait.network", "recv_ipv6": "wait.network", "recv_timeout": "wait.network",
     "recv_unix": "wait.network", "connect": "wait.connect", "lock": "wait.lock",
