@@ -56,15 +56,35 @@ std::string counter_text(const Death& death) {
   return "the kernel's OOM counter did not move";
 }
 
-Verdict external_kill(const Death& death, int signal) {
-  if (signal == SIGKILL) {
-    return verdict_of(
-        Cause::SignalExternalKill, Confidence::Certain,
-        fmt::format("From outside this server (kill -9 or an agent); {}", counter_text(death)));
+/// Who else than a process may have sent a signal that names no sender.
+const char* origin_of(int signal) {
+  switch (signal) {
+    case SIGALRM:
+    case SIGVTALRM:
+    case SIGPROF:
+      return "the application's own timer (alarm, setitimer) or another process";
+    case SIGXCPU:
+      return "its limit of CPU time (ulimit -t) or another process";
+    case SIGXFSZ:
+      return "its limit of file size (ulimit -f) or another process";
+    case SIGPIPE:
+      return "a pipe or socket without a reader, or another process";
+    default:
+      return "another process, or the application itself";
   }
-  const std::string sender = death.sender == 0 ? "" : fmt::format(" by pid {}", death.sender);
-  return verdict_of(Cause::SignalExternalKill, Confidence::Certain,
-                    fmt::format("From outside this server{}", sender));
+}
+
+Verdict external_kill(const Death& death, int signal) {
+  std::string because;
+  if (signal == SIGKILL) {
+    because = fmt::format("Not by this server: kill -9, an agent, or the application itself; {}",
+                          counter_text(death));
+  } else if (death.sender != 0) {
+    because = fmt::format("From outside this server by pid {}", death.sender);
+  } else {
+    because = fmt::format("Not by this server: {}", origin_of(signal));
+  }
+  return verdict_of(Cause::SignalExternalKill, Confidence::Certain, because);
 }
 
 std::optional<Cause> crash_cause(int signal) {

@@ -119,6 +119,25 @@ const Row kDeaths[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Death, Decide, testing::ValuesIn(kDeaths), named);
 
+TEST(ExternalKill, NeverExcludesTheApplicationItself) {
+  const auto said = [](int signal) { return decide(dead(signal)).because; };
+  EXPECT_EQ(said(SIGKILL),
+            "Not by this server: kill -9, an agent, or the application itself; the kernel's OOM "
+            "counter did not move");
+  for (const int timer : {SIGALRM, SIGVTALRM, SIGPROF}) {
+    EXPECT_EQ(said(timer),
+              "Not by this server: the application's own timer (alarm, setitimer) or another "
+              "process");
+  }
+  EXPECT_EQ(said(SIGXCPU),
+            "Not by this server: its limit of CPU time (ulimit -t) or another process");
+  EXPECT_EQ(said(SIGXFSZ),
+            "Not by this server: its limit of file size (ulimit -f) or another process");
+  EXPECT_EQ(said(SIGUSR2), "Not by this server: another process, or the application itself");
+  EXPECT_EQ(decide(dead(SIGSEGV, [](Death& d) { d.sender = 999; })).because,
+            "From outside this server by pid 999");
+}
+
 TEST(BootFailure, NamesTheApplicationsLine) {
   Evidence evidence = dead(exited(3), [](Death& d) {
     d.was_ready = false;

@@ -551,6 +551,28 @@ def stop_oneself():
     os.kill(os.getpid(), signal.SIGSTOP)  # <- stop_oneself
 
 
+def alarm():
+    signal.alarm(1)
+    time.sleep(AGES)  # <- alarm
+
+
+def kill_oneself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cpu_limit():
+    resource.setrlimit(resource.RLIMIT_CPU, (1, 100))
+    python_loop()
+
+
+def file_limit():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(b"x" * 1000)
+        file.write(b"x")
+
+
 def segv():
     ctypes.string_at(0)  # <- segv
 
