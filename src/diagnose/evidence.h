@@ -104,11 +104,15 @@ struct Peer {
   std::uint16_t local_port = 0;
   std::string state;  ///< "ESTABLISHED", "SYN_SENT" ...; empty for others than TCP
   unsigned retransmits = 0;
-  int fd = -1;             ///< the worker's descriptor
-  std::string filesystem;  ///< of a File: "ext4", "nfs4"
-  pid_t holder = 0;        ///< of a locked File: who has the lock
-  bool client = false;     ///< it is a client of ours, not an upstream
-  bool internal = false;   ///< both ends are the worker's own, as those that wake an event loop
+  int fd = -1;                ///< the worker's descriptor
+  std::string filesystem;     ///< of a File: "ext4", "nfs4"
+  pid_t holder = 0;           ///< of a locked File: who has the lock
+  pid_t other_end = 0;        ///< of a Pipe: a process that has its other end; 0 not known
+  std::string other_program;  ///< its program
+  bool more_ends = false;     ///< further processes have that end too
+  unsigned others = 0;        ///< further peers that the same call waits for
+  bool client = false;        ///< it is a client of ours, not an upstream
+  bool internal = false;      ///< both ends are the worker's own, as those that wake an event loop
 };
 
 /// A lock that a thread waits for, as its frames show.

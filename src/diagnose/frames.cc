@@ -44,6 +44,17 @@ bool is_known_package(const PythonFrame& frame) {
                      [&](std::string_view package) { return has(frame.file, package); });
 }
 
+/// Whether lines are counted in the file itself. A template's are those of the Python module that
+/// it was compiled to.
+bool is_python_source(std::string_view file) {
+  static constexpr auto kEndings = std::to_array<std::string_view>(
+      {"py", "pyw", "pyx", "pxd", "pxi", "pyc", "so", "wsgi", "cgi", "fcgi"});
+  const std::string_view name = last_component(file);
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos || name.starts_with('<') || name.ends_with('>')) return true;
+  return std::find(kEndings.begin(), kEndings.end(), name.substr(dot + 1)) != kEndings.end();
+}
+
 bool named(std::string_view function, std::string_view wanted) {
   if (!function.ends_with(wanted)) return false;
   return function.size() == wanted.size() || function[function.size() - wanted.size() - 1] == '.';
@@ -105,7 +116,8 @@ std::string place_text(const PythonFrame& frame, std::string_view app_directory)
   } else {
     file = last_component(file);
   }
-  return fmt::format("{}:{}", file, frame.line);
+  const char* form = is_python_source(file) ? "{}:{}" : "{} (line {} as compiled)";
+  return fmt::format(fmt::runtime(form), file, frame.line);
 }
 
 std::string_view database_in(const Stack& stack) {

@@ -28,7 +28,8 @@ using Stack = std::vector<PythonFrame>;
 /// The stack without its outermost frames that are this server's own: no fault is looked for there.
 [[nodiscard]] Stack without_server(Stack stack);
 
-/// "app.py:203"; relative to the application's directory when it lies below it.
+/// "app.py:203", or "invoice.html (line 18 as compiled)" of a template; relative to the
+/// application's directory when it lies below it.
 [[nodiscard]] std::string place_text(const PythonFrame& frame, std::string_view app_directory);
 
 /// A stack from its text, lines of "LINE FUNCTION FILE", innermost first (heartbeat::Header's

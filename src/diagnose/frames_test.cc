@@ -37,6 +37,17 @@ TEST(PlaceIn, WithoutAnApplicationItIsTheInnermost) {
   EXPECT_FALSE(has_application_code(stack));
 }
 
+TEST(PlaceText, ATemplatesLineIsNotClaimedToBeInItsFile) {
+  const auto text = [](const char* file) { return place_text({file, "root", 18}, "/srv"); };
+  EXPECT_EQ(text("/srv/shop/app.py"), "shop/app.py:18");
+  EXPECT_EQ(text("/srv/django.wsgi"), "django.wsgi:18");
+  EXPECT_EQ(text("/srv/bin/serve"), "bin/serve:18");
+  for (const char* name : {"invoice.html", "mail.txt", "feed.xml", "page.jinja", "x.html.j2"}) {
+    EXPECT_EQ(text((std::string("/srv/templates/") + name).c_str()),
+              std::string("templates/") + name + " (line 18 as compiled)");
+  }
+}
+
 TEST(StackFrom, stopsWhereThePageEnded) {
   for (const char* text : {"8 load /srv/a.py\n11 <modu", "8 load /srv/a.py\n11 <module> ",
                            "8 load /srv/a.py\nx load /srv/b.py", "8 load /srv/a.py\n"}) {

@@ -43,10 +43,9 @@ std::string hint_of(Cause cause, const Evidence& evidence) {
       return server.empty() ? "" : "dig @" + server.substr(0, server.find(' '));
     }
     case Cause::WaitFileLock:
-      return peer == nullptr || peer->holder == 0 ? "" : fmt::format("ps -fp {}", peer->holder);
-    case Cause::WaitSubprocess:
-      return evidence.children.empty() ? ""
-                                       : fmt::format("ps -fp {}", evidence.children.back().pid);
+      return peer == nullptr || peer->holder == 0 || peer->holder == evidence.pid
+                 ? ""
+                 : fmt::format("ps -fp {}", peer->holder);
     case Cause::NetPortExhaustion:
       return "ss -s";
     case Cause::MemoryOomKill:

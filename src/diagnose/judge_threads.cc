@@ -99,7 +99,7 @@ Judgement for_deadlock(const Facts& facts) {
   }
   const bool mutual = chain.holders.back() == facts.thread;
   return verdict_of(Cause::WaitDeadlock, Confidence::Certain,
-                    fmt::format("waited {} for a lock held by {}{}, which waits for {}",
+                    fmt::format("waited {} for a lock (held by {}{}, which waits for {})",
                                 waited(facts), thread_text(first), place_of(first, facts),
                                 mutual ? "one that this thread holds" : "one held in a circle"));
 }
@@ -182,7 +182,7 @@ Judgement for_lock(const Facts& facts) {
   const char* what = import ? "a module whose import is under way, its lock" : event_text(facts);
   const std::string held = holder == nullptr
                                ? ""
-                               : fmt::format(" held by {}{}{}", thread_text(*holder),
+                               : fmt::format(" (held by {}{}{})", thread_text(*holder),
                                              place_of(*holder, facts), activity_of(*holder));
   return verdict_of(Cause::WaitLock, Confidence::Likely,
                     fmt::format("waited {} for {}{}", waited(facts), what, held));

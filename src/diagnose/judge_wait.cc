@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "diagnose/database_file.h"
 #include "diagnose/rules.h"
 
 namespace tricorn::diagnose {
@@ -38,12 +39,60 @@ Verdict likely(const Facts& facts, Cause cause, std::string because) {
   return with_peer(verdict_of(cause, Confidence::Likely, std::move(because)), facts);
 }
 
-std::string child_text(const Facts& facts) {
+/// The child that is waited for: the one wait4() asks for, or that has the pipe, or the youngest
+/// that lives. Null: there is none.
+const Child* awaited_child(const Facts& facts) {
   const auto& children = facts.evidence.children;
-  if (children.empty()) return "a child process";
-  const Child& child = children.back();
-  return fmt::format("the child process {} ({}){}", child.pid, child.command,
-                     children.size() > 1 ? " and others" : "");
+  const auto of_pid = [&](std::uint64_t pid) {
+    return std::find_if(children.begin(), children.end(), [pid](const Child& child) {
+      return static_cast<std::uint64_t>(child.pid) == pid;
+    });
+  };
+  auto found = children.end();
+  if (is(facts, Call::WaitChild)) found = of_pid(facts.thread->args[0]);
+  if (is_peer(facts, Peer::Kind::Pipe))
+    found = of_pid(static_cast<std::uint64_t>(peer_of(facts)->other_end));
+  if (found != children.end()) return &*found;
+  const auto lives = std::find_if(children.rbegin(), children.rend(),
+                                  [](const Child& c) { return c.state != 'Z'; });
+  if (lives != children.rend()) return &*lives;
+  return children.empty() ? nullptr : &children.back();
+}
+
+std::string child_text(const Facts& facts) {
+  const Child* child = awaited_child(facts);
+  if (child == nullptr) return "a child process";
+  return fmt::format("the child process {} ({}){}", child->pid, child->command,
+                     facts.evidence.children.size() > 1 ? " and others" : "");
+}
+
+/// "a pipe (pipe:[4711]) whose writer is sort (pid 31)"
+std::string pipe_text(const Peer& pipe, const char* other_end) {
+  const char* kind = pipe.address.starts_with('/') ? "named pipe" : "pipe";
+  std::string text = fmt::format("a {} ({})", kind, pipe.address);
+  if (pipe.other_end == 0) return text;
+  return text + fmt::format(" whose {} is {} (pid {}){}", other_end, pipe.other_program,
+                            pipe.other_end, pipe.more_ends ? " and others" : "");
+}
+
+/// A subprocess has ended, and somebody else has its end of the pipe: what it left running.
+bool is_held_by_another(const Facts& facts) {
+  const pid_t holder = is_peer(facts, Peer::Kind::Pipe) ? peer_of(facts)->other_end : 0;
+  const Child* child = awaited_child(facts);
+  return holder != 0 && child != nullptr && child->pid != holder;
+}
+
+Verdict for_what_a_child_left(const Facts& facts) {
+  const Peer& pipe = *peer_of(facts);
+  const Child& child = *awaited_child(facts);
+  const std::string ended =
+      child.state == 'Z' ? fmt::format("; the child process {} itself has ended", child.pid) : "";
+  Verdict verdict = verdict_of(
+      Cause::WaitSubprocess, Confidence::Likely,
+      fmt::format("waited {} for data from {}{}", waited(facts), pipe_text(pipe, "writer"), ended));
+  verdict.peer = fmt::format("pid {} ({})", pipe.other_end, pipe.other_program);
+  verdict.hint = fmt::format("ps -fp {}", pipe.other_end);
+  return verdict;
 }
 
 /// Whether another thread of the worker manages a pool of processes.
@@ -65,11 +114,13 @@ Judgement for_child(const Facts& facts) {
        (waits_in(facts.stack(), "/concurrent/futures/", "") && has_process_pool(facts)));
   const bool pidfd = is_peer(facts, Peer::Kind::Process);
   if (!is(facts, Call::WaitChild) && !through_pipe && !pool && !pidfd) return std::nullopt;
+  if (through_pipe && !is(facts, Call::Send) && is_held_by_another(facts))
+    return for_what_a_child_left(facts);
   Verdict verdict = verdict_of(Cause::WaitSubprocess, Confidence::Likely,
                                fmt::format("waited {} for {}", waited(facts), child_text(facts)));
-  if (!facts.evidence.children.empty()) {
-    verdict.peer = fmt::format("pid {} ({})", facts.evidence.children.back().pid,
-                               facts.evidence.children.back().command);
+  if (const Child* child = awaited_child(facts); child != nullptr) {
+    verdict.peer = fmt::format("pid {} ({})", child->pid, child->command);
+    verdict.hint = fmt::format("ps -fp {}", child->pid);
   }
   return verdict;
 }
@@ -91,13 +142,21 @@ Judgement for_disk(const Facts& facts) {
 }
 
 Judgement for_file_lock(const Facts& facts) {
-  if (!is(facts, Call::FileLock)) return std::nullopt;
   const Peer* file = peer_of(facts);
-  const std::string path = file == nullptr ? "a file" : file->address;
-  const std::string holder =
-      file == nullptr || file->holder == 0 ? "" : fmt::format(", held by pid {}", file->holder);
-  return likely(facts, Cause::WaitFileLock,
-                fmt::format("waited {} for the lock on {}{}", waited(facts), path, holder));
+  const bool sqlite = is(facts, Call::Sleep) && file != nullptr && file->service == kSqlite;
+  if (!is(facts, Call::FileLock) && !sqlite) return std::nullopt;
+  const bool known = file != nullptr && !file->address.empty();
+  const std::string path = known ? file->address : sqlite ? "a database file" : "a file";
+  std::string holder;
+  if (file != nullptr && file->holder != 0) {
+    holder = file->holder == facts.evidence.pid ? ", held by this worker itself"
+                                                : fmt::format(", held by pid {}", file->holder);
+  }
+  Verdict verdict = verdict_of(Cause::WaitFileLock, Confidence::Likely,
+                               fmt::format("waited {} for the lock on {}{}{}", waited(facts), path,
+                                           sqlite ? " (SQLite)" : "", holder));
+  if (known) verdict.peer = file->address;
+  return verdict;
 }
 
 Judgement for_dns(const Facts& facts) {
@@ -131,6 +190,27 @@ bool is_database(std::string_view service) {
          service != "Elasticsearch";
 }
 
+std::string others_text(const Peer& peer) {
+  if (peer.others == 0) return "";
+  return fmt::format(" and {} other{}", peer.others, peer.others == 1 ? "" : "s");
+}
+
+/// Whoever comes first is waited for: the socket has no far end, its address is the worker's own.
+Judgement for_anybody(const Facts& facts) {
+  if (!is_socket(facts) || peer_of(facts)->client) return std::nullopt;
+  const Peer& own = *peer_of(facts);
+  const bool listens = is(facts, Call::Accept) || own.state == "LISTEN";
+  const bool datagrams = own.kind == Peer::Kind::Udp && own.port == 0 && waits_for_data(facts);
+  if (!listens && (!datagrams || is(facts, Call::Send))) return std::nullopt;
+  const std::string what =
+      listens ? fmt::format("for somebody to connect to {}{}, where it listens", peer_text(own),
+                            others_text(own))
+              : fmt::format("for a datagram on its own UDP port {}{}, which is connected to nobody",
+                            own.local_port, others_text(own));
+  return verdict_of(Cause::WaitNetwork, Confidence::Likely,
+                    fmt::format("waited {} {}", waited(facts), what));
+}
+
 Judgement for_socket(const Facts& facts) {
   if (!is_socket(facts) || !(waits_for_data(facts) || is(facts, Call::Accept))) return std::nullopt;
   Peer peer = *peer_of(facts);
@@ -141,7 +221,8 @@ Judgement for_socket(const Facts& facts) {
   const char* what = is(facts, Call::Send) ? "to take its data" : "to answer";
   Verdict verdict =
       verdict_of(database ? Cause::WaitDatabase : Cause::WaitNetwork, Confidence::Likely,
-                 fmt::format("waited {} for {} {}", waited(facts), peer_text(peer), what));
+                 fmt::format("waited {} for {}{} {}", waited(facts), peer_text(peer),
+                             others_text(peer), what));
   verdict.hint = session_hint(peer);
   verdict.peer = peer_text(peer);
   return verdict;
@@ -172,6 +253,24 @@ Judgement for_sleep(const Facts& facts) {
                     fmt::format("slept {} ({})", waited(facts), how));
 }
 
+/// What inotify(7) gives. Source: proc_pid_fd(5)
+constexpr std::string_view kFileWatch = "anon_inode:inotify";
+
+/// Descriptors that no peer stands behind.
+Judgement for_event_descriptor(const Facts& facts) {
+  if (!waits_for_data(facts) || peer_of(facts) == nullptr) return std::nullopt;
+  if (peer_of(facts)->address == kEventDescriptor) {
+    return verdict_of(Cause::WaitLock, Confidence::Likely,
+                      fmt::format("waited {} for an event (eventfd) from within or outside the "
+                                  "worker",
+                                  waited(facts)));
+  }
+  if (peer_of(facts)->address != kFileWatch) return std::nullopt;
+  return verdict_of(Cause::Unknown, Confidence::Likely,
+                    fmt::format("waited {} for a change of a file or folder it watches (inotify)",
+                                waited(facts)));
+}
+
 /// Its event loop has nothing to watch and no timer: another thread must wake it.
 Judgement for_own_wakeup(const Facts& facts) {
   if (!waits_for_data(facts) || peer_of(facts) == nullptr || !peer_of(facts)->internal)
@@ -181,6 +280,7 @@ Judgement for_own_wakeup(const Facts& facts) {
 }
 
 Judgement for_pipe(const Facts& facts) {
+  constexpr int kStdin = 0;
   constexpr int kStdout = 1;
   constexpr int kStderr = 2;
   const bool fifo = is(facts, Call::Open) && facts.thread->wchan == "wait_for_partner";
@@ -190,16 +290,33 @@ Judgement for_pipe(const Facts& facts) {
                   fmt::format("waited {} for somebody to open the other end of the named pipe{}",
                               waited(facts), path));
   }
-  if (!is_peer(facts, Peer::Kind::Pipe) || !waits_for_data(facts)) return std::nullopt;
-  const int fd = peer_of(facts)->fd;
-  const char* what =
-      is(facts, Call::Send) ? "for the reader of a pipe to take its data" : "for data from a pipe";
-  if (is(facts, Call::Send) && fd == kStdout)
-    what = "for the reader of its stdout, which has stopped reading";
-  if (is(facts, Call::Send) && fd == kStderr)
-    what = "for the reader of its stderr, which has stopped reading";
-  return likely(facts, Cause::WaitPipe,
-                fmt::format("waited {} {} ({})", waited(facts), what, peer_of(facts)->address));
+  if (peer_of(facts) == nullptr || !waits_for_data(facts)) return std::nullopt;
+  const Peer& pipe = *peer_of(facts);
+  const bool terminal =
+      pipe.kind == Peer::Kind::File && pipe.fd == kStdin && pipe.address.starts_with("/dev/");
+  if (terminal && is(facts, Call::Receive)) {
+    return likely(
+        facts, Cause::WaitPipe,
+        fmt::format("waited {} for data from its stdin ({})", waited(facts), pipe.address));
+  }
+  if (pipe.kind != Peer::Kind::Pipe) return std::nullopt;
+  std::string what = "for data from " + pipe_text(pipe, "writer") + others_text(pipe);
+  if (is(facts, Call::Receive) && pipe.fd == kStdin)
+    what = "for data from its stdin, " + pipe_text(pipe, "writer");
+  if (is(facts, Call::Send)) {
+    const std::string text = pipe_text(pipe, "reader");
+    what = fmt::format("for the reader of {} to take its data", text);
+    if (pipe.fd == kStdout || pipe.fd == kStderr) {
+      const std::string reader =
+          pipe.other_end == 0 ? ""
+                              : fmt::format(", {} (pid {})", pipe.other_program, pipe.other_end);
+      what = fmt::format("for the reader of its {}{}, which has stopped reading ({})",
+                         pipe.fd == kStdout ? "stdout" : "stderr", reader, pipe.address);
+    } else if (pipe.other_end != 0) {
+      what = "to write to " + text;
+    }
+  }
+  return likely(facts, Cause::WaitPipe, fmt::format("waited {} {}", waited(facts), what));
 }
 
 }  // namespace
@@ -208,8 +325,8 @@ std::optional<Verdict> judge_wait(const Facts& facts) {
   if (!facts.asleep()) return std::nullopt;
   // Drivers and idioms before bare calls: a subprocess is waited for by sleeping, a name by
   // polling.
-  for (const auto rule : {for_child, for_file_lock, for_disk, for_dns, for_connect, for_socket,
-                          for_pipe, for_sleep, for_own_wakeup}) {
+  for (const auto rule : {for_child, for_file_lock, for_disk, for_dns, for_connect, for_anybody,
+                          for_socket, for_pipe, for_sleep, for_event_descriptor, for_own_wakeup}) {
     if (auto verdict = rule(facts)) return verdict;
   }
   return std::nullopt;

@@ -17,9 +17,11 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "diagnose/cgroup.h"
+#include "diagnose/database_file.h"
 #include "diagnose/facts.h"
 #include "diagnose/frames.h"
 #include "diagnose/peer.h"
+#include "diagnose/pipe_ends.h"
 #include "diagnose/procfs.h"
 #include "diagnose/python_stack.h"
 #include "diagnose/python_waits.h"
@@ -143,14 +145,6 @@ std::string client_of(const Slot& slot) {
   return fmt::format(fmt::runtime(form), static_cast<const char*>(text), slot.client_port);
 }
 
-/// Name of the program a child runs, without its folder and its arguments.
-std::string program_of(int child) {
-  const std::string command = file_text(child, "cmdline");
-  const std::string first = command.substr(0, command.find('\0'));
-  if (first.empty()) return std::string(trimmed(file_text(child, "comm")));
-  return first.substr(first.rfind('/') + 1);
-}
-
 base::UniqueFd open_process(pid_t pid) {
   return base::UniqueFd(
       ::open(fmt::format("/proc/{}", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -175,6 +169,7 @@ Target target_of(const Slot& slot) {
 
 struct Inspector::State {
   void look_at_server(const Target& target, bool all, ProcessLook& look);
+  [[nodiscard]] std::vector<std::uint64_t> c_stack(const ThreadLook& look) const;
   [[nodiscard]] std::string_view service_by_callers(const ThreadLook& look) const;
   [[nodiscard]] std::optional<Peer> peer_of(const ThreadLook& thread) const;
   State(pid_t pid_of, const Page& page_of)
@@ -204,6 +199,12 @@ struct Inspector::State {
 
 std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
   if (auto file = opened_file(thread, memory)) return file;
+  const Call call = call_of(thread.syscall, thread.args[1]);
+  // SQLite waits for a lock by sleeping.
+  if (call == Call::Sleep)
+    return is_in_sqlite(file_text(process.get(), "maps"), c_stack(thread))
+               ? std::optional(contended_database(process.get()))
+               : std::nullopt;
   std::vector<Peer> peers;
   for (const int fd : descriptors_of(thread, memory, process.get())) {
     auto peer = peer_of_descriptor(process.get(), fd);
@@ -213,6 +214,8 @@ std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
     peers.push_back(std::move(*peer));
   }
   auto peer = choose_peer(std::move(peers));
+  if (peer && peer->kind == Peer::Kind::Pipe)
+    find_other_end(process.get(), call != Call::Send, *peer);
   const bool upstream =
       peer && (peer->kind == Peer::Kind::Tcp || peer->kind == Peer::Kind::Unix) && !peer->client;
   if (upstream && peer->service.empty()) peer->service = service_by_callers(thread);
@@ -220,12 +223,17 @@ std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
   return peer;
 }
 
-std::string_view Inspector::State::service_by_callers(const ThreadLook& look) const {
+/// Words of a sleeping thread's C stack, from its top.
+std::vector<std::uint64_t> Inspector::State::c_stack(const ThreadLook& look) const {
   std::vector<std::uint64_t> stack(512);  // 4 KiB: the innermost dozen C frames
   // A thread's first frames may be nearer to the end of its stack than that.
   while (!stack.empty() && !memory.read(look.sp, stack.data(), stack.size() * sizeof stack[0]))
     stack.resize(stack.size() / 2);
-  return service_of_callers(file_text(process.get(), "maps"), stack);
+  return stack;
+}
+
+std::string_view Inspector::State::service_by_callers(const ThreadLook& look) const {
+  return service_of_callers(file_text(process.get(), "maps"), c_stack(look));
 }
 
 /// The serving thread and what its status says of the process, then the counters. All from the same

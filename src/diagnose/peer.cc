@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -142,12 +144,27 @@ std::string filesystem_of(int process, std::uint64_t mount) {
   return type;
 }
 
+/// Whether a descriptor is of a named pipe. Asks only where the answer is in memory: elsewhere the
+/// question could hang with the file system.
+bool is_named_pipe(int process, int fd, std::string_view filesystem) {
+  static constexpr auto kLocal = std::to_array<std::string_view>(
+      {"tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "overlay"});
+  if (std::find(kLocal.begin(), kLocal.end(), filesystem) == kLocal.end()) return false;
+  struct stat status {};
+  return ::fstatat(process, fmt::format("fd/{}", fd).c_str(), &status, 0) == 0 &&
+         S_ISFIFO(status.st_mode);
+}
+
 Peer file_peer(int process, int fd, const std::string& path) {
   Peer peer;
   peer.kind = Peer::Kind::File;
   peer.address = path;
   const std::string info = read_file(process, fmt::format("fdinfo/{}", fd).c_str()).value_or("");
   peer.filesystem = filesystem_of(process, value_of(info, "mnt_id").value_or(0));
+  if (is_named_pipe(process, fd, peer.filesystem)) {
+    peer.kind = Peer::Kind::Pipe;
+    return peer;
+  }
   if (const auto inode = value_of(info, "ino")) {
     const auto self = static_cast<pid_t>(number_from(read_file(process, "stat").value_or("")));
     peer.holder = lock_holder(read_file(AT_FDCWD, "/proc/locks").value_or(""), *inode, self);
@@ -180,6 +197,9 @@ std::optional<Peer> resolve(int process, int fd) {
   if (target.starts_with('/')) return file_peer(process, fd, target);
   return plain_peer(Peer::Kind::Other, target);
 }
+
+/// From the next one on it is nobody else that is waited for: our own sockets.
+constexpr int kRankLastKnown = 4;
 
 int rank(const Peer& peer) {
   switch (peer.kind) {
@@ -279,7 +299,13 @@ std::optional<Peer> choose_peer(std::vector<Peer> peers) {
   const auto by_rank = [](const Peer& left, const Peer& right) { return rank(left) < rank(right); };
   const auto best = std::min_element(peers.begin(), peers.end(), by_rank);
   if (best == peers.end()) return std::nullopt;
-  return std::move(*best);
+  std::set<int> others;  // a descriptor may be in several sets of one select
+  for (const Peer& peer : peers) {
+    if (peer.fd != best->fd && rank(peer) <= kRankLastKnown && !peer.client) others.insert(peer.fd);
+  }
+  Peer chosen = std::move(*best);
+  chosen.others = static_cast<unsigned>(others.size());
+  return chosen;
 }
 
 std::optional<Peer> find_inet_socket(std::string_view table, std::uint64_t inode, Peer::Kind kind) {

@@ -75,6 +75,14 @@ std::vector<int> numbers_in(int directory, const char* path) {
   return numbers;
 }
 
+std::string program_of(int process) {
+  const std::string command = read_file(process, "cmdline").value_or("");
+  const std::string first = command.substr(0, command.find('\0'));
+  if (!first.empty()) return first.substr(first.rfind('/') + 1);
+  const std::string name = read_file(process, "comm").value_or("");
+  return name.substr(0, name.find_last_not_of("\n ") + 1);
+}
+
 std::uint64_t number_from(std::string_view text, int base) {
   text = skip_blanks(text);
   std::uint64_t value = 0;

@@ -25,6 +25,10 @@ inline constexpr std::size_t kFileBytesMax = std::size_t{16} << 20;
 /// Names in a directory that are numbers: tids, fds. Empty when it cannot be read.
 [[nodiscard]] std::vector<int> numbers_in(int directory, const char* path);
 
+/// Name of the program a process runs, without its folder and its arguments, which may be secret.
+/// @param process  fd of /proc/PID
+[[nodiscard]] std::string program_of(int process);
+
 /// The number `text` starts with, after blanks; 0 when there is none.
 [[nodiscard]] std::uint64_t number_from(std::string_view text, int base = 10);
 /// The number behind a line's name, e.g. value_of("oom_kill 3", "oom_kill"); names end at ' ' ':'

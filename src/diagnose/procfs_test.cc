@@ -203,6 +203,22 @@ TEST(Peer, AConnectionIsPreferredToAPipeAndAFile) {
   EXPECT_FALSE(choose_peer({}));
 }
 
+TEST(Peer, TheOthersOfOneCallAreCountedOnce) {
+  const auto upstream = [](int fd) {
+    Peer peer;
+    peer.kind = Peer::Kind::Tcp;
+    peer.port = 80;
+    peer.fd = fd;
+    return peer;
+  };
+  Peer own_socket;  // the end of a pair that wakes the loop
+  own_socket.kind = Peer::Kind::Unix;
+  own_socket.internal = true;
+  own_socket.fd = 9;
+  EXPECT_EQ(choose_peer({upstream(5), upstream(6), upstream(6), own_socket})->others, 1U);
+  EXPECT_EQ(choose_peer({upstream(5), upstream(5)})->others, 0U);
+}
+
 TEST(ReadFile, ReadsATableOfManyPagesWithoutGrowingBeyondIt) {
   // /proc/self/maps-like files come a page at a time; one that is long enough is made of sockets.
   std::vector<base::UniqueFd> sockets;

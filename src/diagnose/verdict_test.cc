@@ -119,25 +119,6 @@ const Row kDeaths[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Death, Decide, testing::ValuesIn(kDeaths), named);
 
-TEST(ExternalKill, NeverExcludesTheApplicationItself) {
-  const auto said = [](int signal) { return decide(dead(signal)).because; };
-  EXPECT_EQ(said(SIGKILL),
-            "Not by this server: kill -9, an agent, or the application itself; the kernel's OOM "
-            "counter did not move");
-  for (const int timer : {SIGALRM, SIGVTALRM, SIGPROF}) {
-    EXPECT_EQ(said(timer),
-              "Not by this server: the application's own timer (alarm, setitimer) or another "
-              "process");
-  }
-  EXPECT_EQ(said(SIGXCPU),
-            "Not by this server: its limit of CPU time (ulimit -t) or another process");
-  EXPECT_EQ(said(SIGXFSZ),
-            "Not by this server: its limit of file size (ulimit -f) or another process");
-  EXPECT_EQ(said(SIGUSR2), "Not by this server: another process, or the application itself");
-  EXPECT_EQ(decide(dead(SIGSEGV, [](Death& d) { d.sender = 999; })).because,
-            "From outside this server by pid 999");
-}
-
 TEST(BootFailure, NamesTheApplicationsLine) {
   Evidence evidence = dead(exited(3), [](Death& d) {
     d.was_ready = false;
@@ -365,6 +346,23 @@ const Row kWaits[] = {
      with_peer(watched(thread('D', SYS_renameat2, {0, 0x7000})),
                of_kind(Peer::Kind::File, "/mnt/x")),
      "wait.disk"},
+    {"fifo",
+     with_peer(watched(thread('S', SYS_write, {9})), of_kind(Peer::Kind::Pipe, "/run/audit.fifo")),
+     "wait.pipe"},
+    {"event_descriptor",
+     with_peer(watched(thread('S', SYS_read, {9})),
+               of_kind(Peer::Kind::Other, "anon_inode:[eventfd]")),
+     "wait.lock"},
+    {"file_watch",
+     with_peer(watched(thread('S', SYS_read, {9})),
+               of_kind(Peer::Kind::Other, "anon_inode:inotify")),
+     "unknown"},
+    {"sqlite", with_peer(sleeping(), sqlite_file(0)), "wait.file_lock"},
+    {"terminal",
+     with_peer(watched(thread('S', SYS_read, {0})), end_of(0, "/dev/pts/3", Peer::Kind::File)),
+     "wait.pipe"},
+    {"listener", with_peer(watched(thread('S', SYS_accept4, {6})), tcp(0, "LISTEN")),
+     "wait.network"},
     {"sigwait", watched(thread('S', SYS_rt_sigtimedwait)), "wait.sleep"},
     {"queue",
      with_stack(locked(), {library("threading.py", "Condition.wait"),
@@ -512,7 +510,7 @@ TEST(Verdict, ThePlaceIsTheApplicationsAndTheInnermostIsNamedToo) {
 TEST(Verdict, TheHolderOfALockIsNamedWithItsLine) {
   const Verdict verdict = decide(held_by_other(locked(), thread('S', SYS_clock_nanosleep)));
   EXPECT_EQ(verdict.place, "app.py:10");
-  EXPECT_NE(verdict.because.find("held by thread 101 at app.py:77 in view, which sleeps"),
+  EXPECT_NE(verdict.because.find("(held by thread 101 at app.py:77 in view, which sleeps)"),
             std::string::npos)
       << verdict.because;
 }

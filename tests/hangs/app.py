@@ -20,8 +20,10 @@ import os
 import queue
 import re
 import resource
+import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -158,6 +160,22 @@ def receive_udp():
         upstream.connect(address_of("SILENT_UDP"))
         upstream.send(b"ask")
         upstream.recv(1)  # <- receive_udp
+
+
+def accept_nobody():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.accept()  # <- accept_nobody
+
+
+def receive_from_anybody():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind(("127.0.0.1", 0))
+        own.recvfrom(1)  # <- receive_from_anybody
+
+
+def select_two():
+    with socket.create_connection(address_of("SILENT")) as first, socket.create_connection(address_of("SILENT")) as second:
+        select.select([first, second], [], [first, second], AGES)  # <- select_two
 
 
 def send_unread():
@@ -431,6 +449,10 @@ def system():
     os.system("sleep 60")  # <- system
 
 
+def left_running():
+    subprocess.run("sleep 60 &", shell=True, capture_output=True)  # <- left_running
+
+
 def join_process():
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(AGES,))
     child.start()
@@ -447,6 +469,20 @@ def lockf():
         fcntl.lockf(file, fcntl.LOCK_EX)  # <- lockf
 
 
+def sqlite():
+    sqlite3.connect(os.environ["DATABASE"], timeout=AGES).execute("SELECT * FROM orders")  # <- sqlite
+
+
+def sqlite_in_thread():
+    thread = threading.Thread(target=read_database, daemon=True)
+    thread.start()
+    thread.join()
+
+
+def read_database():
+    sqlite3.connect(os.environ["DATABASE"], timeout=AGES).execute("SELECT * FROM orders")  # <- sqlite_in_thread
+
+
 def pipe_write():
     _, end = os.pipe()
     os.write(end, b"x" * (1 << 20))  # <- pipe_write
@@ -459,6 +495,23 @@ def pipe_read():
 
 def fifo():
     open(os.environ["FIFO"])  # <- fifo
+
+
+def fifo_read():
+    os.read(os.open(os.environ["FIFO"], os.O_RDWR), 1)  # <- fifo_read
+
+
+def fifo_write():
+    os.write(os.open(os.environ["FIFO"], os.O_RDWR), b"x" * (1 << 20))  # <- fifo_write
+
+
+def read_child():
+    child = subprocess.Popen(["sort"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.read()  # <- read_child
+
+
+def event_descriptor():
+    os.read(os.eventfd(0), 8)  # <- event_descriptor
 
 
 def stdout_unread():

@@ -7,6 +7,7 @@ import ctypes
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -265,6 +266,17 @@ def flocked():
 def lockfed():
     with locked_file("lockf") as around:
         yield around
+
+
+@contextlib.contextmanager
+def locked_database():
+    with folder() as place:
+        path = place / "shop.db"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder:
+            holder.execute("CREATE TABLE orders (id int)")
+            os.chmod(path, 0o666)
+            holder.execute("BEGIN EXCLUSIVE")
+            yield Around({"DATABASE": str(path)}, peer=str(path))
 
 
 @contextlib.contextmanager

@@ -115,6 +115,26 @@ inline Peer of_kind(Peer::Kind kind, std::string address = "") {
   return peer;
 }
 
+inline Peer end_of(int fd, std::string address, Peer::Kind kind = Peer::Kind::Pipe) {
+  Peer peer = of_kind(kind, std::move(address));
+  peer.fd = fd;
+  return peer;
+}
+
+inline Peer held_end(int fd, pid_t pid, std::string program) {
+  Peer peer = end_of(fd, "pipe:[9]");
+  peer.other_end = pid;
+  peer.other_program = std::move(program);
+  return peer;
+}
+
+inline Peer sqlite_file(pid_t holder) {
+  Peer peer = of_kind(Peer::Kind::File, holder == 0 ? "" : "/srv/shop.db");
+  peer.service = "SQLite";
+  peer.holder = holder;
+  return peer;
+}
+
 inline Evidence with_child(Evidence evidence) {
   evidence.children = {{55, 'S', "sleep"}};
   return evidence;

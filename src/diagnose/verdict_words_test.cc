@@ -1,0 +1,113 @@
+// The words of verdicts: who or what is named.
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+
+#include <csignal>
+#include <string>
+#include <utility>
+
+#include "diagnose/rules.h"
+#include "diagnose/testing/evidences.h"
+#include "diagnose/verdict.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+std::string said_of(const Evidence& evidence) { return decide(evidence).because; }
+
+Evidence transferring(long call, Peer peer) {
+  return with_peer(watched(thread('S', call, {static_cast<std::uint64_t>(peer.fd)})), peer);
+}
+
+TEST(Verdict, TheOtherEndOfAPipeIsNamed) {
+  const auto said = [](long call, Peer peer) { return said_of(transferring(call, peer)); };
+  EXPECT_EQ(said(SYS_read, held_end(9, 31, "sort")),
+            "waited 0.5 of 3.0 s for data from a pipe (pipe:[9]) whose writer is sort (pid 31)");
+  EXPECT_EQ(said(SYS_write, held_end(9, 31, "sort")),
+            "waited 0.5 of 3.0 s to write to a pipe (pipe:[9]) whose reader is sort (pid 31)");
+  EXPECT_EQ(said(SYS_write, held_end(1, 31, "tee")),
+            "waited 0.5 of 3.0 s for the reader of its stdout, tee (pid 31), which has stopped "
+            "reading (pipe:[9])");
+  EXPECT_EQ(said(SYS_read, held_end(0, 31, "sh")),
+            "waited 0.5 of 3.0 s for data from its stdin, a pipe (pipe:[9]) whose writer is sh "
+            "(pid 31)");
+  EXPECT_EQ(said(SYS_write, end_of(9, "/run/audit.fifo")),
+            "waited 0.5 of 3.0 s for the reader of a named pipe (/run/audit.fifo) to take its "
+            "data");
+}
+
+TEST(Verdict, AChildThatHasEndedIsNotWaitedForWhileAnotherHasItsPipe) {
+  Evidence evidence = with_stack(with_peer(receiving(), held_end(9, 77, "tail")),
+                                 {library("subprocess.py", "Popen._communicate"), app()});
+  evidence.children = {{55, 'Z', "sh"}};
+  const Verdict verdict = decide(evidence);
+  EXPECT_EQ(verdict.cause, Cause::WaitSubprocess);
+  EXPECT_EQ(verdict.because,
+            "waited 0.5 of 3.0 s for data from a pipe (pipe:[9]) whose writer is tail (pid 77); "
+            "the child process 55 itself has ended");
+  EXPECT_EQ(verdict.peer, "pid 77 (tail)");
+  EXPECT_EQ(verdict.hint, "ps -fp 77");
+}
+
+TEST(Verdict, TheChildThatIsAskedForIsNamed) {
+  Evidence evidence = watched(thread('S', SYS_wait4, {55}));
+  evidence.children = {{55, 'S', "sh"}, {56, 'S', "sleep"}};
+  EXPECT_EQ(decide(evidence).peer, "pid 55 (sh)");
+  for (ProcessLook& look : evidence.looks) look.threads[0].args[0] = UINT64_MAX;
+  evidence.children[1].state = 'Z';
+  EXPECT_EQ(decide(evidence).peer, "pid 55 (sh)") << "the other one has ended";
+}
+
+TEST(Verdict, SqliteNamesItsDatabaseAndTheHolder) {
+  const Verdict verdict = decide(with_peer(sleeping(), sqlite_file(31)));
+  EXPECT_EQ(verdict.because,
+            "waited 0.5 of 3.0 s for the lock on /srv/shop.db (SQLite), held by pid 31");
+  EXPECT_EQ(verdict.peer, "/srv/shop.db");
+  EXPECT_EQ(verdict.hint, "ps -fp 31");
+  const Verdict own = decide(with_peer(sleeping(), sqlite_file(42)));
+  EXPECT_TRUE(own.because.ends_with("held by this worker itself")) << own.because;
+  EXPECT_EQ(own.hint, "");
+}
+
+TEST(Verdict, OwnAddressesAreNoPeers) {
+  Peer own = tcp(0, "LISTEN");
+  own.address = "127.0.0.1:46589";
+  const Verdict listener = decide(with_peer(watched(thread('S', SYS_accept4, {6})), own));
+  EXPECT_EQ(listener.because,
+            "waited 0.5 of 3.0 s for somebody to connect to 127.0.0.1:46589, where it listens");
+  EXPECT_EQ(listener.peer, "");
+  own.kind = Peer::Kind::Udp;
+  own.state = "";
+  EXPECT_EQ(decide(with_peer(receiving(), own)).because,
+            "waited 0.5 of 3.0 s for a datagram on its own UDP port 40000, which is connected to "
+            "nobody");
+}
+
+TEST(Verdict, FurtherPeersOfOneCallAreCounted) {
+  Peer peer = tcp(8080);
+  peer.others = 2;
+  EXPECT_NE(said_of(with_peer(receiving(), peer)).find("10.0.0.7:8080 and 2 others to answer"),
+            std::string::npos);
+}
+
+TEST(ExternalKill, NeverExcludesTheApplicationItself) {
+  const auto said = [](int signal) { return decide(dead(signal)).because; };
+  EXPECT_EQ(said(SIGKILL),
+            "Not by this server: kill -9, an agent, or the application itself; the kernel's OOM "
+            "counter did not move");
+  for (const int timer : {SIGALRM, SIGVTALRM, SIGPROF}) {
+    EXPECT_EQ(said(timer),
+              "Not by this server: the application's own timer (alarm, setitimer) or another "
+              "process");
+  }
+  EXPECT_EQ(said(SIGXCPU),
+            "Not by this server: its limit of CPU time (ulimit -t) or another process");
+  EXPECT_EQ(said(SIGXFSZ),
+            "Not by this server: its limit of file size (ulimit -f) or another process");
+  EXPECT_EQ(said(SIGUSR2), "Not by this server: another process, or the application itself");
+  EXPECT_EQ(decide(dead(SIGSEGV, [](Death& d) { d.sender = 999; })).because,
+            "From outside this server by pid 999");
+}
+
+}  // namespace
+}  // namespace tricorn::diagnose
