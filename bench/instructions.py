@@ -105,17 +105,23 @@ def connect(process):
     raise AssertionError("the server does not listen")
 
 
+def receive(client):
+    data = client.recv(65536)
+    assert data, "the server closed the connection"
+    return data
+
+
 def ask(client, request, count):
     for _ in range(count):
         client.sendall(request)
-        answer = client.recv(65536)
+        answer = receive(client)
         while b"\r\n\r\n" not in answer:
-            answer += client.recv(65536)
+            answer += receive(client)
         assert answer.startswith(b"HTTP/1.1 200"), answer
         head, _, body = answer.partition(b"\r\n\r\n")
         length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
         while len(body) < length:
-            body += client.recv(65536)
+            body += receive(client)
 
 
 def count(server, app, request, requests, keep):
