@@ -62,8 +62,13 @@ const Child* awaited_child(const Facts& facts) {
 std::string child_text(const Facts& facts) {
   const Child* child = awaited_child(facts);
   if (child == nullptr) return "a child process";
+  const bool asked_for =
+      is(facts, Call::WaitChild) && facts.thread->args[0] == static_cast<std::uint64_t>(child->pid);
+  const bool has_pipe = is_peer(facts, Peer::Kind::Pipe) && !peer_of(facts)->more_ends &&
+                        peer_of(facts)->other_end == child->pid;
+  const bool others = facts.evidence.children.size() > 1 && !asked_for && !has_pipe;
   return fmt::format("the child process {} ({}){}", child->pid, child->command,
-                     facts.evidence.children.size() > 1 ? " and others" : "");
+                     others ? " and others" : "");
 }
 
 /// "a pipe (pipe:[4711]) whose writer is sort (pid 31)"

@@ -53,6 +53,7 @@ TEST(Verdict, TheChildThatIsAskedForIsNamed) {
   Evidence evidence = watched(thread('S', SYS_wait4, {55}));
   evidence.children = {{55, 'S', "sh"}, {56, 'S', "sleep"}};
   EXPECT_EQ(decide(evidence).peer, "pid 55 (sh)");
+  EXPECT_TRUE(said_of(evidence).ends_with("for the child process 55 (sh)")) << said_of(evidence);
   for (ProcessLook& look : evidence.looks) look.threads[0].args[0] = UINT64_MAX;
   evidence.children[1].state = 'Z';
   EXPECT_EQ(decide(evidence).peer, "pid 55 (sh)") << "the other one has ended";
