@@ -428,7 +428,7 @@ void Inspector::add_native_code(std::unique_ptr<InstructionSampler> sampler,
 void Inspector::investigate(Evidence& evidence) const {
   if (evidence.looks.empty()) return;
   const ProcessLook& last = evidence.looks.back();
-  evidence.peer = peer_of(last);
+  evidence.peer = peer_of(youngest_blocked(evidence.looks));
   evidence.children = children();
   evidence.ports = port_use();
   evidence.lock_waits = lock_waits(last);

@@ -308,6 +308,13 @@ std::optional<Peer> choose_peer(std::vector<Peer> peers) {
   return chosen;
 }
 
+const ProcessLook& youngest_blocked(const std::vector<ProcessLook>& looks) {
+  const auto blocked = std::find_if(looks.rbegin(), looks.rend(), [](const ProcessLook& look) {
+    return !look.threads.empty() && look.threads[0].syscall >= 0;
+  });
+  return blocked == looks.rend() ? looks.back() : *blocked;
+}
+
 std::optional<Peer> find_inet_socket(std::string_view table, std::uint64_t inode, Peer::Kind kind) {
   constexpr std::size_t kInode = 9;
   const std::string wanted = fmt::format(" {} ", inode);

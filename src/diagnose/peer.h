@@ -35,6 +35,10 @@ inline constexpr std::size_t kPolledMax = 64;
 /// Of several peers the one to report: TCP and UDP with a far end first.
 [[nodiscard]] std::optional<Peer> choose_peer(std::vector<Peer> peers);
 
+/// The youngest look whose serving thread is blocked in a system call, else the last one: a thread
+/// that waits may be seen as it wakes for a moment. @param looks  not empty
+[[nodiscard]] const ProcessLook& youngest_blocked(const std::vector<ProcessLook>& looks);
+
 /// Finds a socket in the text of /proc/net/tcp, tcp6, udp or udp6. Source: Linux
 /// Documentation/networking/proc_net_tcp.rst
 /// @return nothing when the inode is not in it

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <algorithm>
 #include <vector>
 #include "base/unique_fd.h"
@@ -201,6 +202,14 @@ TEST(Peer, AConnectionIsPreferredToAPipeAndAFile) {
   tcp.port = 80;
   EXPECT_EQ(choose_peer({pipe, tcp, file})->kind, Peer::Kind::Tcp);
   EXPECT_FALSE(choose_peer({}));
+}
+
+TEST(Peer, IsLookedForWhereTheThreadIsBlocked) {
+  std::vector<ProcessLook> looks(3);
+  for (ProcessLook& look : looks) look.threads.resize(1);
+  EXPECT_EQ(&youngest_blocked(looks), &looks[2]) << "it never is";
+  looks[0].threads[0].syscall = looks[1].threads[0].syscall = SYS_recvfrom;
+  EXPECT_EQ(&youngest_blocked(looks), &looks[1]);
 }
 
 TEST(Peer, TheOthersOfOneCallAreCountedOnce) {
