@@ -198,6 +198,7 @@ class Arbiter {
   // ---- death (reap.cc) ----
   void reap();
   void on_worker_death(WorkerProcess& worker, int wait_status);
+  std::string reference_of_death(const WorkerProcess& worker);
   void explain_death(WorkerProcess& worker, int wait_status, const std::string& ref);
   void answer_clients_of(WorkerProcess& worker, const std::string& ref, int status);
   static void ask_for_strays(WorkerProcess& worker);

@@ -93,7 +93,7 @@ void Arbiter::reap() {
 void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
   on_control(worker);  // connections it passed on with its last breath
   for (SlotWatch& watch : worker.slots) slow_watch_.end(worker, watch, "worker died");
-  const std::string ref = worker.ref.empty() ? references_.next() : worker.ref;
+  const std::string ref = reference_of_death(worker);
   explain_death(worker, wait_status, ref);
   ::waitpid(worker.pid, nullptr, 0);
   answer_clients_of(worker, ref, 500);
@@ -116,6 +116,12 @@ void Arbiter::on_worker_death(WorkerProcess& worker, int wait_status) {
   } else if (failed_to_boot) {
     on_boot_failure(exit_code);
   }
+}
+
+std::string Arbiter::reference_of_death(const WorkerProcess& worker) {
+  if (!worker.ref.empty()) return worker.ref;
+  const std::string_view told = text_of(worker.page.header().stop_reference);
+  return told.empty() ? references_.next() : std::string(told);
 }
 
 void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::string& ref) {

@@ -43,6 +43,24 @@ TEST(Page, AFileThatIsNoPageIsRefused) {
   EXPECT_EQ(errno, EINVAL);
 }
 
+TEST(Page, ACopyIsSeenByNobodyElse) {
+  const base::UniqueFd fd(create_page_fd());
+  const Page shared = Page::create(fd.get(), 2, 10);
+  const Page kept = Page::attach(fd.get());
+  begin_request(shared.slot(1), "GET", "/twin", 5, {}, 42);
+  shared.header().pid.store(4711);
+  ASSERT_TRUE(kept.keep_copy());
+  const Slot& slot = kept.slot(1);
+  EXPECT_EQ(std::string(slot.request, slot.request_bytes), "GET /twin");
+  EXPECT_EQ(kept.header().pid.load(), 4711);
+  kept.slot(1).claim.store(Claim::Farewell);
+  kept.header().abort_asked.store(1);
+  kept.hold(10).store(Hold::InApp);
+  EXPECT_EQ(shared.slot(1).claim.load(), Claim::Pending);
+  EXPECT_EQ(shared.header().abort_asked.load(), 0U);
+  EXPECT_EQ(shared.hold(10).load(), Hold::None);
+}
+
 TEST(Recorder, CutsALongPath) {
   const base::UniqueFd fd(create_page_fd());
   const Page page = Page::create(fd.get(), 1, 1);

@@ -86,6 +86,15 @@ Page Page::attach(int fd) {
   return page;
 }
 
+bool Page::keep_copy() const {
+  void* own = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (own == MAP_FAILED) return false;
+  std::memcpy(own, base_, kSlotsAt + std::size_t{slot_count_} * sizeof(Slot));
+  if (::mremap(own, size_, size_, MREMAP_MAYMOVE | MREMAP_FIXED, base_) != MAP_FAILED) return true;
+  ::munmap(own, size_);
+  return false;
+}
+
 void Page::find_parts() {
   slot_count_ = header().slot_count;
   hold_count_ = header().hold_count;

@@ -22,7 +22,7 @@ namespace tricorn::heartbeat {
 
 inline constexpr std::uint32_t kMagic = 0x54524943;  // "TRIC"
 /// Changes whenever the layout does; arbiter and `_core` are built together and check it.
-inline constexpr std::uint32_t kVersion = 4;
+inline constexpr std::uint32_t kVersion = 5;
 /// App threads a worker can have. Source: our bound; Gunicorn has none.
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
@@ -157,9 +157,10 @@ struct Header {
   std::atomic<std::int32_t> exit_tid;  ///< thread that is inside os._exit; 0 none
   std::atomic<std::int32_t> stop_sender;  ///< who sent SIGTERM, SIGINT or SIGQUIT first; 0 none
   std::atomic<std::uint32_t>
-      layout_state;  ///< 0 not filled, 1 `python` is valid, 2 self-check failed
-  Note boot_error;   ///< the exception that ended the boot
-  Note boot_stack;   ///< where it was raised: lines of "LINE FUNCTION FILE", innermost first
+      layout_state;     ///< 0 not filled, 1 `python` is valid, 2 self-check failed
+  Note stop_reference;  ///< of the stop by stop_sender, as a client was told; else empty
+  Note boot_error;      ///< the exception that ended the boot
+  Note boot_stack;      ///< where it was raised: lines of "LINE FUNCTION FILE", innermost first
   Crash crash;
   alignas(64) TricornPythonLayout python;  ///< how to read this interpreter from outside
 };
@@ -180,6 +181,11 @@ class Page {
   /// Maps a page that create() made, in another process. @return invalid when it is not one (errno
   /// is set).
   [[nodiscard]] static Page attach(int fd);
+
+  /// For a forked child: from now on this mapping is a copy of header and slots that only this
+  /// process sees; what connections hold is empty in it. Async-signal-safe. @return false: it is
+  /// still the shared one (errno is set)
+  [[nodiscard]] bool keep_copy() const;
 
   [[nodiscard]] bool valid() const { return base_ != nullptr; }
   [[nodiscard]] Header& header() const { return *static_cast<Header*>(base_); }

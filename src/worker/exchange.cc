@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "worker/connection.h"
+#include "worker/forked_copy.h"
 
 namespace tricorn::worker {
 
@@ -399,7 +400,11 @@ BodyStatus Exchange::stream_chunked(char* into, std::size_t bytes_max, std::size
 // ---- response
 // --------------------------------------------------------------------------------------
 
-bool Exchange::begin() { return heartbeat::claim_answer(*slot_); }
+bool Exchange::begin() {
+  if (heartbeat::claim_answer(*slot_)) return true;
+  end_if_forked_copy(*slot_);
+  return false;
+}
 
 void Exchange::append_own(std::string_view bytes) { keep(bytes, nullptr); }
 

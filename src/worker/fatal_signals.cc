@@ -64,7 +64,9 @@ void die_of(int signal) {
 
 void on_fatal(int signal, siginfo_t* info, void* context) {
   heartbeat::Header& header = *g_header;
-  if (signal == SIGABRT && header.abort_asked.load() != 0) {
+  // A forked child of the application inherits the handler, not the story.
+  const bool ours = header.pid.load() == ::getpid();
+  if (ours && signal == SIGABRT && header.abort_asked.load() != 0) {
     if (::syscall(SYS_gettid) == ::getpid()) {
       PyErr_SetInterruptEx(SIGABRT);
     } else {  // Python's handler runs in the main thread, whose system call must be interrupted
@@ -73,8 +75,6 @@ void on_fatal(int signal, siginfo_t* info, void* context) {
     return;
   }
   std::uint32_t none = 0;
-  // A forked child of the application inherits the handler, not the story.
-  const bool ours = header.pid.load() == ::getpid();
   if (ours && header.crash.signal.compare_exchange_strong(none, ~0U)) {
     heartbeat::Crash& crash = header.crash;
     crash.tid = static_cast<std::int32_t>(::syscall(SYS_gettid));

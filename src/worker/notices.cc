@@ -15,18 +15,17 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::size_t kErrorBytesMax = 300;
 
-/// Not one of the arbiter's, which knows its own: with 16 million of them they hardly meet.
-std::string new_reference() {
-  std::uint32_t bits = 0;
-  if (::getrandom(&bits, sizeof bits, 0) != sizeof bits) return {};
-  return fmt::format("{:06x}", bits & 0xffffff);
-}
-
 std::string_view first_line(std::string_view text) {
   return text.substr(0, std::min(text.find('\n'), kErrorBytesMax));
 }
 
 }  // namespace
+
+std::string new_reference() {
+  std::uint32_t bits = 0;
+  if (::getrandom(&bits, sizeof bits, 0) != sizeof bits) return {};
+  return fmt::format("{:06x}", bits & 0xffffff);
+}
 
 std::string Notices::tell(const Notice& notice, std::int64_t now_ns) {
   unsigned untold = 0;

@@ -25,6 +25,10 @@ struct Notice {
   std::string stack;            ///< lines of "LINE FUNCTION FILE", innermost first
 };
 
+/// Of an incident. Not one of the arbiter's, which knows its own: with 16 million of them they
+/// hardly meet. Any thread. @return empty: the kernel gives no random bytes
+[[nodiscard]] std::string new_reference();
+
 /// Told in one second at most; the others are counted. Source: our bound, against slow clients that
 /// come in thousands.
 inline constexpr unsigned kNoticesPerSecond = 10;

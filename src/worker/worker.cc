@@ -20,6 +20,7 @@
 #include "pyapi/layout.h"
 #include "worker/error_stream.h"
 #include "worker/fatal_signals.h"
+#include "worker/forked_copy.h"
 #include "worker/interrupter.h"
 #include "worker/stop_signals.h"
 
@@ -186,10 +187,11 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   hooks_ = hooks;
   for (std::uint32_t i = 0; i < options_.threads; ++i)
     responses_.push_back(std::make_unique<Response>());
+  mark_forked_copies(page_, log_);
   application_ = std::make_unique<gateway::wsgi::Application>(
       callable, hooks,
       [this](base::Level level, std::string_view line, std::string_view traceback) {
-        if (page_.header().abort_asked.load() != 0)
+        if (page_.header().abort_asked.load() != 0 && !is_forked_copy())
           return;  // the arbiter has told it already, better
         report(level, line, traceback);
       },
@@ -348,10 +350,13 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
     PyErr_Clear();  // out of memory for two short strings: this connection goes
     exchange.failed = true;
   }
-  if (abort_asked.load() != 0 && slot.claim.load() == heartbeat::Claim::Pending) {
-    exchange.abandoned = true;  // interrupted by the abort: the slot stays as it is for the arbiter
-    loop_->ask_to_drain();
-    return;
+  if (abort_asked.load() != 0) {
+    end_if_forked_copy(slot);
+    if (slot.claim.load() == heartbeat::Claim::Pending) {
+      exchange.abandoned = true;  // interrupted by it: the slot stays as it is for the arbiter
+      loop_->ask_to_drain();
+      return;
+    }
   }
   heartbeat::note_hold(page_, connection.fd, heartbeat::Hold::Writing);
   if (!heartbeat::end_request(slot)) exchange.abandoned = true;
@@ -382,13 +387,25 @@ std::string Worker::tell_of_slow_client(const Exchange& exchange, const heartbea
 
 // Exceptions of a kind that says more than that the program failed. @return for the client's answer
 std::string Worker::tell_of_failure(const gateway::wsgi::Failure& failure) {
+  using Kind = gateway::wsgi::Failure::Kind;
+  if (failure.kind == Kind::Exit) return reference_of_stop();
   const std::int64_t now = base::monotonic_ns();
   Notice notice;
-  notice.cause = failure.out_of_memory ? "memory.limit" : "app.recursion";
+  notice.cause = failure.kind == Kind::Memory ? "memory.limit" : "app.recursion";
   notice.request = failure.request;
   notice.error = failure.error;
   notice.stack = failure.stack;
   return notices_.tell(notice, now);
+}
+
+// Somebody's INT or QUIT ended the request: the arbiter will tell of it when this process is gone.
+std::string Worker::reference_of_stop() {
+  heartbeat::Header& header = page_.header();
+  const std::int32_t sender = header.stop_sender.load();
+  if (sender == 0 || sender == ::getppid()) return {};  // nobody's, or the arbiter's: no incident
+  const std::string reference = new_reference();
+  set_note(header.stop_reference, reference);
+  return reference;
 }
 
 void Worker::note_access(const Exchange& exchange, const Response& response,

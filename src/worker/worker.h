@@ -102,6 +102,7 @@ class Worker {
   std::string tell_of_slow_client(const Exchange& exchange, const heartbeat::Slot& slot,
                                   std::int64_t began_ns);
   std::string tell_of_failure(const gateway::wsgi::Failure& failure);
+  std::string reference_of_stop();
   void count_request();
   bool name_client(Connection& connection);
 

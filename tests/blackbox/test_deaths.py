@@ -16,6 +16,7 @@ from blackbox.judge import (
     only_incident,
     place_of,
 )
+from blackbox.support.answer import Answer, read_all
 from blackbox.support.cgroup import memory_group, oom_kills
 from blackbox.support.site import MODES
 
@@ -161,3 +162,15 @@ def test_a_catchable_signal_from_outside_is_named(serve):
     incident, = server.incidents()
     assert incident["class"] == "signal.external_kill"
     assert_back(server)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_request_that_somebodys_quit_ends_has_the_reference_of_the_log(serve, mode):
+    server = serve("hanging:app", *MODES[mode])
+    server.get("/")
+    with server.begin("/sleep") as client:
+        os.kill(server.workers()[0], signal.SIGQUIT)
+        answer = Answer(read_all(client))
+    assert answer.status == 500 and answer.reference, (answer, server.log)
+    server.wait_log(rf"Worker \(pid:\d+\) .*; ref {answer.reference}\b")
+    assert [incident["ref"] for incident in server.incidents()] == [answer.reference]

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "gateway/wsgi/file_wrapper.h"
 #include "gateway/wsgi/input.h"
 #include "gateway/wsgi/keys.h"
@@ -19,6 +21,17 @@ namespace {
 std::string last_line(std::string_view text) {
   while (text.ends_with('\n')) text.remove_suffix(1);
   return std::string(text.substr(text.rfind('\n') + 1));
+}
+
+// Of the exception that is set. @return whether it is one of these
+bool classify(Failure& failure) {
+  for (const auto& [type, kind] : {std::pair{PyExc_RecursionError, Failure::Kind::Recursion},
+                                   {PyExc_MemoryError, Failure::Kind::Memory},
+                                   {PyExc_SystemExit, Failure::Kind::Exit}}) {
+    failure.kind = kind;
+    if (PyErr_ExceptionMatches(type) != 0) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -207,9 +220,7 @@ std::string Application::report_exception(const http::RequestHead& head, bool re
                                    head.method_text, head.path)
                      : fmt::format("Error handling request {} {}", head.method_text, head.path);
   Failure failure;
-  failure.out_of_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
-  const bool tells_more =
-      failure.out_of_memory || PyErr_ExceptionMatches(PyExc_RecursionError) != 0;
+  const bool tells_more = classify(failure);
   const Gil& gil = Gil::held_by_caller();
   if (tells_more) failure.stack = pyapi::stack_of_exception(gil);
   const std::string traceback = pyapi::take_traceback(gil);

@@ -43,7 +43,8 @@ using Report =
 
 /// A failure of the application that says more than that it failed.
 struct Failure {
-  bool out_of_memory = false;  ///< MemoryError; else RecursionError
+  enum class Kind { Recursion, Memory, Exit };  ///< RecursionError, MemoryError, SystemExit
+  Kind kind = Kind::Recursion;
   std::string request;         ///< "GET /orders"
   std::string error;           ///< "MemoryError: ..."
   std::string stack;           ///< lines of "LINE FUNCTION FILE", innermost first

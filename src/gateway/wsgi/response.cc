@@ -166,11 +166,11 @@ bool Response::sent(bool good) {
   return good;
 }
 
-// Begins the head if it has not gone yet. @return false: somebody else answered this client
+// Begins the head if it has not gone yet. @return false: somebody else answers this client
 bool Response::begin(std::string_view& head) {
   head_.clear();
+  if (!sink_->begin()) return sent(false);
   if (phase_ != Phase::HeadSent) {
-    if (!sink_->begin()) return sent(false);
     build_head();
     phase_ = Phase::HeadSent;
   }
@@ -239,7 +239,9 @@ bool Response::finish(const Gil& gil) {
       known_length_ = 0;  // no body came: say so instead of an empty chunked one
     if (!send_body(nullptr, {}, true, gil)) return false;
   }
-  if (chunked_) return sent(sink_->send(http::h1::kLastChunk, nullptr, {}, {}, true, gil));
+  if (chunked_) {
+    return sent(sink_->begin() && sink_->send(http::h1::kLastChunk, nullptr, {}, {}, true, gil));
+  }
   // Fewer bytes than promised: only the end of the connection tells the client. RFC 9112 section 8.
   if (!no_body_ && content_length_ && body_bytes_ < *content_length_) cut_ = true;
   return true;

@@ -12,8 +12,8 @@ namespace tricorn::gateway::wsgi {
 class Sink {
  public:
   virtual ~Sink() = default;
-  /// Takes the right to answer; called before the first byte.
-  /// @return false: somebody else has answered this client, send nothing.
+  /// Takes the right to answer; called before each part, the first one as well.
+  /// @return false: somebody else has answered this client, send nothing (more).
   [[nodiscard]] virtual bool begin() = 0;
   /// A part of the request's body is still on the wire, so no further request can follow it.
   [[nodiscard]] virtual bool must_close() const = 0;
