@@ -161,6 +161,7 @@ void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::s
 void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, int status) {
   const std::time_t wall = std::time(nullptr);
   std::vector<int> answered;
+  unsigned unseen = 0;
   for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
     heartbeat::Slot& slot = worker.page.slot(i);
     const int fd = slot.connection_fd.load();
@@ -178,7 +179,14 @@ void Arbiter::answer_clients_of(WorkerProcess& worker, const std::string& ref, i
     if (hold == Hold::Writing) settle(worker, fd, farewell(status, ref, wall));
     if (hold == Hold::Reading || hold == Hold::Queued || hold == Hold::InApp) {
       worker.keeper.answer(fd, farewell(503, ref, wall));
+      ++unseen;
     }
+  }
+  if (unseen != 0) {
+    log_.error(
+        fmt::format("Worker (pid:{}) had read {} more request{} that the application has not "
+                    "seen: answered with 503, to be sent again; ref {}",
+                    worker.pid, unseen, unseen == 1 ? "" : "s", ref));
   }
   worker.keeper.hand_over(worker.page.header().control_fd.load());
   if (worker.page.header().accepting.load() != 0) ask_for_strays(worker);

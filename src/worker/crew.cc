@@ -20,6 +20,10 @@ constexpr int kQuietTicks = 20;
 // A call is slow from here on, and makes the next ones be treated as slow too.
 constexpr std::int64_t kSlowNs = 2'000'000;
 constexpr int kSlowMemory = 16;
+// From here on, requests that nobody has read are for other workers.
+constexpr std::int64_t kGilGoneNs = 100'000'000;
+// A thread that is asked whether the GIL can be had gets this long before the loop goes on without.
+constexpr std::int64_t kProbeNs = std::int64_t{kTickMs} * 1'000'000;
 
 }  // namespace
 
@@ -53,7 +57,7 @@ void Crew::work(std::uint32_t index) {
 bool Crew::lead(std::uint32_t index, GilSwitch& gil) {
   if (Exchange* exchange = loop_.next_ready(); exchange != nullptr)
     return run_leading(index, *exchange, gil);
-  drop_garbage(gil);
+  if (!loop_.garbage().empty() && !drop_garbage(members_[index]->id, gil)) return false;
   if (loop_.finished()) {
     stop();
     return true;
@@ -73,6 +77,7 @@ bool Crew::run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil) 
     if (Member* next = take_resting(); next != nullptr) {
       Loop::uncork(exchange.connection());
       loop_.send_held();
+      ring_if_dozing();  // it sees who waits for the GIL
       hand_to(*next);
       run(index, exchange, now, gil);
       return give_back(exchange);
@@ -135,17 +140,26 @@ bool Crew::rest(Member& member, GilSwitch& gil) {
   while (!stopped()) {
     member.parker.park();
     if (baton_.held_by(member.id)) return true;
+    if (member.probe.load(std::memory_order_acquire) == Probe::Asked) {
+      gil.acquire();
+      gil.release();
+      member.probe.store(Probe::Had, std::memory_order_release);
+      doorbell_.raise();
+    }
   }
   return false;
 }
 
-void Crew::drop_garbage(GilSwitch& gil) {
-  std::vector<PyObject*>& garbage = loop_.garbage();
-  if (garbage.empty()) return;
-  gil.acquire();
+// Destructors run Python, and the GIL may be far away: the loop goes on without us if it lasts.
+// @return whether we still lead
+bool Crew::drop_garbage(net::Baton::Id id, GilSwitch& gil) {
   std::vector<PyObject*> mine;
-  mine.swap(garbage);  // a destructor may run Python, which may let another thread lead
+  mine.swap(loop_.garbage());
+  baton_.lend(id);
+  ring_if_dozing();
+  gil.acquire();
   for (PyObject* object : mine) Py_DECREF(object);
+  return baton_.take_back(id);
 }
 
 Crew::Member* Crew::take_resting() {
@@ -186,7 +200,47 @@ void Crew::ring_if_dozing() {
   if (dozing_.load() && dozing_.exchange(false)) doorbell_.raise();
 }
 
-int Crew::attend() { return attending_ ? attend_loop() : watch_loan(); }
+int Crew::attend() {
+  watch_gil();
+  const int pause_ms = attending_ ? attend_loop() : watch_loan();
+  return somebody_waits_ && (pause_ms < 0 || pause_ms > kTickMs) ? kTickMs : pause_ms;
+}
+
+// It is in a call, or between two, but neither in the application nor at rest.
+bool Crew::waits_for_gil(const Member& member, std::uint32_t index) {
+  const heartbeat::Slot& slot = page_.slot(index);
+  if (&member == prober_ || baton_.held_by(member.id)) return false;
+  if (slot.started_ns.load(std::memory_order_relaxed) != 0) return false;
+  return slot.tid.load(std::memory_order_relaxed) != 0;
+}
+
+// While one thread keeps the GIL for long, what a worker reads is lost to the others: it must stay
+// in its socket.
+void Crew::watch_gil() {
+  somebody_waits_ = false;
+  bool gone =
+      prober_ != nullptr && asked_ns_ != 0 && base::monotonic_ns() - asked_ns_ >= kGilGoneNs;
+  for (std::uint32_t i = 0; i < members_.size(); ++i) {
+    Member& member = *members_[i];
+    {
+      const std::lock_guard lock(mutex_);
+      if (member.resting || !waits_for_gil(member, i)) {
+        member.waits_since_ns = 0;
+        continue;
+      }
+    }
+    somebody_waits_ = true;
+    const std::int64_t now = base::monotonic_ns();
+    const std::uint32_t request = page_.slot(i).request_id.load(std::memory_order_relaxed);
+    if (member.waits_since_ns == 0 || member.waits_since_request != request) {
+      member.waits_since_ns = now;
+      member.waits_since_request = request;
+    }
+    gone = gone || now - member.waits_since_ns >= kGilGoneNs;
+  }
+  if (gone == std::exchange(gil_gone_, gone)) return;
+  if (!attending_) loop_.ask_open(!gone);
+}
 
 int Crew::watch_loan() {
   const net::Baton::Id lender = baton_.lender();
@@ -197,7 +251,8 @@ int Crew::watch_loan() {
     attending_ = true;
     return attend_loop();
   }
-  quiet_ticks_ = lender == 0 ? quiet_ticks_ + 1 : 0;
+  const bool rung = quiet_ticks_ >= kQuietTicks && !dozing_.load();
+  quiet_ticks_ = lender == 0 && !rung && !somebody_waits_ ? quiet_ticks_ + 1 : 0;
   if (quiet_ticks_ < kQuietTicks) return kTickMs;
   dozing_.store(true);
   if (baton_.lender() == 0) return -1;
@@ -205,13 +260,34 @@ int Crew::watch_loan() {
   return kTickMs;
 }
 
-int Crew::attend_loop() {
-  if (Member* member = take_resting(); member != nullptr) {
-    loop_.set_open(true);
-    attending_ = false;
-    hand_to(*member);
-    return kTickMs;
+// Nobody who cannot get the GIL shall read requests: another worker may serve them. @return whether
+// somebody leads now
+// @param comes  nobody rested a moment ago: who rests now has just had the GIL
+bool Crew::give_to_resting(bool comes) {
+  if (prober_ == nullptr) {
+    prober_ = take_resting();
+    if (prober_ == nullptr) return false;
+    if (comes) return lead_on(*std::exchange(prober_, nullptr));
+    asked_ns_ = base::monotonic_ns();
+    prober_->probe.store(Probe::Asked, std::memory_order_release);
+    prober_->parker.unpark();
   }
+  if (prober_->probe.load(std::memory_order_acquire) != Probe::Had) return false;
+  prober_->probe.store(Probe::None, std::memory_order_relaxed);
+  return lead_on(*std::exchange(prober_, nullptr));
+}
+
+bool Crew::lead_on(Member& member) {
+  loop_.set_open(!gil_gone_);
+  attending_ = false;
+  hand_to(member);
+  return true;
+}
+
+int Crew::attend_loop() {
+  if (give_to_resting(std::exchange(runs_loop_, false))) return kTickMs;
+  if (prober_ != nullptr && base::monotonic_ns() - asked_ns_ < kProbeNs) return 1;
+  runs_loop_ = true;
   loop_.set_open(false);
   before_wait_();
   loop_.turn();

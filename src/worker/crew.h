@@ -53,13 +53,20 @@ class Crew {
   /// @return milliseconds after which to call again, -1: when doorbell() or poll_fd() asks
   [[nodiscard]] int attend();
   /// The loop's descriptor while the sentinel runs the loop, else -1.
-  [[nodiscard]] int poll_fd() const { return attending_ ? loop_.poll_fd() : -1; }
+  [[nodiscard]] int poll_fd() const { return runs_loop_ ? loop_.poll_fd() : -1; }
 
  private:
+  /// Of the GIL, by a thread that rests.
+  enum class Probe { None, Asked, Had };
+
   struct Member {
     net::Baton::Id id = 0;
     net::Parker parker;
     bool resting = false;  // under mutex_
+    std::atomic<Probe> probe{Probe::None};
+    // the sentinel's own
+    std::uint32_t waits_since_request = 0;  // Slot::request_id
+    std::int64_t waits_since_ns = 0;        // 0: it does not wait for the GIL
   };
 
   /// Holds or does not hold the GIL, as its thread needs it.
@@ -83,13 +90,17 @@ class Crew {
   bool give_back(Exchange& exchange);
   std::int64_t run(std::uint32_t index, Exchange& exchange, std::int64_t now_ns, GilSwitch& gil);
   bool rest(Member& member, GilSwitch& gil);
-  void drop_garbage(GilSwitch& gil);
+  bool drop_garbage(net::Baton::Id id, GilSwitch& gil);
   Member* take_resting();
   void hand_to(Member& member);
   void ring_if_dozing();
   bool steal(net::Baton::Id lender, net::Baton::Id thief);
   int attend_loop();
   int watch_loan();
+  bool give_to_resting(bool comes);
+  bool lead_on(Member& member);
+  void watch_gil();
+  bool waits_for_gil(const Member& member, std::uint32_t index);
 
   static constexpr net::Baton::Id kSentinel = 0x7FFF'0000;
 
@@ -108,7 +119,12 @@ class Crew {
   std::atomic<bool> stop_{false};
 
   // the sentinel's own
-  bool attending_ = false;
+  bool attending_ = false;       // it has the baton
+  bool runs_loop_ = false;       // ... and nobody takes it at once
+  Member* prober_ = nullptr;     // gets the baton when it has had the GIL
+  std::int64_t asked_ns_ = 0;    // since when it tries
+  bool somebody_waits_ = false;  // for the GIL
+  bool gil_gone_ = false;        // ... for long
   std::uint64_t loans_seen_ = 0;
   int quiet_ticks_ = 0;
 };

@@ -88,7 +88,7 @@ Exchange* Loop::next_ready() {
   while (event_at_ < event_count_) {
     if (Exchange* exchange = on_event(events_[event_at_++]); exchange != nullptr) return exchange;
   }
-  while (!ready_.empty()) {
+  while (!ready_.empty() && open_to_requests_) {
     Connection& connection = *ready_.front();
     ready_.pop_front();
     if (connection.state == State::Ready) return make_running(connection);
@@ -467,6 +467,11 @@ void Loop::look_again() {
   wakeup_.raise();
 }
 
+void Loop::ask_open(bool open) {
+  doors_asked_.store(open ? Doors::Open : Doors::Closed, std::memory_order_relaxed);
+  wakeup_.raise();
+}
+
 void Loop::read_mailbox() {
   wakeup_.clear();
   std::vector<Exchange*> answered;
@@ -482,6 +487,9 @@ void Loop::read_mailbox() {
   for (const int fd : released) on_released(fd);
   for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
   if (drain_asked()) follow_drain();
+  if (const Doors asked = doors_asked_.exchange(Doors::AsTheyAre, std::memory_order_relaxed);
+      asked != Doors::AsTheyAre)
+    set_open(asked == Doors::Open);
   if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {
     // Adding a listener to epoll looks at it.
     for (std::uint32_t i = 0; i < listeners_.size(); ++i) go_to_the_back(i);

@@ -102,6 +102,8 @@ class Loop {
   /// What the sentinel watches while it holds the baton: readable when wait() would return
   /// something.
   [[nodiscard]] int poll_fd() const { return poller_.fd(); }
+  /// set_open() by whoever holds the baton, soon. Any thread.
+  void ask_open(bool open);
   /// Time of the last wait() or note_time(), monotonic nanoseconds.
   [[nodiscard]] std::int64_t now_ns() const { return now_ns_; }
   void note_time(std::int64_t now_ns) { now_ns_ = now_ns; }
@@ -217,6 +219,8 @@ class Loop {
   };
   Mailbox mailbox_;
   std::atomic<bool> look_asked_{false};
+  enum class Doors { AsTheyAre, Open, Closed };
+  std::atomic<Doors> doors_asked_{Doors::AsTheyAre};
 };
 
 }  // namespace tricorn::worker

@@ -71,6 +71,7 @@ void Loop::note_backlog() const {
 }
 
 void Loop::set_open(bool open) {
+  doors_asked_.store(Doors::AsTheyAre, std::memory_order_relaxed);  // this is later
   // A worker that is about to leave, or to be killed, passes on what it has not read.
   if (drain_asked()) follow_drain();
   set_accepting(open);

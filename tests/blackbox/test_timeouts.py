@@ -1,6 +1,7 @@
 """A request that takes too long: why, where, for whom it waited; its client answered, the others untouched."""
 
 import concurrent.futures
+import contextlib
 import re
 import time
 
@@ -16,6 +17,7 @@ from blackbox.judge import (
     only_incident,
     place_of,
 )
+from blackbox.support.answer import read_answer
 from blackbox.support.site import MODES
 from blackbox.support.waiting import poll
 
@@ -216,6 +218,29 @@ def test_requests_behind_one_that_must_be_killed_are_served_by_the_next_worker(s
         behind = [clients.submit(server.get, "/") for _ in range(5)]
         assert late.result().status == 500
         assert [answer.result().status for answer in behind] == [200] * 5, server.log
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_worker_without_its_gil_leaves_requests_to_idle_ones(serve, kept):
+    server = serve("hanging:app", "--timeout", "3", "-w", "2", *MODES["gthread"])
+    wait_for_all_workers(server, 2)
+    with contextlib.ExitStack() as clients, concurrent.futures.ThreadPoolExecutor() as threads:
+        kept = [clients.enter_context(server.connect()) for _ in range(8 if kept else 0)]
+        for client in kept:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert read_answer(client).status == 200
+        late = threads.submit(server.get, "/regex")
+        server.wait_running()
+        time.sleep(0.3)  # the GIL is gone, and nobody has asked for it yet
+        began = time.monotonic()
+        for client in kept:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert read_answer(client).status == 200, server.log
+        assert [server.get("/").status for _ in range(20)] == [200] * 20, server.log
+        assert time.monotonic() - began < 2, "requests waited for a GIL that could not be had"
+        assert late.result().status == 500
+    assert_back(server)
 
 
 @pytest.mark.alone
