@@ -22,9 +22,11 @@ constexpr std::int64_t kMs = 1'000'000;
 // Nothing tells us that a request began, so we look this often, at the cost of a few reads of
 // shared pages.
 constexpr std::int64_t kTickNs = 100 * kMs;
-// Age of a request at its first light sample; each next one comes at twice the age.
+// Age of a request at its first light sample; each next one comes at twice the age, and later each
+// eighth of the time it may take: what takes a quarter of it must not be missed.
 constexpr std::int64_t kFirstSampleNs = 100 * kMs;
-constexpr std::size_t kSamplesMax = 16;
+constexpr std::int64_t kSamplesPerLimit = 8;
+constexpr std::size_t kSamplesMax = 24;
 // The first look comes this long before the deadline, so that CPU shares cover a real interval ...
 constexpr std::int64_t kFirstLookBeforeNs = 500 * kMs;
 // ... and these close to it, so that a loop is told from a single long instruction.
@@ -35,6 +37,12 @@ constexpr std::int64_t kSettleNs = 10 * kMs;
 // From SIGABRT to SIGKILL: for worker_abort hooks and core files. Source: gunicorn.md section 0,
 // surprise 2.
 constexpr std::int64_t kAbortGraceNs = 1'000 * kMs;
+
+std::int64_t sample_pause(std::int64_t age_ns, std::int64_t limit_ns) {
+  const std::int64_t doubled = std::max(age_ns, kFirstSampleNs);
+  return limit_ns == 0 ? doubled
+                       : std::min(doubled, std::max(limit_ns / kSamplesPerLimit, kFirstSampleNs));
+}
 
 }  // namespace
 
@@ -106,7 +114,8 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   if (now >= watch.next_sample_ns && watch.samples.size() < kSamplesMax) {
     if (watch.samples.empty()) watch.request = diagnose::request_of(slot);
     watch.samples.push_back(worker.inspector->light_look(target));
-    watch.next_sample_ns = started + 2 * std::max(now - started, kFirstSampleNs);
+    worker.inspector->add_peer(watch.samples);
+    watch.next_sample_ns = now + sample_pause(now - started, options_.request_limit_ns());
   }
   if (const std::int64_t at = slow_watch_.attend(worker, index, judge_not_before_ns_); at != 0)
     wake_at(at);

@@ -47,6 +47,27 @@ struct ThreadLook {
   bool waits_for_gil = false;  ///< its futex word lies inside CPython's GIL structure
 };
 
+/// Whom or what a blocked system call waits for.
+struct Peer {
+  enum class Kind { Tcp, Udp, Unix, Pipe, File, Process, Other };
+  Kind kind = Kind::Other;
+  std::string address;     ///< "127.0.0.1:5432", "[::1]:5432", a path, "pid 4711 (sleep)"
+  std::string service;     ///< "PostgreSQL", "Redis" ... by the port; empty: not known
+  std::uint16_t port = 0;  ///< the peer's
+  std::uint16_t local_port = 0;
+  std::string state;  ///< "ESTABLISHED", "SYN_SENT" ...; empty for others than TCP
+  unsigned retransmits = 0;
+  int fd = -1;                ///< the worker's descriptor
+  std::string filesystem;     ///< of a File: "ext4", "nfs4"
+  pid_t holder = 0;           ///< of a locked File: who has the lock
+  pid_t other_end = 0;        ///< of a Pipe: a process that has its other end; 0 not known
+  std::string other_program;  ///< its program
+  bool more_ends = false;     ///< further processes have that end too
+  unsigned others = 0;        ///< further peers that the same call waits for
+  bool client = false;        ///< it is a client of ours, not an upstream
+  bool internal = false;      ///< both ends are the worker's own, as those that wake an event loop
+};
+
 /// Counters of the control groups the worker is in (its own and all above, as far as they are
 /// visible).
 struct CgroupCounters {
@@ -92,27 +113,7 @@ struct ProcessLook {
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
   std::int64_t progress_ns = 0;  ///< Slot::progress_ns
-};
-
-/// Whom or what a blocked system call waits for.
-struct Peer {
-  enum class Kind { Tcp, Udp, Unix, Pipe, File, Process, Other };
-  Kind kind = Kind::Other;
-  std::string address;     ///< "127.0.0.1:5432", "[::1]:5432", a path, "pid 4711 (sleep)"
-  std::string service;     ///< "PostgreSQL", "Redis" ... by the port; empty: not known
-  std::uint16_t port = 0;  ///< the peer's
-  std::uint16_t local_port = 0;
-  std::string state;  ///< "ESTABLISHED", "SYN_SENT" ...; empty for others than TCP
-  unsigned retransmits = 0;
-  int fd = -1;                ///< the worker's descriptor
-  std::string filesystem;     ///< of a File: "ext4", "nfs4"
-  pid_t holder = 0;           ///< of a locked File: who has the lock
-  pid_t other_end = 0;        ///< of a Pipe: a process that has its other end; 0 not known
-  std::string other_program;  ///< its program
-  bool more_ends = false;     ///< further processes have that end too
-  unsigned others = 0;        ///< further peers that the same call waits for
-  bool client = false;        ///< it is a client of ours, not an upstream
-  bool internal = false;      ///< both ends are the worker's own, as those that wake an event loop
+  std::optional<Peer> peer;      ///< of the serving thread, where it was looked up: add_peer()
 };
 
 /// A lock that a thread waits for, as its frames show.

@@ -58,11 +58,6 @@ double share_of(const std::vector<ProcessLook>& looks, Holds holds) {
          static_cast<double>(looks.size());
 }
 
-bool same_place(const ThreadLook& left, const ThreadLook& right) {
-  return call_in(left) == call_in(right) &&
-         (left.stack.empty() || right.stack.empty() || left.stack == right.stack);
-}
-
 double rate(std::int64_t before, std::int64_t after, double seconds) {
   if (before < 0 || after < 0 || after < before || seconds <= 0) return -1;
   return static_cast<double>(after - before) / seconds;
@@ -139,7 +134,7 @@ double waited_seconds(const Evidence& evidence, const ProcessLook& last, const T
   std::int64_t since = last.at_ns;
   const auto still = [&](const ProcessLook& look) {
     const ThreadLook* other = serving(look);
-    if (other == nullptr || !same_place(*other, thread)) return false;
+    if (other == nullptr || !same_wait(*other, thread)) return false;
     since = std::min(since, look.at_ns);
     return true;
   };
@@ -163,6 +158,7 @@ Facts::Facts(const Evidence& from) : evidence(from) {
   window_s = static_cast<double>(end.at_ns - first->at_ns) / 1e9;
   cpu = rate(before.cpu_ns, after.cpu_ns, window_s * 1e9);
   delay = rate(before.run_delay_ns, after.run_delay_ns, window_s * 1e9);
+  note_whole_request();
   faults_per_s = rate(static_cast<std::int64_t>(before.major_faults),
                       static_cast<std::int64_t>(after.major_faults), window_s);
   switches_per_s = rate(before.switches, after.switches, window_s);
@@ -189,6 +185,13 @@ Facts::Facts(const Evidence& from) : evidence(from) {
   waited_s = waited_seconds(from, end, *thread);
 }
 
+bool same_wait(const ThreadLook& left, const ThreadLook& right) {
+  if (call_in(left) != call_in(right)) return false;
+  if (left.stack.empty() || right.stack.empty()) return true;
+  return left.stack.front() == right.stack.front() &&
+         *place_in(left.stack) == *place_in(right.stack);
+}
+
 // The kernel counts CPU time when a thread leaves the CPU and at its ticks, 1 to 10 ms apart: looks
 // between two counts that rise within one time slice were all of a running thread.
 std::size_t looks_while_running(const Evidence& evidence) {
@@ -205,6 +208,23 @@ std::size_t looks_while_running(const Evidence& evidence) {
     counted = &now;
   }
   return looks;
+}
+
+// A boot has no samples: what it did before its last looks is not known, and it is said to have
+// run.
+void Facts::note_whole_request() {
+  const auto& samples = evidence.samples;
+  const bool sampled = !samples.empty() && serving(samples.front()) != nullptr;
+  const ProcessLook& first = sampled ? samples.front() : evidence.looks.front();
+  const ProcessLook& end = evidence.looks.back();
+  if (serving(first) == nullptr || serving(end) == nullptr) return;
+  const auto time_ns = static_cast<double>(end.at_ns - first.at_ns);
+  whole_cpu = rate(serving(first)->cpu_ns, serving(end)->cpu_ns, time_ns);
+  ran_s = static_cast<double>(evidence.running_ns) / 1e9;
+  if (whole_cpu < 0) return;
+  const double ready = rate(serving(first)->run_delay_ns, serving(end)->run_delay_ns, time_ns);
+  whole_busy = std::min(1.0, whole_cpu + std::max(ready, 0.0));
+  if (sampled) ran_s = whole_busy * time_ns / 1e9;
 }
 
 bool Facts::asleep() const {

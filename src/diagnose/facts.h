@@ -21,6 +21,9 @@ struct Facts {
   Call call = Call::None;              ///< what that thread is blocked in
   double window_s = 0;                 ///< between the first and the last look that are compared
   double cpu = -1;
+  double whole_cpu = -1;       ///< `cpu` since the first sample
+  double whole_busy = -1;      ///< the same with the time it was ready for a CPU
+  double ran_s = 0;            ///< on the CPU or ready for it, as far as was seen
   double delay = -1;           ///< runnable, but not let on a CPU
   double faults_per_s = -1;    ///< major page faults
   double switches_per_s = -1;  ///< times the thread went to sleep
@@ -37,6 +40,7 @@ struct Facts {
 
   [[nodiscard]] bool asleep() const;  ///< blocked in the same call in most looks
   [[nodiscard]] bool busy() const;    ///< on the CPU or queueing for it nearly all the time
+  void note_whole_request();
   /// Whether a counter rose between the first and the last look that have it.
   [[nodiscard]] bool rose(std::optional<std::uint64_t> CgroupCounters::*counter) const;
   [[nodiscard]] const Stack& stack() const;
@@ -53,6 +57,10 @@ struct Facts {
 /// So many of those show that a thread stands still. Source: our bound; a loop that is in one of
 /// its bytecodes half of the time is there in all of them once in 65,000.
 inline constexpr std::size_t kRunningLooks = 16;
+
+/// Whether two looks are of one wait: the same call from the same place. A wait that is repeated
+/// deeper and deeper, as a retry is, is one.
+[[nodiscard]] bool same_wait(const ThreadLook& left, const ThreadLook& right);
 
 /// Share of wall time, on the CPU or ready for it, from which a thread counts as busy.
 /// Source: diagnosis.md section 4: 100 % in every CPU hang, 0 % in every wait, 51 % under memory

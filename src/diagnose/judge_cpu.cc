@@ -15,9 +15,8 @@ constexpr double kMostLooks = 0.6;
 constexpr double kSharedCpu = 0.5;
 
 std::string ran(const Facts& facts) {
-  const double seconds = static_cast<double>(facts.evidence.running_ns) / 1e9;
-  if (facts.delay < kSharedCpu) return fmt::format("ran {:.1f} s", seconds);
-  return fmt::format("ran {:.1f} s, with {:.0f}% of a CPU beside other processes,", seconds,
+  if (facts.delay < kSharedCpu) return fmt::format("ran {:.1f} s", facts.ran_s);
+  return fmt::format("ran {:.1f} s, with {:.0f}% of a CPU beside other processes,", facts.ran_s,
                      facts.cpu * 100);
 }
 

@@ -334,6 +334,20 @@ ProcessLook Inspector::light_look(const Target& target) {
   return look;
 }
 
+void Inspector::add_peer(std::vector<ProcessLook>& samples) const {
+  if (samples.empty() || samples.back().threads.empty()) return;
+  ProcessLook& now = samples.back();
+  const ProcessLook* before = samples.size() < 2 ? nullptr : &samples[samples.size() - 2];
+  const ThreadLook& thread = now.threads[0];
+  if (thread.state != 'S' && thread.state != 'D') return;
+  const bool same = before != nullptr && !before->threads.empty() &&
+                    before->threads[0].state == thread.state &&
+                    before->threads[0].syscall == thread.syscall &&
+                    before->threads[0].args == thread.args &&
+                    before->threads[0].stack == thread.stack;
+  now.peer = same ? before->peer : peer_of(now);
+}
+
 ProcessLook Inspector::full_look(const Target& target) {
   ProcessLook look;
   look.at_ns = base::monotonic_ns();

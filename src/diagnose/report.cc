@@ -33,6 +33,11 @@ std::string hint_text(const Verdict& verdict) {
   return verdict.hint.empty() ? "" : "; see: " + printable(verdict.hint);
 }
 
+/// What else took a notable part of the request.
+std::string otherwise_text(const Verdict& verdict) {
+  return verdict.otherwise.empty() ? "" : "; " + printable(verdict.otherwise);
+}
+
 /// The strongest denials, short: people suspect memory first. Not said where it is what lacks,
 /// though the kernel has killed nobody for it.
 std::string denial_text(const Verdict& verdict) {
@@ -130,9 +135,9 @@ std::string printable(std::string_view text) {
 
 std::string log_tail(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
   const std::string request = evidence.request.empty() ? "" : printable(evidence.request) + " ";
-  return fmt::format("{}: {}{}{}{}{}{}; ref {}", name_of(verdict.cause), request,
+  return fmt::format("{}: {}{}{}{}{}{}{}; ref {}", name_of(verdict.cause), request,
                      printable(verdict.because), at_text(verdict), innermost_text(verdict),
-                     denial_text(verdict), hint_text(verdict), ref);
+                     otherwise_text(verdict), denial_text(verdict), hint_text(verdict), ref);
 }
 
 std::string timeout_line(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
@@ -145,10 +150,11 @@ std::string_view slow_name_of(Cause cause) {
 
 std::string slow_line(const Verdict& verdict, const Evidence& evidence, std::string_view busy,
                       std::string_view ref) {
-  return fmt::format("Slow request (pid:{}) {}: {} running {:.1f} s, {}{}{}{}{}; ref {}",
+  return fmt::format("Slow request (pid:{}) {}: {} running {:.1f} s, {}{}{}{}{}{}; ref {}",
                      evidence.pid, slow_name_of(verdict.cause), printable(evidence.request),
                      static_cast<double>(evidence.running_ns) / 1e9, printable(verdict.because),
-                     at_text(verdict), denial_text(verdict), busy.empty() ? "" : "; ", busy, ref);
+                     at_text(verdict), otherwise_text(verdict), denial_text(verdict),
+                     busy.empty() ? "" : "; ", busy, ref);
 }
 
 std::string slow_end_line(const Evidence& evidence, const TimeByStack& time, std::string_view ref) {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "diagnose/phases.h"
 #include "diagnose/report.h"
 
 namespace tricorn::diagnose {
@@ -113,11 +114,24 @@ Json list_of(const std::vector<ThreadLook>& threads) {
   return list;
 }
 
+double seconds_of(std::int64_t ns) { return static_cast<double>(ns / 1'000'000) / 1000; }
+
+Json phases_json(const Evidence& evidence) {
+  Json phases = Json::array();
+  for (const RequestPhase& phase : phases_of(evidence)) {
+    const char* unknown = phase.computes ? "computing" : "waiting";
+    phases.push_back({{"what", phase.cause == Cause::Unknown ? std::string(unknown)
+                                                             : std::string(name_of(phase.cause))},
+                      {"place", or_null(phase.place)},
+                      {"function", or_null(phase.function)},
+                      {"seconds", seconds_of(phase.ns)}});
+  }
+  return phases;
+}
+
 std::vector<ThreadLook> last_threads(const Evidence& evidence) {
   return evidence.looks.empty() ? std::vector<ThreadLook>() : evidence.looks.back().threads;
 }
-
-double seconds_of(std::int64_t ns) { return static_cast<double>(ns / 1'000'000) / 1000; }
 
 /// Names from outside may be no UTF-8; they must not cost the report.
 std::string text_of(const Json& json) {
@@ -213,6 +227,7 @@ std::string report_json(const Verdict& verdict, const Evidence& evidence, std::s
   report["hint"] = or_null(verdict.hint);
   report["client"] = or_null(evidence.client);
   report["not"] = verdict.not_causes;
+  report["phases"] = phases_json(evidence);
   report["stack"] = stack_json(last_stack(evidence));
   report["threads"] = list_of(last_threads(evidence));
   report["evidence"] = evidence_json(evidence);

@@ -24,6 +24,9 @@ namespace tricorn::diagnose {
 /// What a busy thread computes.
 [[nodiscard]] std::optional<Verdict> judge_cpu(const Facts& facts);
 
+/// All of them of one that lives, in their order.
+[[nodiscard]] std::optional<Verdict> first_verdict(const Facts& facts);
+
 /// A verdict with its three first fields.
 [[nodiscard]] Verdict verdict_of(Cause cause, Confidence confidence, std::string because);
 /// "127.0.0.1:5432 (PostgreSQL)".

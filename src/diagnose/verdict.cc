@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "diagnose/phases.h"
 #include "diagnose/report.h"
 #include "diagnose/rules.h"
 
@@ -29,8 +30,6 @@ std::string raw_look(const Facts& facts) {
   return fmt::format("no rule holds; state {}{}{}{}{}", thread.state, wchan, call, cpu, python);
 }
 
-std::optional<Verdict> first_verdict(const Facts& facts);
-
 /// What the request waits for is being done by another thread of the worker: what that one does is
 /// the reason. Each look is turned so that this thread is the first.
 std::optional<Verdict> judge_delegate(const Facts& facts) {
@@ -50,6 +49,7 @@ std::optional<Verdict> judge_delegate(const Facts& facts) {
   }
   Facts inner(turned);
   inner.waited_s = std::max(inner.waited_s, facts.waited_s);
+  inner.ran_s = facts.waited_s;
   auto verdict = first_verdict(inner);
   if (!verdict) return std::nullopt;
   verdict->because += fmt::format(", in thread {}, whose result it waits for", inner.thread->tid);
@@ -59,14 +59,6 @@ std::optional<Verdict> judge_delegate(const Facts& facts) {
     verdict->function = frame->function;
   }
   return verdict;
-}
-
-std::optional<Verdict> first_verdict(const Facts& facts) {
-  for (const auto group :
-       {judge_resources, judge_client, judge_delegate, judge_wait, judge_threads, judge_cpu}) {
-    if (auto verdict = group(facts)) return verdict;
-  }
-  return std::nullopt;
 }
 
 Verdict judge_living(const Facts& facts) {
@@ -143,13 +135,22 @@ void add_not_causes(const Facts& facts, Verdict& verdict) {
     add(Cause::MemoryOomKill, "oom_kill " + counter_pair(first.front().cgroup.oom_kill,
                                                          evidence.looks.back().cgroup.oom_kill));
   }
-  if (facts.cpu >= 0 && !facts.busy())
-    add(Cause::CpuPython, fmt::format("CPU {:.0f}%", facts.cpu * 100));
+  // Of the whole request: it may have computed before it began to wait.
+  if (facts.whole_busy >= 0 && facts.whole_busy < kNotablePart && !facts.busy())
+    add(Cause::CpuPython, fmt::format("CPU {:.0f}%", facts.whole_cpu * 100));
   if (facts.throttled >= 0 && facts.throttled < 0.1)
     add(Cause::CpuThrottled, fmt::format("{:.0f}% of periods", facts.throttled * 100));
 }
 
 }  // namespace
+
+std::optional<Verdict> first_verdict(const Facts& facts) {
+  for (const auto group :
+       {judge_resources, judge_client, judge_delegate, judge_wait, judge_threads, judge_cpu}) {
+    if (auto verdict = group(facts)) return verdict;
+  }
+  return std::nullopt;
+}
 
 Verdict verdict_of(Cause cause, Confidence confidence, std::string because) {
   Verdict verdict;
@@ -167,7 +168,13 @@ std::string peer_text(const Peer& peer) {
 Verdict decide(const Evidence& evidence) {
   const Facts facts(evidence);
   Verdict verdict = evidence.death ? judge_death(evidence) : judge_living(facts);
-  if (!evidence.death && boots(evidence)) call_it_a_boot(verdict);
+  if (!evidence.death) {
+    if (boots(evidence)) {
+      call_it_a_boot(verdict);
+    } else {
+      tell_phases(evidence, verdict);
+    }
+  }
   name_the_place(evidence, verdict);
   add_not_causes(facts, verdict);
   if (verdict.hint.empty()) verdict.hint = hint_of(verdict.cause, evidence);

@@ -31,8 +31,10 @@ struct Verdict {
   std::string place;     ///< "app.py:203" of the line to look at; empty: not known
   std::string function;  ///< there, e.g. "pg_sleep"
   std::string
-      innermost;     ///< "cursor.py:91 execute" when the innermost frame is another one; else empty
-  std::string peer;  ///< "127.0.0.1:5432 (PostgreSQL)"; empty: none
+      innermost;  ///< "cursor.py:91 execute" when the innermost frame is another one; else empty
+  std::string otherwise;  ///< what else took a notable part of the request: "before that 2.3 s in
+                          ///< Python code at app.py:12 in view"; empty: nothing
+  std::string peer;       ///< "127.0.0.1:5432 (PostgreSQL)"; empty: none
   std::string hint;  ///< the next command to run, e.g. "pg_stat_activity where client_port = 40000"
   std::vector<std::string> not_causes;  ///< what was ruled out, "memory.oom_kill: oom_kill 0 -> 0"
 };

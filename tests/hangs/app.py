@@ -423,6 +423,20 @@ def import_lock():
     import hangs.slow_import  # noqa: F401  # <- import_lock
 
 
+def compute_then_receive():
+    end = time.monotonic() + 1.3
+    n = 0
+    while time.monotonic() < end:
+        n += 1
+    receive()
+
+
+def lock_then_receive():
+    with open(os.environ["LOCK_FILE"], "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # <- lock_then_receive
+    receive()
+
+
 def join_thread():
     thread = threading.Thread(target=read_joined, daemon=True)
     thread.start()

@@ -241,8 +241,8 @@ def mute_name_server():
 
 
 @contextlib.contextmanager
-def locked_file(lock):
-    """A file that another process holds the lock on."""
+def locked_file(lock, held_s=None):
+    """A file that another process holds the lock on, for ever or until the request has run so long."""
     script = f"import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.{lock}(f, fcntl.LOCK_EX); print('ok', flush=True); sys.stdin.read()"
     with folder() as place:
         path = place / "job.lock"
@@ -250,7 +250,8 @@ def locked_file(lock):
         holder.stdout.readline()
         os.chmod(path, 0o666)
         try:
-            yield Around({"LOCK_FILE": str(path)}, peer=str(path))
+            release = held_s and (lambda site, pid: site.later(held_s, holder.kill))
+            yield Around({"LOCK_FILE": str(path)}, peer=str(path), start=release)
         finally:
             holder.kill()
             holder.communicate()
@@ -259,6 +260,13 @@ def locked_file(lock):
 @contextlib.contextmanager
 def flocked():
     with locked_file("flock") as around:
+        yield around
+
+
+@contextlib.contextmanager
+def flocked_then_silent():
+    with locked_file("flock", held_s=1.85) as around, silent_peer() as address:
+        around.env["SILENT"] = address
         yield around
 
 

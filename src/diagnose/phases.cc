@@ -1,0 +1,226 @@
+#include "diagnose/phases.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "diagnose/rules.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+const ThreadLook& serving(const ProcessLook& look) { return look.threads.front(); }
+
+std::vector<const ProcessLook*> in_order(const Evidence& evidence) {
+  std::vector<const ProcessLook*> all;
+  for (const auto* looks : {&evidence.samples, &evidence.looks}) {
+    for (const ProcessLook& look : *looks) {
+      if (!look.threads.empty()) all.push_back(&look);
+    }
+  }
+  std::stable_sort(all.begin(), all.end(), [](const ProcessLook* left, const ProcessLook* right) {
+    return left->at_ns < right->at_ns;
+  });
+  return all;
+}
+
+/// Time in which the thread had a CPU or was ready for one; -1 not readable.
+std::int64_t busy_ns(const ProcessLook& before, const ProcessLook& after) {
+  const ThreadLook& left = serving(before);
+  const ThreadLook& right = serving(after);
+  if (left.cpu_ns < 0 || right.cpu_ns < left.cpu_ns) return -1;
+  const std::int64_t ready = right.run_delay_ns - left.run_delay_ns;
+  const bool delays = left.run_delay_ns >= 0 && ready > 0;
+  return std::min(after.at_ns - before.at_ns, right.cpu_ns - left.cpu_ns + (delays ? ready : 0));
+}
+
+/// Which of the two a look was: one moment is outvoted by the counters before and after it.
+bool computes_at(const std::vector<const ProcessLook*>& all, std::size_t i) {
+  constexpr std::int64_t kCountedNs = 20'000'000;  // the kernel's clock ticks each 1 to 10 ms
+  const bool runs = serving(*all[i]).state == 'R';
+  if (i == 0 || i + 1 == all.size()) return runs;
+  const auto share = [&](std::size_t from) {
+    const std::int64_t time = all[from + 1]->at_ns - all[from]->at_ns;
+    const std::int64_t busy = busy_ns(*all[from], *all[from + 1]);
+    return time < kCountedNs || busy < 0 ? -1
+                                         : static_cast<double>(busy) / static_cast<double>(time);
+  };
+  const double before = share(i - 1);
+  const double after = share(i);
+  if (before < 0 || after < 0) return runs;
+  if (runs) return std::max(before, after) >= 1 - kBusyShare;
+  return std::min(before, after) >= kBusyShare;
+}
+
+/// Moves the time between two stretches' looks to the one it belongs to.
+void share_gap(Stretch& left, Stretch& right) {
+  const ProcessLook& before = *left.looks.back();
+  const ProcessLook& after = *right.looks.front();
+  const std::int64_t gap = after.at_ns - before.at_ns;
+  const std::int64_t busy = busy_ns(before, after);
+  std::int64_t to_left = gap / 2;
+  if (left.computes != right.computes && busy >= 0) to_left = left.computes ? busy : gap - busy;
+  left.ns += to_left;
+  right.ns += gap - to_left;
+}
+
+/// A stretch as if it were all that was seen. What was looked up at the end is not of it.
+Evidence evidence_of(const Evidence& whole, const Stretch& stretch) {
+  Evidence part;
+  part.pid = whole.pid;
+  part.arbiter = whole.arbiter;
+  part.app_directory = whole.app_directory;
+  part.request = whole.request;
+  part.life = whole.life;
+  part.phase = stretch.looks.back()->phase;
+  part.running_ns = whole.running_ns;
+  part.timeout_ns = whole.timeout_ns;
+  part.load = whole.load;
+  part.cpus = whole.cpus;
+  for (const ProcessLook* look : stretch.looks) {
+    ProcessLook& copy = part.looks.emplace_back(*look);
+    copy.threads.resize(1);
+    copy.full = false;
+    if (look->peer) part.peer = look->peer;
+  }
+  const bool lasts = !whole.looks.empty() && stretch.looks.back() == &whole.looks.back();
+  if (!lasts) return part;
+  if (whole.peer) part.peer = whole.peer;
+  part.quick = whole.quick;
+  part.native = whole.native;
+  return part;
+}
+
+bool is_wait_or_cpu(Cause cause) {
+  const std::string_view name = name_of(cause);
+  return name.starts_with("wait.") || cause == Cause::CpuPython || cause == Cause::CpuNativeGil ||
+         cause == Cause::CpuNativeNogil || cause == Cause::GcPause;
+}
+
+std::optional<Verdict> judge(const Evidence& part, const Stretch& stretch) {
+  Facts facts(part);
+  facts.waited_s = facts.ran_s = static_cast<double>(stretch.ns) / 1e9;
+  auto verdict = first_verdict(facts);
+  if (!verdict || !is_wait_or_cpu(verdict->cause)) return std::nullopt;
+  // A loop may be at the same bytecode in some samples by chance; only quick looks can tell.
+  const bool native =
+      verdict->cause == Cause::CpuNativeGil || verdict->cause == Cause::CpuNativeNogil;
+  if (native && part.quick.empty()) return std::nullopt;
+  return verdict;
+}
+
+/// The place most looks were at: a loop is at another line in each.
+const PythonFrame* place_of(const Stretch& stretch) {
+  std::map<std::pair<std::string, int>, int> seen;
+  const PythonFrame* best = nullptr;
+  int most = 0;
+  for (const ProcessLook* look : stretch.looks) {
+    const PythonFrame* frame = place_in(serving(*look).stack);
+    if (frame == nullptr) continue;
+    const int count = ++seen[{frame->file, frame->line}];
+    if (count >= most) best = frame;
+    most = std::max(most, count);
+  }
+  return best;
+}
+
+RequestPhase phase_of(const Evidence& evidence, const Stretch& stretch) {
+  RequestPhase phase;
+  phase.computes = stretch.computes;
+  phase.ns = stretch.ns;
+  if (const auto verdict = judge(evidence_of(evidence, stretch), stretch))
+    phase.cause = verdict->cause;
+  if (const PythonFrame* frame = place_of(stretch)) {
+    phase.place = place_text(*frame, evidence.app_directory);
+    phase.function = frame->function;
+  }
+  return phase;
+}
+
+/// "2.3 s in cpu.python at app.py:12 in compute".
+std::string phase_text(const RequestPhase& phase) {
+  const std::string what = phase.cause != Cause::Unknown
+                               ? fmt::format("in {}", name_of(phase.cause))
+                           : phase.computes ? "computing"
+                                            : "waiting";
+  const std::string place =
+      phase.place.empty() ? "" : fmt::format(" at {} in {}", phase.place, phase.function);
+  return fmt::format("{:.1f} s {}{}", static_cast<double>(phase.ns) / 1e9, what, place);
+}
+
+bool shorter(const Stretch& left, const Stretch& right) { return left.ns < right.ns; }
+
+}  // namespace
+
+std::vector<Stretch> stretches_of(const Evidence& evidence) {
+  std::vector<Stretch> stretches;
+  const auto all = in_order(evidence);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const bool computes = computes_at(all, i);
+    Stretch* last = stretches.empty() ? nullptr : &stretches.back();
+    // Running for a moment, between two waits that the counters show to be one.
+    const bool blip = !computes && serving(*all[i]).state == 'R';
+    const bool same =
+        last != nullptr && last->computes == computes &&
+        (computes || blip || same_wait(serving(*last->looks.back()), serving(*all[i])));
+    if (same) {
+      if (blip) continue;
+      last->ns += all[i]->at_ns - last->looks.back()->at_ns;
+      last->looks.push_back(all[i]);
+      continue;
+    }
+    stretches.push_back({computes, {all[i]}, 0});
+    if (stretches.size() > 1) share_gap(stretches[stretches.size() - 2], stretches.back());
+  }
+  return stretches;
+}
+
+std::vector<RequestPhase> phases_of(const Evidence& evidence) {
+  constexpr std::int64_t kSmallestPart = 100;
+  std::vector<RequestPhase> phases;
+  std::int64_t seen_ns = 0;
+  const auto stretches = stretches_of(evidence);
+  for (const Stretch& stretch : stretches) seen_ns += stretch.ns;
+  for (const Stretch& stretch : stretches) {
+    if (stretch.ns * kSmallestPart >= seen_ns) phases.push_back(phase_of(evidence, stretch));
+  }
+  return phases;
+}
+
+void tell_phases(const Evidence& evidence, Verdict& verdict) {
+  constexpr double kMajorPart = 0.5;
+  const auto stretches = stretches_of(evidence);
+  const bool known = verdict.cause != Cause::Unknown;
+  if (stretches.size() < 2 || (known && !is_wait_or_cpu(verdict.cause))) return;
+  std::int64_t seen_ns = 0;
+  for (const Stretch& stretch : stretches) seen_ns += stretch.ns;
+  const auto part = [seen_ns](const Stretch& stretch) {
+    return static_cast<double>(stretch.ns) / static_cast<double>(seen_ns);
+  };
+  const Stretch& last = stretches.back();
+  const Stretch& major = *std::max_element(stretches.begin(), stretches.end() - 1, shorter);
+  // What was learnt of several threads stands: the samples are of one.
+  const bool of_threads = verdict.cause == Cause::WaitGil || verdict.cause == Cause::WaitDeadlock;
+  if (!of_threads && part(last) < kNotablePart && part(major) >= kMajorPart) {
+    const Evidence of_major = evidence_of(evidence, major);
+    if (auto told = judge(of_major, major)) {
+      RequestPhase end = phase_of(evidence, last);
+      if (known) end.cause = verdict.cause;
+      told->otherwise = "then " + phase_text(end);
+      if (const PythonFrame* frame = place_of(major); frame != nullptr && told->place.empty()) {
+        told->place = place_text(*frame, evidence.app_directory);
+        told->function = frame->function;
+      }
+      if (told->hint.empty()) told->hint = hint_of(told->cause, of_major);
+      verdict = *std::move(told);
+      return;
+    }
+  }
+  if (part(major) >= kNotablePart)
+    verdict.otherwise = "before that " + phase_text(phase_of(evidence, major));
+}
+
+}  // namespace tricorn::diagnose
