@@ -27,6 +27,8 @@ constexpr std::int64_t kTickNs = 100 * kMs;
 constexpr std::int64_t kFirstSampleNs = 100 * kMs;
 constexpr std::int64_t kSamplesPerLimit = 8;
 constexpr std::size_t kSamplesMax = 24;
+// From this part of its time on, it is also found out whom a request waits for.
+constexpr std::int64_t kPeersFromShare = 4;
 // The first look comes this long before the deadline, so that CPU shares cover a real interval ...
 constexpr std::int64_t kFirstLookBeforeNs = 500 * kMs;
 // ... and these close to it, so that a loop is told from a single long instruction.
@@ -110,16 +112,19 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
     watch = {id, started + kFirstSampleNs, 0, {}, {}, started, std::nullopt, "", nullptr, nullptr};
   }
   const std::int64_t now = base::monotonic_ns();
+  const std::int64_t limit = options_.request_limit_ns();
   const diagnose::Target target = diagnose::target_of(slot);
   if (now >= watch.next_sample_ns && watch.samples.size() < kSamplesMax) {
     if (watch.samples.empty()) watch.request = diagnose::request_of(slot);
     watch.samples.push_back(worker.inspector->light_look(target));
-    worker.inspector->add_peer(watch.samples);
-    watch.next_sample_ns = now + sample_pause(now - started, options_.request_limit_ns());
+    // Who is waited for can take milliseconds to find out: most requests end long before it
+    // matters.
+    if (limit > 0 && now - started >= limit / kPeersFromShare)
+      worker.inspector->add_peer(watch.samples);
+    watch.next_sample_ns = now + sample_pause(now - started, limit);
   }
   if (const std::int64_t at = slow_watch_.attend(worker, index, judge_not_before_ns_); at != 0)
     wake_at(at);
-  const std::int64_t limit = options_.request_limit_ns();
   if (limit == 0) return;
   const std::int64_t deadline = std::max(started + limit, judge_not_before_ns_);
   take_look(worker, watch, target, deadline, limit);

@@ -345,7 +345,7 @@ void Inspector::add_peer(std::vector<ProcessLook>& samples) const {
                     before->threads[0].syscall == thread.syscall &&
                     before->threads[0].args == thread.args &&
                     before->threads[0].stack == thread.stack;
-  now.peer = same ? before->peer : peer_of(now);
+  now.peer = same && before->peer ? before->peer : peer_of(now);
 }
 
 ProcessLook Inspector::full_look(const Target& target) {

@@ -48,8 +48,8 @@ class Inspector {
   /// Stack of one thread, its CPU counters, memory, OOM counters. Aim: < 100 us.
   [[nodiscard]] ProcessLook light_look(const Target& target);
   /// Says whom the serving thread of the last of `samples` waits for, of one request: what it waits
-  /// for is over when a later phase of it is judged. Looked up only when it is another call or
-  /// place than in the sample before.
+  /// for is over when a later phase of it is judged. Not looked up again while call and place
+  /// stay the same. Takes 0.1 ms to, for the other end of a pipe, 50 ms.
   void add_peer(std::vector<ProcessLook>& samples) const;
   /// Adds light looks in a row while the serving thread, running in one of `evidence.looks`, seems
   /// to stand still: until its bytecode is seen to move, or not to move though it had a CPU. Takes
