@@ -119,6 +119,10 @@ unsigned count_held(const Page& page, Hold hold) {
   return count;
 }
 
+unsigned count_waiting(const Page& page) {
+  return count_held(page, Hold::Queued) + page.header().deferred.load(std::memory_order_relaxed);
+}
+
 void set_note(Note& note, std::string_view text) {
   const std::size_t kept = std::min(text.size(), kNoteBytesMax);
   note.bytes.store(0, std::memory_order_release);

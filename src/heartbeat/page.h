@@ -145,6 +145,7 @@ struct Header {
   std::atomic<std::uint64_t> requests;      ///< answered since boot
   std::atomic<std::uint64_t> requests_max;  ///< leaves after so many; 0 never
   std::atomic<std::uint32_t> connections;
+  std::atomic<std::uint32_t> deferred;  ///< idle ones with something to read and no thread free
   LatencyCounts latency;  ///< how long requests took, app threads only: from call to last byte
   std::atomic<std::int32_t>
       control_fd;                      ///< the worker's end of control: orders it has not read yet
@@ -217,6 +218,9 @@ class Page {
 
 /// Client connections in this state. Any process.
 [[nodiscard]] unsigned count_held(const Page& page, Hold hold);
+
+/// Requests that wait for an app thread: read, or still in their sockets because none is free.
+[[nodiscard]] unsigned count_waiting(const Page& page);
 
 /// Creates the memfd for a page, CLOEXEC. @return -1 with errno on failure. Source:
 /// memfd_create(2).

@@ -79,6 +79,7 @@ void Loop::set_open(bool open) {
   open_to_requests_ = open;
   std::vector<std::uint64_t> waiting;
   waiting.swap(deferred_);
+  page_.header().deferred.store(0, std::memory_order_relaxed);
   for (const std::uint64_t token : waiting) {
     Connection& connection = *by_fd_[static_cast<std::uint32_t>(token)];
     if (connection.state != State::Idle || token != token_of(connection)) continue;
@@ -93,6 +94,8 @@ void Loop::put_off(Connection& connection) {
   if (movable && !connection.came_back && options_.offer(connection.fd)) return hand_on(connection);
   connection.deadline.disarm();  // it is us who keep the client waiting
   deferred_.push_back(token_of(connection));
+  page_.header().deferred.store(static_cast<std::uint32_t>(deferred_.size()),
+                                std::memory_order_relaxed);
 }
 
 // Its descriptor is on its way to another worker.

@@ -284,8 +284,8 @@ def row_lock_pg8000():
 
     host, port = os.environ["PG_PEER"].rsplit(":", 1)
     first, second = (pg8000.native.Connection("tricorn", host=host, port=int(port), database="postgres") for _ in range(2))
-    first.run("SELECT pg_advisory_lock(7)")
-    second.run("SELECT pg_advisory_lock(7)")  # <- row_lock_pg8000
+    first.run(f"SELECT pg_advisory_lock({os.getpid()})")
+    second.run(f"SELECT pg_advisory_lock({os.getpid()})")  # <- row_lock_pg8000
 
 
 async def ask_asyncpg():

@@ -1,6 +1,7 @@
 """A memory control group with a limit, v1 or v2, for a server to be killed in by the kernel."""
 
 import contextlib
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from blackbox.support.waiting import poll
 
 V1 = Path("/sys/fs/cgroup/memory")
 V2 = Path("/sys/fs/cgroup")
+NUMBERS = itertools.count()  # several at a time in one process
 
 
 def _make_v1(name, bytes_max):
@@ -50,7 +52,7 @@ def _removed(group):
 @contextlib.contextmanager
 def memory_group(bytes_max):
     """Give the folder of a control group that may hold `bytes_max` of memory."""
-    name = f"tricorn-test-{os.getpid()}"
+    name = f"tricorn-test-{os.getpid()}-{next(NUMBERS)}"
     make = _make_v1 if (V1 / "memory.limit_in_bytes").exists() else _make_v2
     try:
         group = make(name, bytes_max)
