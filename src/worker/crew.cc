@@ -50,7 +50,24 @@ void Crew::work(std::uint32_t index) {
   GilSwitch gil;
   bool leading = baton_.held_by(me.id);
   while (!stopped()) leading = leading ? lead(index, gil) : rest(me, gil);
-  gil.acquire();
+  if (index == 0) {
+    gil.acquire();
+    return;
+  }
+  // The main thread ends Python now. Who asks for the GIL then is ended by pthread_exit(), and its
+  // unwinding cannot pass our frames: it aborted the process. Source: CPython's take_gil()
+  gil.release();
+  {
+    const std::lock_guard lock(mutex_);  // kept while notifying: the other one destroys us then
+    ++done_;
+    one_is_done_.notify_one();
+  }
+  for (;;) ::pause();
+}
+
+void Crew::wait_for_others(std::chrono::milliseconds longest) {
+  std::unique_lock lock(mutex_);
+  one_is_done_.wait_for(lock, longest, [this] { return done_ + 1 >= members_.size(); });
 }
 
 // One step of the leader. @return whether it still leads

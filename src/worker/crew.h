@@ -11,6 +11,9 @@
 #include <Python.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,9 +41,12 @@ class Crew {
   Crew(Loop& loop, const heartbeat::Page& page, std::uint32_t threads, RunRequest run_request,
        std::function<void()> before_wait);
 
-  /// The life of app thread `index`: returns when the loop has finished. Thread 0 leads first.
-  /// The caller holds the GIL.
+  /// The life of app thread `index`. Thread 0 leads first, and returns when the loop has finished;
+  /// the others never come back to Python. The caller holds the GIL.
   void work(std::uint32_t index);
+  /// Until no other app thread will ask for the GIL again: then Python can be ended. Thread 0,
+  /// without the GIL. @param longest  one that is lost in a call never gets there
+  void wait_for_others(std::chrono::milliseconds longest);
   /// Everybody goes home. Any thread.
   void stop();
   [[nodiscard]] bool stopped() const { return stop_.load(std::memory_order_acquire); }
@@ -117,6 +123,8 @@ class Crew {
   std::atomic<int> slow_{0};         // how many more calls count as slow
   std::atomic<bool> dozing_{false};  // the sentinel sleeps until somebody lends
   std::atomic<bool> stop_{false};
+  std::size_t done_ = 0;  // app threads that are; under mutex_
+  std::condition_variable one_is_done_;
 
   // the sentinel's own
   bool attending_ = false;       // it has the baton

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <functional>
 
@@ -33,6 +34,8 @@ using pyapi::Ref;
 
 namespace {
 
+// App threads that are on their way out of a call get this long.
+constexpr std::chrono::milliseconds kThreadsEnd{1000};
 constexpr std::int64_t kLastLinesNs = 500'000'000;
 constexpr int kLastLinesPauseMs = 10;
 
@@ -240,6 +243,7 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   header.life.store(heartbeat::Life::Exiting);
   const pyapi::GilReleased released(
       gil);  // the sentinel needs no GIL, but the other app threads do to end
+  crew_->wait_for_others(kThreadsEnd);
   finish_logs();
   return true;
 }
