@@ -9,9 +9,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <cstring>
 
+#include "base/signals_blocked.h"
 #include "base/unique_fd.h"
 
 namespace tricorn::diagnose {
@@ -104,17 +104,13 @@ InstructionSampler::InstructionSampler(pid_t tid) : event_(std::make_shared<Even
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   ::pthread_attr_setstacksize(&attributes, kStackBytes);
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);  // signals are the main thread's
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const base::SignalsBlocked blocked;  // they are the main thread's
   pthread_t thread;
   if (::pthread_create(&thread, &attributes, run, shared.get()) == 0) {
     static_cast<void>(shared.release());  // the thread's now
   } else {
     openings.fetch_sub(1);
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_attr_destroy(&attributes);
 }
 

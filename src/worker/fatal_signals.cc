@@ -100,8 +100,7 @@ void install_fatal_handlers(heartbeat::Header& header, int control) {
   action.sa_sigaction = on_fatal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT})
-    ::sigaction(signal, &action, nullptr);
+  for (const int signal : kFatalSignals) ::sigaction(signal, &action, nullptr);
 }
 
 void announce_exit(heartbeat::Header& header, int control, int status, int tid) {

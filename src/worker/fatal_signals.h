@@ -1,9 +1,16 @@
 // The worker's last words: what happens between a fatal signal and the death it brings.
 #pragma once
 
+#include <csignal>
+#include <initializer_list>
+
 #include "heartbeat/page.h"
 
 namespace tricorn::worker {
+
+/// What a thread is sent for what it does itself.
+inline constexpr std::initializer_list<int> kFatalSignals = {SIGSEGV, SIGBUS, SIGILL, SIGFPE,
+                                                             SIGABRT};
 
 /// Installs handlers for SEGV, BUS, ILL, FPE and ABRT on alternate stacks. A handler fills
 /// Header::crash, tells the arbiter (Verb::Crashed), waits at most a second while the arbiter reads

@@ -2,10 +2,11 @@
 
 #include <pthread.h>
 
-#include <csignal>
 #include <memory>
 
+#include "base/signals_blocked.h"
 #include "pyapi/interruption.h"
+#include "worker/fatal_signals.h"
 
 namespace tricorn::worker {
 namespace {
@@ -33,18 +34,13 @@ void* carry_out(void* argument) {
 
 void interrupt_request(const heartbeat::Slot& slot, std::uint32_t request_id) {
   auto order = std::make_unique<Order>(Order{&slot, request_id});
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  for (const int fatal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigdelset(&all, fatal);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals go to the application's threads
+  const base::SignalsBlocked blocked(kFatalSignals);  // they go to the application's threads
   pthread_t thread;
   if (::pthread_create(&thread, nullptr, carry_out, order.get()) == 0) {
     static_cast<void>(order.release());
     ::pthread_setname_np(thread, "interrupter");
     ::pthread_detach(thread);
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace tricorn::worker

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstring>
 
 #include "base/clock.h"
+#include "base/signals_blocked.h"
 #include "worker/fatal_signals.h"
 #include "worker/stop_signals.h"
 
@@ -37,13 +37,8 @@ Sentinel::~Sentinel() {
 
 void Sentinel::start() {
   // Signals go to the threads that run the application, as they would without us.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  for (const int fatal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigdelset(&all, fatal);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const base::SignalsBlocked blocked(kFatalSignals);
   thread_ = std::thread([this] { run(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_setname_np(thread_.native_handle(), "sentinel");
 }
 
