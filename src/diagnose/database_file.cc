@@ -62,7 +62,7 @@ Peer contended_database(int process) {
   peer.kind = Peer::Kind::File;
   peer.service = kSqlite;
   const std::string locks = read_file(AT_FDCWD, "/proc/locks").value_or("");
-  const auto worker = static_cast<pid_t>(number_from(read_file(process, "stat").value_or("")));
+  const pid_t worker = pid_of(process);
   if (!find_locked(process, locks, worker, peer)) find_locked(process, locks, 0, peer);
   return peer;
 }

@@ -192,6 +192,22 @@ bool same_wait(const ThreadLook& left, const ThreadLook& right) {
          *place_in(left.stack) == *place_in(right.stack);
 }
 
+const Stack* stack_seen_most(const std::vector<const ProcessLook*>& looks) {
+  std::map<std::pair<std::string, int>, int> seen;
+  const Stack* best = nullptr;
+  int most = 0;
+  for (const ProcessLook* look : looks) {
+    const ThreadLook* now = serving(*look);
+    const PythonFrame* frame = now == nullptr ? nullptr : place_in(now->stack);
+    if (frame == nullptr) continue;
+    const int count = ++seen[{frame->file, frame->line}];
+    if (count < most) continue;
+    most = count;
+    best = &now->stack;
+  }
+  return best;
+}
+
 // The kernel counts CPU time when a thread leaves the CPU and at its ticks, 1 to 10 ms apart: looks
 // between two counts that rise within one time slice were all of a running thread.
 std::size_t looks_while_running(const Evidence& evidence) {

@@ -2,8 +2,10 @@
 // moved.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "diagnose/evidence.h"
 #include "diagnose/frames.h"
@@ -49,6 +51,10 @@ struct Facts {
   /// What a thread waits for in the last look; null: for no lock that is known.
   [[nodiscard]] const LockWait* lock_wait_of(std::uint64_t tstate) const;
 };
+
+/// The serving thread's stack whose place was seen most often, the youngest of those: a loop is at
+/// another line in each look. @return null: no look has a stack
+[[nodiscard]] const Stack* stack_seen_most(const std::vector<const ProcessLook*>& looks);
 
 /// How many of the quick looks saw the thread at a later moment of its own than the look before.
 /// One that has no CPU stands still whatever it computes, so the others do not count.

@@ -166,7 +166,7 @@ Peer file_peer(int process, int fd, const std::string& path) {
     return peer;
   }
   if (const auto inode = value_of(info, "ino")) {
-    const auto self = static_cast<pid_t>(number_from(read_file(process, "stat").value_or("")));
+    const pid_t self = pid_of(process);
     peer.holder = lock_holder(read_file(AT_FDCWD, "/proc/locks").value_or(""), *inode, self);
   }
   return peer;

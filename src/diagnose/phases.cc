@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -112,19 +111,9 @@ std::optional<Verdict> judge(const Evidence& part, const Stretch& stretch) {
   return verdict;
 }
 
-/// The place most looks were at: a loop is at another line in each.
 const PythonFrame* place_of(const Stretch& stretch) {
-  std::map<std::pair<std::string, int>, int> seen;
-  const PythonFrame* best = nullptr;
-  int most = 0;
-  for (const ProcessLook* look : stretch.looks) {
-    const PythonFrame* frame = place_in(serving(*look).stack);
-    if (frame == nullptr) continue;
-    const int count = ++seen[{frame->file, frame->line}];
-    if (count >= most) best = frame;
-    most = std::max(most, count);
-  }
-  return best;
+  const Stack* stack = stack_seen_most(stretch.looks);
+  return stack == nullptr ? nullptr : place_in(*stack);
 }
 
 RequestPhase phase_of(const Evidence& evidence, const Stretch& stretch) {

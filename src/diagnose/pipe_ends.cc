@@ -56,7 +56,7 @@ std::vector<int> processes_from(int proc, pid_t worker) {
 
 void find_other_end(int process, bool reads, Peer& peer) {
   if (peer.kind != Peer::Kind::Pipe) return;
-  const auto worker = static_cast<pid_t>(number_from(read_file(process, "stat").value_or("")));
+  const pid_t worker = pid_of(process);
   const base::UniqueFd proc(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!proc.valid()) return;
   Budget budget;

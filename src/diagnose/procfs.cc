@@ -75,6 +75,10 @@ std::vector<int> numbers_in(int directory, const char* path) {
   return numbers;
 }
 
+pid_t pid_of(int process) {
+  return static_cast<pid_t>(number_from(read_file(process, "stat").value_or("")));
+}
+
 std::string program_of(int process) {
   const std::string command = read_file(process, "cmdline").value_or("");
   const std::string first = command.substr(0, command.find('\0'));

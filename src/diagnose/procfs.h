@@ -29,6 +29,9 @@ inline constexpr std::size_t kFileBytesMax = std::size_t{16} << 20;
 /// @param process  fd of /proc/PID
 [[nodiscard]] std::string program_of(int process);
 
+/// The pid behind a /proc/PID that is open; 0 when the process is gone.
+[[nodiscard]] pid_t pid_of(int process);
+
 /// The number `text` starts with, after blanks; 0 when there is none.
 [[nodiscard]] std::uint64_t number_from(std::string_view text, int base = 10);
 /// The number behind a line's name, e.g. value_of("oom_kill 3", "oom_kill"); names end at ' ' ':'

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "diagnose/phases.h"
 #include "diagnose/report.h"
@@ -82,22 +82,12 @@ void call_it_a_boot(Verdict& verdict) {
   verdict.cause = Cause::BootSlow;
 }
 
-/// The stack whose place was seen most often: a loop is at another line in each look.
 const Stack* hottest(const Evidence& evidence) {
-  std::map<std::string, int> seen;
-  const Stack* best = nullptr;
-  int most = 0;
+  std::vector<const ProcessLook*> all;
   for (const auto* looks : {&evidence.samples, &evidence.looks}) {
-    for (const ProcessLook& look : *looks) {
-      if (look.threads.empty() || look.threads[0].stack.empty()) continue;
-      const Stack& stack = look.threads[0].stack;
-      const int count = ++seen[place_text(*place_in(stack), evidence.app_directory)];
-      if (count < most) continue;
-      most = count;
-      best = &stack;
-    }
+    for (const ProcessLook& look : *looks) all.push_back(&look);
   }
-  return best;
+  return stack_seen_most(all);
 }
 
 void name_the_place(const Evidence& evidence, Verdict& verdict) {
