@@ -272,6 +272,7 @@ class Arbiter {
   bool memory_limit_told_ = false;
 
   State state_ = State::Starting;
+  bool announced_ = false;  // said where we listen: from here on a stop is told, and on_exit runs
   std::vector<int> early_signals_;  // came while starting
   int exit_status_ = 0;
   bool done_ = false;

@@ -100,7 +100,7 @@ void Arbiter::change_workers(int by) {
 
 void Arbiter::stop(bool graceful) {
   const std::int64_t now = base::monotonic_ns();
-  if (state_ == State::Starting) {
+  if (state_ == State::Starting && !announced_) {
     done_ = true;
     return;
   }

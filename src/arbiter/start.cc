@@ -119,7 +119,9 @@ void Arbiter::open_for_business() {
     give_listeners([this] {
       announce_listeners();
       open_control();
-      starting_hook("when_ready", {}, [this] { state_ = State::Running; });
+      starting_hook("when_ready", {}, [this] {
+        if (state_ == State::Starting) state_ = State::Running;  // else it was stopped meanwhile
+      });
     });
   });
 }
@@ -130,6 +132,7 @@ void Arbiter::announce_listeners() {
     names += (names.empty() ? "" : ",") + listener.name;
   log_.info(fmt::format("Listening at: {} ({})", names, ::getpid()));
   log_.info(fmt::format("Using worker: {}", options_.worker_class));
+  announced_ = true;
 }
 
 // A hook that fails before there is a service ends the server, as in Gunicorn.

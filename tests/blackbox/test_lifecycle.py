@@ -461,3 +461,20 @@ def test_a_server_can_be_stopped_while_its_configuration_loads(serve, tmp_path, 
     poll(lambda: any(name == "tricorn-spawner" for name, _ in server.session().values()), 10, "the spawner")
     assert server.stop(number) == 0
     assert not pidfile.exists()
+
+
+def test_a_stop_during_when_ready_is_told_and_on_exit_runs(serve, tmp_path):
+    (tmp_path / "conf.py").write_text(
+        "import os\nFOLDER = os.path.dirname(__file__)\n"
+        "def when_ready(server):\n    open(os.path.join(FOLDER, 'go')).close()\n"
+        "def on_exit(server):\n    open(os.path.join(FOLDER, 'left'), 'w').close()\n")
+    os.mkfifo(tmp_path / "go")
+    server = serve("wsgi_rules:app", "-c", tmp_path / "conf.py", "--pid", tmp_path / "pid", bind=False)
+    server.wait_log("Listening at")
+    server.send(signal.SIGTERM)
+    server.wait_log("Handling signal: term\n.*Shutting down: Master")
+    (tmp_path / "go").write_text("")  # when_ready goes on
+    assert server.stop() == 0
+    assert (tmp_path / "left").exists()
+    assert not (tmp_path / "pid").exists()
+    assert "Booting worker" not in server.log
