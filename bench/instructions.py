@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -146,7 +147,8 @@ def keep_in(opts, name):
     if opts.keep is None:
         return None
     folder = Path(opts.keep) / name
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # where.py takes the largest file: none of an earlier run
+    folder.mkdir(parents=True)
     return folder
 
 

@@ -137,12 +137,11 @@ std::int64_t count_user_tasks(int process) {
 }
 
 std::string client_of(const Slot& slot) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (slot.client_family == AF_UNIX) return "unix";
-  if (slot.client_family != AF_INET && slot.client_family != AF_INET6) return {};
-  ::inet_ntop(slot.client_family, slot.client_address, text, sizeof text);
-  const char* form = slot.client_family == AF_INET6 ? "[{}]:{}" : "{}:{}";
-  return fmt::format(fmt::runtime(form), static_cast<const char*>(text), slot.client_port);
+  const heartbeat::Client client = slot.client;
+  if (client.family == AF_UNIX) return "unix";
+  if (client.family != AF_INET && client.family != AF_INET6) return {};
+  const char* form = client.family == AF_INET6 ? "[{}]:{}" : "{}:{}";
+  return fmt::format(fmt::runtime(form), heartbeat::text_of(client), client.port);
 }
 
 base::UniqueFd open_process(pid_t pid) {
@@ -340,11 +339,10 @@ void Inspector::add_peer(std::vector<ProcessLook>& samples) const {
   const ProcessLook* before = samples.size() < 2 ? nullptr : &samples[samples.size() - 2];
   const ThreadLook& thread = now.threads[0];
   if (thread.state != 'S' && thread.state != 'D') return;
-  const bool same = before != nullptr && !before->threads.empty() &&
-                    before->threads[0].state == thread.state &&
-                    before->threads[0].syscall == thread.syscall &&
-                    before->threads[0].args == thread.args &&
-                    before->threads[0].stack == thread.stack;
+  const bool same =
+      before != nullptr && !before->threads.empty() && before->threads[0].state == thread.state &&
+      before->threads[0].syscall == thread.syscall && before->threads[0].args == thread.args &&
+      before->threads[0].stack == thread.stack;
   now.peer = same && before->peer ? before->peer : peer_of(now);
 }
 

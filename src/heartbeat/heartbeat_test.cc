@@ -29,6 +29,24 @@ TEST(Page, IsSeenThroughASecondMapping) {
   EXPECT_EQ(read.hold(99).load(), Hold::InApp);
 }
 
+TEST(Recorder, TextsOfAnyLengthAndFromAnywhereAreKept) {
+  const base::UniqueFd fd(create_page_fd());
+  const Page page = Page::create(fd.get(), 1, 10);
+  const Slot& slot = page.slot(0);
+  std::string line = "PUT /";
+  for (std::size_t bytes = line.size(); bytes < kRequestBytesMax + 20; ++bytes) {
+    const std::string_view whole = line;
+    const std::string apart(whole.substr(4));
+    for (const std::string_view path : {whole.substr(4), std::string_view(apart)}) {
+      begin_request(page.slot(0), whole.substr(0, 3), path, 9, {}, 42);
+      EXPECT_EQ(std::string_view(slot.request, slot.request_bytes),
+                whole.substr(0, kRequestBytesMax));
+      EXPECT_EQ(slot.method_bytes, 3);
+    }
+    line += static_cast<char>('a' + bytes % 26);
+  }
+}
+
 TEST(Page, ADescriptorBeyondTheTableHasAHoldToo) {
   const base::UniqueFd fd(create_page_fd());
   const Page page = Page::create(fd.get(), 1, 10);

@@ -2,6 +2,7 @@
 // that any figure read from them is at most a fifth too high.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -20,12 +21,12 @@ struct LatencyCounts {
 
 /// Bucket of a duration. @param ns  negative counts as zero
 [[nodiscard]] constexpr std::size_t latency_bucket(std::int64_t ns) {
-  const std::uint64_t value = ns > 0 ? static_cast<std::uint64_t>(ns) : 0;
-  if (value >> kLatencyLowBits == 0) return 0;
-  const auto top = static_cast<unsigned>(std::bit_width(value)) - 1;
-  const std::size_t bucket =
-      (top - kLatencyLowBits) * 4 + static_cast<std::size_t>(value >> (top - 2) & 3) + 1;
-  return bucket < kLatencyBuckets ? bucket : kLatencyBuckets - 1;
+  if (ns < std::int64_t{1} << kLatencyLowBits) return 0;
+  // A double holds its binary exponent, and behind it the quarter of the doubling, in its upper
+  // bits: one conversion does what counting them takes ten instructions for.
+  constexpr std::uint64_t kBelowFirst = (1023 + kLatencyLowBits) * 4 - 1;
+  const std::uint64_t upper = std::bit_cast<std::uint64_t>(static_cast<double>(ns)) >> 50;
+  return std::min<std::size_t>(upper - kBelowFirst, kLatencyBuckets - 1);
 }
 
 /// Where a bucket ends, in nanoseconds; the last one has no end, its value is where it would be.
@@ -36,7 +37,7 @@ struct LatencyCounts {
   return (std::int64_t{5} + quarter) << (octave + kLatencyLowBits - 2);
 }
 
-/// Counts one request. One writer at a time (the GIL's holder); no lock, about ten instructions.
+/// Counts one request. One writer at a time (the GIL's holder); no lock.
 inline void note_latency(LatencyCounts& latency, std::int64_t ns) {
 #ifndef TRICORN_NO_HEARTBEAT
   std::atomic<std::uint32_t>& count = latency.counts[latency_bucket(ns)];

@@ -1,5 +1,6 @@
 #include "heartbeat/page.h"
 
+#include <arpa/inet.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -128,6 +129,12 @@ void set_note(Note& note, std::string_view text) {
   note.bytes.store(0, std::memory_order_release);
   std::memcpy(note.text, text.data(), kept);
   note.bytes.store(static_cast<std::uint32_t>(kept), std::memory_order_release);
+}
+
+std::string text_of(const Client& client) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (client.family != AF_UNIX) ::inet_ntop(client.family, client.address, text, sizeof text);
+  return text;
 }
 
 std::string_view text_of(const Note& note) {

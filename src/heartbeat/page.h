@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "heartbeat/latency.h"
@@ -22,7 +23,7 @@ namespace tricorn::heartbeat {
 
 inline constexpr std::uint32_t kMagic = 0x54524943;  // "TRIC"
 /// Changes whenever the layout does; arbiter and `_core` are built together and check it.
-inline constexpr std::uint32_t kVersion = 5;
+inline constexpr std::uint32_t kVersion = 6;
 /// App threads a worker can have. Source: our bound; Gunicorn has none.
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
@@ -74,6 +75,16 @@ struct AnswerMarks {
   std::atomic<std::uint64_t> end;  ///< 0: not known, or the connection ends with the answer
 };
 
+/// The client of a connection.
+struct Client {
+  std::uint16_t family = 0;       ///< AF_INET, AF_INET6, AF_UNIX
+  std::uint16_t port = 0;         ///< host order
+  std::uint8_t address[16] = {};  ///< network order
+};
+
+/// Its address as text; empty for a unix socket.
+[[nodiscard]] std::string text_of(const Client& client);
+
 /// One app thread. 512 bytes, so that slots never share a cache line.
 struct alignas(64) Slot {
   std::atomic<std::uint32_t> sequence;  ///< even: stable, odd: fields below are being written
@@ -91,12 +102,10 @@ struct alignas(64) Slot {
   std::atomic<std::uint32_t>
       farewell_status;  ///< HTTP status the arbiter answered with; 0: it cut what was begun
   std::atomic<std::uint32_t> farewell_bytes;  ///< of that answer's body
-  std::uint16_t client_port;
-  std::uint16_t client_family;      ///< AF_INET, AF_INET6, AF_UNIX
-  std::uint8_t client_address[16];  ///< network order
-  std::uint16_t method_bytes;       ///< length of the method at the start of `request`
-  std::uint16_t request_bytes;      ///< length used in `request`
-  char request[kRequestBytesMax];   ///< "METHOD /path", no query string, raw bytes, not terminated
+  Client client;
+  std::uint16_t method_bytes;      ///< length of the method at the start of `request`
+  std::uint16_t request_bytes;     ///< length used in `request`
+  char request[kRequestBytesMax];  ///< "METHOD /path", no query string, raw bytes, not terminated
 
   /// Whether the arbiter has answered the present request: its thread may be lost.
   [[nodiscard]] bool is_abandoned() const {

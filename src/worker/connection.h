@@ -4,6 +4,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -53,7 +54,8 @@ struct Connection {
   std::uint32_t served = 0;
   std::uint64_t written = 0;  ///< bytes given to the socket in all
   heartbeat::Client client;
-  PyObject* remote_addr = nullptr;  ///< str, made at the first request; owned
+  std::atomic<heartbeat::Hold>* hold = nullptr;  ///< its place in the page; set while open
+  PyObject* remote_addr = nullptr;               ///< str, made at the first request; owned
   PyObject* remote_port = nullptr;
   Exchange* exchange = nullptr;  ///< null while Idle
   bool trusted = false;          ///< its peer is in forwarded_allow_ips

@@ -424,7 +424,7 @@ void Loop::release_exchange(Connection& connection) {
 
 void Loop::set_hold(const Connection& connection, Hold hold) {
   if (hold == Hold::Idle && connection.proxied != nullptr) hold = Hold::None;  // as in let_go()
-  heartbeat::note_hold(page_, connection.fd, hold);
+  heartbeat::note_hold(*connection.hold, hold);
 }
 
 // ---- mailbox
@@ -440,7 +440,7 @@ void Loop::post(Exchange& exchange) {
 
 void Loop::adopt(base::UniqueFd connection, bool came_back) {
   // Known to the page at once: if this worker dies now, the keeper hands it on.
-  heartbeat::note_hold(page_, connection.get(), Hold::Idle);
+  heartbeat::note_hold(page_.hold(connection.get()), Hold::Idle);
   page_.header().adopted.fetch_add(1, std::memory_order_release);
   {
     const std::lock_guard lock(mailbox_.mutex);

@@ -170,6 +170,7 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
   connection.served = 0;
   connection.written = 0;
   connection.client = client;
+  connection.hold = &page_.hold(fd);
   connection.trusted = options_.forwarded_from.contains(client);
   connection.proxy_due = options_.proxy.mode != http::ProxyMode::Off;
   ++open_;
@@ -210,7 +211,7 @@ void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
   socklen_t length = sizeof address;
   const bool alive = ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
   if (!alive || (draining_ && !drains_with(heartbeat::Drain::kAlone))) {
-    heartbeat::note_hold(page_, fd.get(), Hold::None);
+    heartbeat::note_hold(page_.hold(fd.get()), Hold::None);
     if (alive) static_cast<void>(options_.give_away(fd.get()));
     return;
   }

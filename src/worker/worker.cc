@@ -308,7 +308,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
   Connection& connection = exchange.connection();
   const http::RequestHead& head = exchange.head();
   heartbeat::Slot& slot = page_.slot(index);
-  heartbeat::note_hold(page_, connection.fd, heartbeat::Hold::InApp);
+  heartbeat::note_hold(*connection.hold, heartbeat::Hold::InApp);
   heartbeat::begin_request(slot, head.method_text, head.path, connection.fd, connection.client,
                            began_ns);
   exchange.run_on(slot, page_.answer_marks(connection.fd));
@@ -316,8 +316,8 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
     log_.debug(fmt::format("{} {}", head.method_text, head.path));
   const std::atomic<std::uint32_t>& abort_asked = page_.header().abort_asked;
   if (abort_asked.load() != 0) {  // this worker is about to be killed: nobody has seen the request
-    heartbeat::end_request(slot);
-    heartbeat::note_hold(page_, connection.fd, heartbeat::Hold::Queued);
+    static_cast<void>(heartbeat::end_request(slot));
+    heartbeat::note_hold(*connection.hold, heartbeat::Hold::Queued);
     exchange.abandoned = true;
     return;
   }
@@ -362,7 +362,7 @@ void Worker::run_request(std::uint32_t index, Exchange& exchange, std::int64_t b
       return;
     }
   }
-  heartbeat::note_hold(page_, connection.fd, heartbeat::Hold::Writing);
+  heartbeat::note_hold(*connection.hold, heartbeat::Hold::Writing);
   if (!heartbeat::end_request(slot)) exchange.abandoned = true;
   if (abort_asked.load() != 0) loop_->ask_to_drain();
   if (python_access_ != nullptr)
