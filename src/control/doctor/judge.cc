@@ -214,11 +214,7 @@ void Reading::finish_memory() {
 
 Report Reading::finish() {
   Line line;
-  while (unwrapper_.flush(line)) {
-    here_ = mark_of(line, Stamp{});
-    read_text(line.text, line);
-  }
-  if (report_.known > 0 && first_known_ == 0) first_known_ = number_;
+  while (unwrapper_.flush(line)) read_whole(line);
   for (auto& [key, lane] : lanes_) {
     lane.traceback.cut();
     if (const auto traceback = lane.traceback.take_finished())

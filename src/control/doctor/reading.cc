@@ -56,7 +56,11 @@ Reading::Lane& Reading::lane_of(const Line& line) {
 void Reading::read(std::string_view raw) {
   ++number_;
   Line line;
-  if (!unwrapper_.unwrap(raw, line)) return;
+  if (unwrapper_.unwrap(raw, line)) read_whole(line);
+}
+
+// However many processes wrote into it, it is one line that is known.
+void Reading::read_whole(const Line& line) {
   if (trimmed(line.text).empty()) ++report_.blank;
   const std::uint64_t known_before = report_.known;
   here_ = mark_of(line, Stamp{});

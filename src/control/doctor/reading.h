@@ -113,6 +113,7 @@ class Reading {
     Mark mark;
   };
 
+  void read_whole(const Line& line);
   void read_text(std::string_view text, const Line& line);
   bool read_parts(std::string_view text, const Line& line, const Hits& hits);
   // records.cc
