@@ -157,13 +157,15 @@ class Arbiter {
   void kill_worker_after(WorkerProcess& worker, std::int64_t grace_ns, std::string reason);
   void kill_if_due(WorkerProcess& worker);
   WorkerProcess* best_adopter(const WorkerProcess* not_this);
-  static bool send_connection(WorkerProcess& to, const base::UniqueFd& connection, bool came_back);
+  static bool send_connection(WorkerProcess& to, const ClientConnection& connection,
+                              bool came_back);
   void let_others_look(const WorkerProcess* than);
-  void place_offer(WorkerProcess& from, base::UniqueFd connection);
-  void adopt(base::UniqueFd connection);
+  void on_passed_on(WorkerProcess& worker, heartbeat::Verb how, ClientConnection connection);
+  void place_offer(WorkerProcess& from, ClientConnection connection);
+  void adopt(ClientConnection connection);
   void place_orphans();
   static void forget_adopted(WorkerProcess& worker);
-  void take_back(WorkerProcess& worker, base::UniqueFd connection);
+  void take_back(WorkerProcess& worker, ClientConnection connection);
   [[nodiscard]] bool is_client(int fd) const;
   void rescue_orders(WorkerProcess& worker, const base::UniqueFd& control);
   void hook(const char* name, const HookArguments& arguments = {});
@@ -282,8 +284,8 @@ class Arbiter {
   std::vector<net::Endpoint> left_endpoints_;  // of listeners that are closed: clients remain
   std::map<pid_t, std::unique_ptr<WorkerProcess>> workers_;
   std::map<int, std::unique_ptr<WorkerProcess>>
-      buried_;                           // dead, their keeper still answers; by keeper fd
-  std::vector<base::UniqueFd> orphans_;  // connections that wait for a ready worker
+      buried_;                             // dead, their keeper still answers; by keeper fd
+  std::vector<ClientConnection> orphans_;  // connections that wait for a ready worker
   unsigned target_workers_ = 0;
   unsigned forks_pending_ = 0;
   int next_age_ = 0;

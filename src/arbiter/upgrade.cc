@@ -151,7 +151,7 @@ void Arbiter::on_other_arbiter() {
         if (worker->ready() && !worker->leaving) send_order(*worker, heartbeat::Verb::Look);
       }
     } else if (passed.valid()) {
-      orphans_.push_back(std::move(passed));
+      orphans_.push_back({std::move(passed), {message.payload, message.bytes}});
       place_orphans();
     }
   }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "arbiter/client_connection.h"
 #include "arbiter/keeper_link.h"
 #include "arbiter/memory_limit.h"
 #include "base/unique_fd.h"
@@ -82,6 +83,7 @@ struct WorkerProcess {
 
   /// For one more connection, those on their way to it counted.
   [[nodiscard]] bool has_free_thread() const {
+    if (page.header().closed.load(std::memory_order_relaxed) != 0) return false;
     unsigned free = 0;
     for (std::uint32_t i = 0; i < page.slot_count(); ++i) {
       free += page.slot(i).started_ns.load(std::memory_order_relaxed) == 0 ? 1 : 0;
@@ -94,7 +96,7 @@ struct WorkerProcess {
   int age = 0;
   /// Connections it was given and has not noted in its page: copies of ours, oldest first. If it
   /// dies in the system call that brings one, nothing else knows of it.
-  std::deque<base::UniqueFd> given;
+  std::deque<ClientConnection> given;
   std::uint64_t given_count = 0;  ///< of all times
   unsigned generation = 0;
   ino_t last_passed_on = 0;  ///< socket that came from it last: it may not have closed its own yet

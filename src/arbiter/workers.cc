@@ -143,12 +143,7 @@ void Arbiter::on_control(WorkerProcess& worker) {
       case heartbeat::Verb::GiveAway:
       case heartbeat::Verb::Offer:
         if (!passed.valid()) break;
-        worker.last_passed_on = inode_of(passed.get());
-        if (message.verb == heartbeat::Verb::GiveAway) {
-          adopt(std::move(passed));
-        } else {
-          place_offer(worker, std::move(passed));
-        }
+        on_passed_on(worker, message.verb, {std::move(passed), {message.payload, message.bytes}});
         break;
       case heartbeat::Verb::Told:
         on_told(worker, {message.payload, message.bytes});
@@ -253,15 +248,17 @@ WorkerProcess* Arbiter::best_adopter(const WorkerProcess* not_this) {
   return best;
 }
 
-bool Arbiter::send_connection(WorkerProcess& to, const base::UniqueFd& connection, bool came_back) {
-  const bool sent =
-      heartbeat::send_message(to.control.get(), heartbeat::Verb::Adopt, came_back ? 1 : 0, nullptr,
-                              0, connection.get(), MSG_DONTWAIT);
+bool Arbiter::send_connection(WorkerProcess& to, const ClientConnection& connection,
+                              bool came_back) {
+  const bool sent = heartbeat::send_message(
+      to.control.get(), heartbeat::Verb::Adopt, came_back ? 1 : 0, connection.read.data(),
+      connection.read.size(), connection.fd.get(), MSG_DONTWAIT);
   if (!sent) return false;
-  to.given.emplace_back(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+  to.given.push_back(
+      {base::UniqueFd(::fcntl(connection.fd.get(), F_DUPFD_CLOEXEC, 0)), connection.read});
   ++to.given_count;
   // It is its own again.
-  if (to.last_passed_on == inode_of(connection.get())) to.last_passed_on = 0;
+  if (to.last_passed_on == inode_of(connection.fd.get())) to.last_passed_on = 0;
   return true;
 }
 
@@ -276,8 +273,18 @@ void Arbiter::let_others_look(const WorkerProcess* than) {
                                             0, -1, MSG_DONTWAIT));
 }
 
+void Arbiter::on_passed_on(WorkerProcess& worker, heartbeat::Verb how,
+                           ClientConnection connection) {
+  worker.last_passed_on = inode_of(connection.fd.get());
+  if (how == heartbeat::Verb::GiveAway) {
+    adopt(std::move(connection));
+  } else {
+    place_offer(worker, std::move(connection));
+  }
+}
+
 // Back it goes rather than to a queue elsewhere.
-void Arbiter::place_offer(WorkerProcess& from, base::UniqueFd connection) {
+void Arbiter::place_offer(WorkerProcess& from, ClientConnection connection) {
   WorkerProcess* taker = best_adopter(&from);
   const bool placed =
       taker != nullptr && taker->has_free_thread() && send_connection(*taker, connection, false);
@@ -286,7 +293,7 @@ void Arbiter::place_offer(WorkerProcess& from, base::UniqueFd connection) {
 }
 
 // Without a ready worker it waits, or goes to the arbiter that stays when this one leaves.
-void Arbiter::adopt(base::UniqueFd connection) {
+void Arbiter::adopt(ClientConnection connection) {
   WorkerProcess* best = best_adopter(nullptr);
   if (best != nullptr && send_connection(*best, connection, false)) return;
   if (state_ != State::Running && !other_arbiter_.valid()) return;
@@ -295,15 +302,16 @@ void Arbiter::adopt(base::UniqueFd connection) {
 }
 
 void Arbiter::place_orphans() {
-  std::vector<base::UniqueFd> waiting;
+  std::vector<ClientConnection> waiting;
   waiting.swap(orphans_);
-  for (base::UniqueFd& connection : waiting) {
+  for (ClientConnection& connection : waiting) {
     WorkerProcess* best = best_adopter(nullptr);
     if (best != nullptr && send_connection(*best, connection, false)) continue;
     const bool leaves = state_ != State::Running && state_ != State::Starting;
     if (leaves && !other_arbiter_.valid()) continue;
     if (leaves && heartbeat::send_message(other_arbiter_.get(), heartbeat::Verb::GiveAway, 0,
-                                          nullptr, 0, connection.get(), MSG_DONTWAIT)) {
+                                          connection.read.data(), connection.read.size(),
+                                          connection.fd.get(), MSG_DONTWAIT)) {
       continue;
     }
     orphans_.push_back(std::move(connection));
@@ -339,9 +347,9 @@ void Arbiter::forget_adopted(WorkerProcess& worker) {
 }
 
 // A connection of a dead worker, for another one. It may come by more than one way.
-void Arbiter::take_back(WorkerProcess& worker, base::UniqueFd connection) {
-  if (!is_client(connection.get())) return;
-  const ino_t inode = inode_of(connection.get());
+void Arbiter::take_back(WorkerProcess& worker, ClientConnection connection) {
+  if (!is_client(connection.fd.get())) return;
+  const ino_t inode = inode_of(connection.fd.get());
   auto& known = worker.taken_back;
   if (inode == worker.last_passed_on || std::find(known.begin(), known.end(), inode) != known.end())
     return;
@@ -359,7 +367,7 @@ void Arbiter::rescue_orders(WorkerProcess& worker, const base::UniqueFd& control
       return;
     }
     if (order.verb == heartbeat::Verb::Adopt && passed.valid())
-      take_back(worker, std::move(passed));
+      take_back(worker, {std::move(passed), {order.payload, order.bytes}});
   }
 }
 
@@ -392,11 +400,11 @@ void Arbiter::on_keeper(int fd) {
     if (number == worker->page.header().control_fd.load()) {
       rescue_orders(*worker, connection);
     } else {
-      take_back(*worker, std::move(connection));
+      take_back(*worker, {std::move(connection), {}});
     }
   }
   forget_adopted(*worker);
-  for (base::UniqueFd& connection : worker->given) take_back(*worker, std::move(connection));
+  for (ClientConnection& connection : worker->given) take_back(*worker, std::move(connection));
   worker->given.clear();
   poller_.remove(fd);
   if (buried != buried_.end()) buried_.erase(buried);

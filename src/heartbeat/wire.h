@@ -6,6 +6,9 @@
 //   GIL) worker  ──control──▶ arbiter  Hello, Ready, Crashed, Leaving arbiter ──keeper───▶ keeper
 //   Answer, HandOver, Close, Leave keeper  ──keeper───▶ arbiter  Done [+fd]
 //
+// A client connection that goes to another worker (GiveAway, Offer, Adopt) is between two requests.
+// If not, the payload is what was read of one that no application has seen: as if it were unread.
+//
 // Two arbiters during an upgrade have such a pair as well: GiveAway+fd and Look, both ways.
 //
 // The keeper is a tiny process that shares the worker's descriptor table (clone CLONE_FILES) and
@@ -29,9 +32,9 @@ enum class Verb : std::uint32_t {
   Ready = 2,  ///< the application is loaded, connections are accepted
   Crashed =
       3,  ///< it dies: Header::crash is filled, or exit_tid is inside os._exit; it waits for Go
-  GiveAway = 5,  ///< an idle client connection (fd rides along) for another worker: this one drains
-  Offer = 6,     ///< an idle client connection (fd rides along) has something to read, and no
-                 ///< thread here is free; it comes back when nobody's is
+  GiveAway = 5,  ///< a client connection (fd rides along) for another worker: this one drains
+  Offer = 6,     ///< a client connection (fd rides along) has something to read, and no thread
+                 ///< here is free; it comes back when nobody's is
   Backlog = 7,   ///< it stopped accepting with connections in the backlog: the others shall look
   Told = 8,      ///< it ended a request by itself: worker/notices.h
   Leaving = 4,   ///< drains by its own decision; text = "max_requests"

@@ -96,14 +96,18 @@ bool Crew::run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil) 
       loop_.send_held();
       ring_if_dozing();  // it sees who waits for the GIL
       hand_to(*next);
-      run(index, exchange, now, gil);
-      return give_back(exchange);
+      return run(index, exchange, now, gil) != 0 && give_back(exchange);
     }
   }
   baton_.lend(me.id);
   ring_if_dozing();
   const std::int64_t ended = run(index, exchange, now, gil);
-  if (!baton_.take_back(me.id)) return give_back(exchange);
+  const bool leads = baton_.take_back(me.id);
+  if (ended == 0) {
+    if (leads) loop_.note_time(base::monotonic_ns());
+    return leads;
+  }
+  if (!leads) return give_back(exchange);
   loop_.note_time(ended);
   loop_.finish(exchange);
   return true;
@@ -118,10 +122,11 @@ bool Crew::give_back(Exchange& exchange) {
 
 // Waiting for the GIL is part of the loan: it may last as well.
 // @param now_ns  when the loop was busy last
-// @return the time of its end, monotonic
+// @return the time of its end, monotonic; 0: the request was taken from us before it began
 std::int64_t Crew::run(std::uint32_t index, Exchange& exchange, std::int64_t now_ns,
                        GilSwitch& gil) {
   const bool since_the_last = gil.held();  // no wait came between: one reading of the clock will do
+  if (!since_the_last && !enter_python(*members_[index], exchange, gil)) return 0;
   const pyapi::Gil held = gil.acquire();
   const std::int64_t began = since_the_last ? now_ns : base::monotonic_ns();
   run_request_(index, exchange, began, held);
@@ -133,6 +138,15 @@ std::int64_t Crew::run(std::uint32_t index, Exchange& exchange, std::int64_t now
     slow_.store(slow - 1, std::memory_order_relaxed);
   }
   return ended;
+}
+
+// While it waits for the GIL, the sentinel may take its request to another worker. @return false:
+// it did, and the exchange may be another request's by now
+bool Crew::enter_python(Member& me, Exchange& exchange, GilSwitch& gil) {
+  const bool movable = loop_.may_pass_on(exchange.connection());
+  if (movable) me.waiting.store(&exchange, std::memory_order_release);
+  gil.acquire();
+  return !movable || me.waiting.exchange(nullptr, std::memory_order_acq_rel) != nullptr;
 }
 
 // Sleeps until the baton comes. @return whether it came (else: time to stop)
@@ -253,10 +267,18 @@ void Crew::watch_gil() {
       member.waits_since_ns = now;
       member.waits_since_request = request;
     }
-    gone = gone || now - member.waits_since_ns >= kGilGoneNs;
+    if (now - member.waits_since_ns < kGilGoneNs) continue;
+    gone = true;
+    take_request(member);
   }
   if (gone == std::exchange(gil_gone_, gone)) return;
   if (!attending_) loop_.ask_open(!gone);
+}
+
+// What was read already is not lost either, as long as it has not begun.
+void Crew::take_request(Member& member) {
+  Exchange* exchange = member.waiting.exchange(nullptr, std::memory_order_acq_rel);
+  if (exchange != nullptr) loop_.return_unbegun(*exchange);
 }
 
 int Crew::watch_loan() {

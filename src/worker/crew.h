@@ -70,6 +70,8 @@ class Crew {
     net::Parker parker;
     bool resting = false;  // under mutex_
     std::atomic<Probe> probe{Probe::None};
+    /// Its request while it waits for the GIL; whoever sets it to null has the request.
+    std::atomic<Exchange*> waiting{nullptr};
     // the sentinel's own
     std::uint32_t waits_since_request = 0;  // Slot::request_id
     std::int64_t waits_since_ns = 0;        // 0: it does not wait for the GIL
@@ -95,6 +97,7 @@ class Crew {
   bool run_leading(std::uint32_t index, Exchange& exchange, GilSwitch& gil);
   bool give_back(Exchange& exchange);
   std::int64_t run(std::uint32_t index, Exchange& exchange, std::int64_t now_ns, GilSwitch& gil);
+  bool enter_python(Member& me, Exchange& exchange, GilSwitch& gil);
   bool rest(Member& member, GilSwitch& gil);
   bool drop_garbage(net::Baton::Id id, GilSwitch& gil);
   Member* take_resting();
@@ -107,6 +110,7 @@ class Crew {
   bool lead_on(Member& member);
   void watch_gil();
   bool waits_for_gil(const Member& member, std::uint32_t index);
+  void take_request(Member& member);
 
   static constexpr net::Baton::Id kSentinel = 0x7FFF'0000;
 

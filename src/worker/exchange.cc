@@ -267,6 +267,18 @@ const http::Refusal& Exchange::refusal() const {
   return malformed_ ? decoder_.refusal() : parser_.refusal();
 }
 
+// A body that outgrew the buffer, or came in chunks, is not as it was.
+std::string_view Exchange::as_read() const {
+  if (stage_ != Stage::Complete || next_ == 0 || head().chunked) return {};
+  return {buffer_.get() + begin_, end_ - begin_};
+}
+
+void Exchange::begin_with(std::string_view bytes) {
+  TRICORN_CHECK(end_ == 0 && bytes.size() <= capacity_);
+  std::memcpy(buffer_.get(), bytes.data(), bytes.size());
+  end_ = bytes.size();
+}
+
 bool Exchange::take_continue() { return std::exchange(continue_owed_, false); }
 
 bool Exchange::body_taken() const { return on_wire_ == 0 && !chunks_left_ && !malformed_; }

@@ -76,6 +76,12 @@ class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
   [[nodiscard]] bool take_continue();
   /// True when nothing of this request's body is left on the wire.
   [[nodiscard]] bool body_taken() const;
+  /// All that was read from the start of this whole request on, so that another worker can read it
+  /// again. Empty: it is not at hand any more.
+  [[nodiscard]] std::string_view as_read() const;
+  /// The first bytes of a connection are those that another worker has read.
+  /// @param bytes  at most heartbeat::kPayloadMax
+  void begin_with(std::string_view bytes);
   /// Moves on to what follows this request in the buffer.
   void next_request();
 

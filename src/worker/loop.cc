@@ -298,6 +298,7 @@ void Loop::after_response(Connection& connection) {
 
 // Its turn comes after those whose bytes came before.
 void Loop::queue(Connection& connection) {
+  if (!open_to_requests_ && offer_whole(connection)) return;
   connection.state = State::Ready;
   connection.deadline.disarm();
   set_hold(connection, Hold::Queued);
@@ -438,13 +439,21 @@ void Loop::post(Exchange& exchange) {
   wakeup_.raise();
 }
 
-void Loop::adopt(base::UniqueFd connection, bool came_back) {
-  // Known to the page at once: if this worker dies now, the keeper hands it on.
-  heartbeat::note_hold(page_.hold(connection.get()), Hold::Idle);
+void Loop::return_unbegun(Exchange& exchange) {
+  {
+    const std::lock_guard lock(mailbox_.mutex);
+    mailbox_.unbegun.push_back(&exchange);
+  }
+  wakeup_.raise();
+}
+
+void Loop::adopt(base::UniqueFd connection, bool came_back, std::string read) {
+  // Known to the page at once: if this worker dies now, the keeper hands it on, or answers it.
+  heartbeat::note_hold(page_.hold(connection.get()), read.empty() ? Hold::Idle : Hold::Queued);
   page_.header().adopted.fetch_add(1, std::memory_order_release);
   {
     const std::lock_guard lock(mailbox_.mutex);
-    mailbox_.adopted.emplace_back(std::move(connection), came_back);
+    mailbox_.adopted.push_back({std::move(connection), came_back, std::move(read)});
   }
   wakeup_.raise();
 }
@@ -475,17 +484,20 @@ void Loop::ask_open(bool open) {
 void Loop::read_mailbox() {
   wakeup_.clear();
   std::vector<Exchange*> answered;
-  std::vector<std::pair<base::UniqueFd, bool>> adopted;
+  std::vector<Exchange*> unbegun;
+  std::vector<Adopted> adopted;
   std::vector<int> released;
   {
     const std::lock_guard lock(mailbox_.mutex);
     answered.swap(mailbox_.answered);
+    unbegun.swap(mailbox_.unbegun);
     adopted.swap(mailbox_.adopted);
     released.swap(mailbox_.released);
   }
   for (Exchange* exchange : answered) finish(*exchange);
+  for (Exchange* exchange : unbegun) on_unbegun(exchange->connection());
   for (const int fd : released) on_released(fd);
-  for (auto& [fd, came_back] : adopted) open_adopted(std::move(fd), came_back);
+  for (Adopted& connection : adopted) open_adopted(std::move(connection));
   if (drain_asked()) follow_drain();
   if (const Doors asked = doors_asked_.exchange(Doors::AsTheyAre, std::memory_order_relaxed);
       asked != Doors::AsTheyAre)

@@ -12,6 +12,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -43,12 +45,13 @@ struct LoopOptions {
   std::int64_t keepalive_ns = 2'000'000'000;  ///< between requests; 0 closes after each
   std::uint32_t connections_max = 1000;
   bool shared_listeners = false;  ///< other workers accept from them too
-  /// Passes an idle connection on to another worker; the descriptor stays the caller's to close.
+  /// Passes a connection on to another worker; the descriptor stays the caller's to close.
+  /// @param read  what was read of a request that has not begun; empty between requests
   /// @return false: nobody takes it
-  std::function<bool(int fd)> give_away;
+  std::function<bool(int fd, std::string_view read)> give_away;
   /// The same for one that another worker should serve because no thread here is free; it comes
   /// back by adopt() when none is free there either.
-  std::function<bool(int fd)> offer;
+  std::function<bool(int fd, std::string_view read)> offer;
   /// Told of a client that was too slow. @return a reference for its answer, or nothing
   std::function<std::string(const Notice&)> tell;
   /// Told when it stops accepting with connections in the backlog.
@@ -79,9 +82,17 @@ class Loop {
   /// Hands an exchange back from a thread that does not hold the baton; the holder is woken. Any
   /// thread.
   void post(Exchange& exchange);
+  /// Whether another worker may get a request of it that is read here. Its holder, or the baton's.
+  [[nodiscard]] bool may_pass_on(const Connection& connection) const {
+    return options_.shared_listeners && !connection.came_back && connection.proxied == nullptr;
+  }
+  /// Hands an exchange back whose request will not be begun here soon: it goes to another worker,
+  /// or to the end of the queue. Any thread.
+  void return_unbegun(Exchange& exchange);
   /// Gives the loop a client connection of another worker, or one back that was offered. Any
   /// thread.
-  void adopt(base::UniqueFd connection, bool came_back);
+  /// @param read  what was read there of a request that nobody has begun
+  void adopt(base::UniqueFd connection, bool came_back, std::string read);
   /// Tells that the keeper has answered on a descriptor and will not write to it any more: it is
   /// closed when its request has ended. Any thread.
   void release(int connection_fd);
@@ -124,6 +135,12 @@ class Loop {
   std::vector<PyObject*>& garbage() { return garbage_; }
 
  private:
+  struct Adopted {
+    base::UniqueFd fd;
+    bool came_back = false;
+    std::string read;
+  };
+
   [[nodiscard]] bool drain_asked() const {
     return page_.header().drain_asked.load(std::memory_order_relaxed) != 0;
   }
@@ -138,7 +155,8 @@ class Loop {
   void note_backlog() const;
   void accept_from(std::uint32_t index);
   void go_to_the_back(std::uint32_t index);
-  Connection* open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client);
+  Connection* open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client,
+                              heartbeat::Hold hold = heartbeat::Hold::Idle);
   Exchange* on_event(const epoll_event& event);
   Exchange* on_readable(Connection& connection);
   Exchange* after_intake(Connection& connection, Intake intake);
@@ -146,7 +164,12 @@ class Loop {
   void answer_and_close(Connection& connection, std::string_view answer);
   void queue(Connection& connection);
   void hold(Connection& connection);
-  void open_adopted(base::UniqueFd fd, bool came_back);
+  void open_adopted(Adopted adopted);
+  void resume(Connection& connection, std::string_view read);
+  bool offer(Connection& connection, std::string_view read);
+  bool offer_whole(Connection& connection);
+  void offer_queued();
+  void on_unbegun(Connection& connection);
   void put_off(Connection& connection);
   void hand_on(Connection& connection);
   template <class Action>
@@ -214,7 +237,8 @@ class Loop {
   struct Mailbox {  // the only part of the loop other threads write to
     std::mutex mutex;
     std::vector<Exchange*> answered;
-    std::vector<std::pair<base::UniqueFd, bool>> adopted;  // with came_back
+    std::vector<Exchange*> unbegun;
+    std::vector<Adopted> adopted;
     std::vector<int> released;
   };
   Mailbox mailbox_;

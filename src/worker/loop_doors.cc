@@ -77,6 +77,8 @@ void Loop::set_open(bool open) {
   set_accepting(open);
   if (open == open_to_requests_) return;
   open_to_requests_ = open;
+  page_.header().closed.store(open ? 0 : 1, std::memory_order_relaxed);
+  if (!open) offer_queued();
   std::vector<std::uint64_t> waiting;
   waiting.swap(deferred_);
   page_.header().deferred.store(0, std::memory_order_relaxed);
@@ -87,11 +89,39 @@ void Loop::set_open(bool open) {
   }
 }
 
-// Nobody here is free to serve it: another worker may be.
+// Nobody here is free to serve it: another worker may be. @return whether it went there
+bool Loop::offer(Connection& connection, std::string_view read) {
+  if (!may_pass_on(connection) || drains_with(heartbeat::Drain::kAlone)) return false;
+  if (!options_.offer(connection.fd, read)) return false;
+  hand_on(connection);
+  return true;
+}
+
+// Takes along what was read. The answer before it must not wait for one that we will not give.
+bool Loop::offer_whole(Connection& connection) {
+  const std::string_view read = connection.exchange->as_read();
+  if (read.empty()) return false;
+  uncork(connection);
+  return offer(connection, read);
+}
+
+void Loop::offer_queued() {
+  std::deque<Connection*> queued;
+  queued.swap(ready_);
+  for (Connection* connection : queued) {
+    if (connection->state == State::Ready) queue(*connection);
+  }
+}
+
+// The thread that has it waits for the GIL in vain.
+void Loop::on_unbegun(Connection& connection) {
+  if (offer_whole(connection)) return;
+  connection.came_back = true;  // once is enough
+  queue(connection);
+}
+
 void Loop::put_off(Connection& connection) {
-  const bool movable = options_.shared_listeners && connection.proxied == nullptr &&
-                       !drains_with(heartbeat::Drain::kAlone);
-  if (movable && !connection.came_back && options_.offer(connection.fd)) return hand_on(connection);
+  if (offer(connection, {})) return;
   connection.deadline.disarm();  // it is us who keep the client waiting
   deferred_.push_back(token_of(connection));
   page_.header().deferred.store(static_cast<std::uint32_t>(deferred_.size()),
@@ -155,7 +185,8 @@ void Loop::make_room_for_one() {
   }
 }
 
-Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client) {
+Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client,
+                                  Hold hold) {
   make_room_for_one();
   if (by_fd_.size() <= static_cast<std::size_t>(fd))
     by_fd_.resize(static_cast<std::size_t>(fd) + 64);
@@ -175,7 +206,7 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
   connection.proxy_due = options_.proxy.mode != http::ProxyMode::Off;
   ++open_;
   page_.header().connections.store(open_, std::memory_order_relaxed);
-  set_hold(connection, Hold::Idle);
+  set_hold(connection, hold);
   header_deadlines_.arm(connection.deadline, now_ns_);
   const bool watched = poller_.add(fd, kConnectionEvents, token_of(connection));
   if (!watched) close(connection);
@@ -190,7 +221,7 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
 void Loop::let_go(Connection& connection) {
   if (drains_with(heartbeat::Drain::kAlone)) return part_with(connection);
   // Another worker would not know whom a PROXY header has named.
-  if (connection.proxied == nullptr && options_.give_away(connection.fd)) {
+  if (connection.proxied == nullptr && options_.give_away(connection.fd, {})) {
     hand_on(connection);
   } else if (connection.served > 0 && !connection.readable) {
     close(connection);
@@ -206,27 +237,40 @@ void Loop::part_with(Connection& connection) {
 }
 
 // Its own address tells which listener it came through.
-void Loop::open_adopted(base::UniqueFd fd, bool came_back) {
+void Loop::open_adopted(Adopted adopted) {
+  const int fd = adopted.fd.get();
   sockaddr_storage address{};
   socklen_t length = sizeof address;
-  const bool alive = ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
+  const bool alive = ::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
   if (!alive || (draining_ && !drains_with(heartbeat::Drain::kAlone))) {
-    heartbeat::note_hold(page_.hold(fd.get()), Hold::None);
-    if (alive) static_cast<void>(options_.give_away(fd.get()));
+    heartbeat::note_hold(page_.hold(fd), Hold::None);
+    if (alive) static_cast<void>(options_.give_away(fd, adopted.read));
     return;
   }
-  const net::Endpoint local = net::local_endpoint(fd.get());
+  const net::Endpoint local = net::local_endpoint(fd);
   std::uint8_t through = 0;
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     const net::Endpoint& endpoint = listeners_[i].endpoint;
     if (endpoint.family == local.family && endpoint.port == local.port)
       through = static_cast<std::uint8_t>(i);
   }
-  Connection* connection = open_connection(fd.release(), through, client_of(address));
+  const Hold hold = adopted.read.empty() ? Hold::Idle : Hold::Queued;
+  Connection* connection = open_connection(adopted.fd.release(), through, client_of(address), hold);
   if (connection == nullptr) return;
-  connection->came_back = came_back;
+  connection->came_back = adopted.came_back;
+  connection->written = net::bytes_written(fd).value_or(0);
+  if (!adopted.read.empty()) return resume(*connection, adopted.read);
   if (draining_) part_with(*connection);
-  connection->written = net::bytes_written(connection->fd).value_or(0);
+}
+
+// Goes on where another worker has stopped.
+void Loop::resume(Connection& connection, std::string_view read) {
+  Exchange& exchange = exchange_for(connection);
+  exchange.begin_with(read);
+  connection.state = State::Reading;
+  const Intake intake = exchange.parse();
+  if (intake == Intake::Ready) return queue(connection);
+  after_intake(connection, intake);
 }
 
 void Loop::follow_drain() {

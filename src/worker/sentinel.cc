@@ -101,7 +101,8 @@ void Sentinel::obey(const heartbeat::Message& order, base::UniqueFd passed) {
       loop_.ask_to_drain();
       break;
     case heartbeat::Verb::Adopt:
-      if (passed.valid()) loop_.adopt(std::move(passed), order.number == 1);
+      if (passed.valid())
+        loop_.adopt(std::move(passed), order.number == 1, {order.payload, order.bytes});
       break;
     case heartbeat::Verb::Interrupt: {
       std::uint32_t request_id = 0;

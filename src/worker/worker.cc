@@ -200,8 +200,9 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
       },
       [this](const gateway::wsgi::Failure& failure) { return tell_of_failure(failure); });
   const auto pass_on = [this](heartbeat::Verb verb) {
-    return [this, verb](int fd) {
-      return heartbeat::send_message(control_.get(), verb, fd, nullptr, 0, fd, MSG_DONTWAIT);
+    return [this, verb](int fd, std::string_view read) {
+      return heartbeat::send_message(control_.get(), verb, fd, read.data(), read.size(), fd,
+                                     MSG_DONTWAIT);
     };
   };
   options_.loop.give_away = pass_on(heartbeat::Verb::GiveAway);

@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import contextlib
+import os
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -240,6 +242,78 @@ def test_a_worker_without_its_gil_leaves_requests_to_idle_ones(serve, kept):
         assert [server.get("/").status for _ in range(20)] == [200] * 20, server.log
         assert time.monotonic() - began < 2, "requests waited for a GIL that could not be had"
         assert late.result().status == 500
+    assert_back(server)
+
+
+def read_answers(client, count):
+    """Read so many answers' heads; give all that came."""
+    data = b""
+    while data.count(b"\r\n\r\n") < count:
+        part = client.recv(65536)
+        assert part, data
+        data += part
+    return data
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("before", ["/", "/steady?0.01"])  # after slow calls, each free thread reads one
+def test_requests_that_were_read_when_the_gil_went_are_served_by_idle_workers(serve, before):
+    server = serve("hanging:app", "--timeout", "3", "-w", "2", *MODES["gthread"])
+    wait_for_all_workers(server, 2)
+    with contextlib.ExitStack() as clients, concurrent.futures.ThreadPoolExecutor() as threads:
+        kept = [clients.enter_context(server.connect()) for _ in range(8)]
+        for client in kept:
+            client.sendall(f"GET {before} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert read_answer(client).status == 200
+        late = threads.submit(server.get, "/regex_later")
+        server.wait_running()
+        time.sleep(0.5)  # another thread leads by now, and has had the GIL a moment ago
+        began = time.monotonic()
+        for client in kept:
+            client.sendall(2 * b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody")
+        for client in kept:
+            answers = read_answers(client, 2)
+            assert answers.count(b"HTTP/1.1 200 OK\r\n") == 2, (answers, server.log)
+        assert time.monotonic() - began < 2, "what was read waited for a GIL that could not be had"
+        assert late.result().status == 500
+    assert "had read" not in server.log
+    assert_back(server)
+
+
+def cpu_seconds(pid):
+    """Give what a process has used of the CPU."""
+    fields = Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.alone
+def test_requests_stay_where_they_are_when_every_worker_is_without_its_gil(serve):
+    server = serve("hanging:app", "--timeout", "3", "-w", "2", *MODES["gthread"])
+    wait_for_all_workers(server, 2)
+    with contextlib.ExitStack() as clients:
+        kept = {}  # by worker
+
+        def keep_one_more():
+            client = clients.enter_context(server.connect())
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            kept.setdefault(read_answer(client).body, []).append(client)
+
+        poll(lambda: keep_one_more() or len(kept) == 2, 10, lambda: f"connections of both workers {kept}")
+        late = [of_worker.pop() for of_worker in kept.values()]
+        for _ in range(6):
+            keep_one_more()
+        for client in late:
+            client.sendall(b"GET /regex_later HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.wait_running(2)
+        time.sleep(0.5)
+        spent = cpu_seconds(server.pid)
+        waiting = sum(kept.values(), [])
+        for client in waiting:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(1)
+        assert cpu_seconds(server.pid) - spent < 0.08, "they went to and fro by the arbiter"
+        assert [read_answer(client).status for client in late] == [500] * 2
+        assert {read_answer(client).status for client in waiting} <= {200, 503}, server.log
     assert_back(server)
 
 

@@ -45,6 +45,11 @@ def regex():
     re.match(r"(a+)+$", "a" * 40 + "b")  # <- regex
 
 
+def regex_later():
+    time.sleep(0.2)
+    regex()
+
+
 def big_sum():
     sum(range(10**12))  # <- big_sum
 
@@ -171,7 +176,7 @@ def leave_later():
 
 app = flask.Flask(__name__)
 for function in (
-    sleep, compute, compute_deep, regex, big_sum, key_stretching, compress, query_postgresql, row_lock, pop_redis,
+    sleep, compute, compute_deep, regex, regex_later, big_sum, key_stretching, compress, query_postgresql, row_lock, pop_redis,
     query_mysql, receive, receive_with_timeout, call_upstream, connect, lock, self_deadlock, delegate, hoard, stop, kill,
     segv, segv_later, abort, leave, leave_later,
 ):
