@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "crew/roster.h"
 #include "gateway/wsgi/body.h"
 #include "gateway/wsgi/sink.h"
 #include "heartbeat/recorder.h"
@@ -46,7 +47,9 @@ enum class Intake { More, Ready, Closed, Refused, Nothing };
 
 /// Reads one request, is the Body and the Sink of its application call, flushes its response.
 /// At any time one thread uses it: the baton's holder, or the app thread that runs it.
-class Exchange final : public gateway::wsgi::Body, public gateway::wsgi::Sink {
+class Exchange final : public gateway::wsgi::Body,
+                       public gateway::wsgi::Sink,
+                       public crew::Unbegun {
  public:
   /// @param draining  no further request may follow on any connection once it is not 0
   /// @param proxy  outlives it, and so does `allowance`
