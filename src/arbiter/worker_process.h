@@ -73,6 +73,11 @@ struct WorkerProcess {
 
   [[nodiscard]] heartbeat::Life life() const { return page.header().life.load(); }
   [[nodiscard]] bool ready() const { return life() == heartbeat::Life::Ready; }
+  [[nodiscard]] heartbeat::Doors doors() const {
+    return page.header().doors.load(std::memory_order_relaxed);
+  }
+  /// It waits for its GIL, nobody knows how long: a request is better off anywhere else.
+  [[nodiscard]] bool stuck() const { return doors() == heartbeat::Doors::Stuck; }
   /// Counts as one of the workers that should be there.
   [[nodiscard]] bool counts() const { return !leaving && !worn_out; }
 
@@ -83,7 +88,7 @@ struct WorkerProcess {
 
   /// For one more connection, those on their way to it counted.
   [[nodiscard]] bool has_free_thread() const {
-    if (page.header().closed.load(std::memory_order_relaxed) != 0) return false;
+    if (doors() != heartbeat::Doors::Open) return false;
     unsigned free = 0;
     for (std::uint32_t i = 0; i < page.slot_count(); ++i) {
       free += page.slot(i).started_ns.load(std::memory_order_relaxed) == 0 ? 1 : 0;

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "arbiter/arbiter.h"
@@ -232,12 +233,13 @@ void Arbiter::kill_if_due(WorkerProcess& worker) {
 // ---- connections that outlive their worker
 // ---------------------------------------------------------
 
-// A worker that has a thread free, among these the one with the fewest connections.
+// A worker that has a thread free, else one that will have; among these the one with the fewest
+// connections.
 WorkerProcess* Arbiter::best_adopter(const WorkerProcess* not_this) {
   WorkerProcess* best = nullptr;
   const auto rank = [](const WorkerProcess& worker) {
     const auto connections = worker.page.header().connections.load(std::memory_order_relaxed);
-    return std::pair{!worker.has_free_thread(), connections + worker.on_the_way()};
+    return std::tuple{!worker.has_free_thread(), worker.stuck(), connections + worker.on_the_way()};
   };
   for (const auto& [pid, worker] : workers_) {
     const bool serves = worker->ready() || (stopping_alone() && worker->was_ready);
@@ -283,12 +285,13 @@ void Arbiter::on_passed_on(WorkerProcess& worker, heartbeat::Verb how,
   }
 }
 
-// Back it goes rather than to a queue elsewhere.
+// Back it goes rather than to a queue elsewhere, unless it comes from one that is stuck.
 void Arbiter::place_offer(WorkerProcess& from, ClientConnection connection) {
   WorkerProcess* taker = best_adopter(&from);
-  const bool placed =
-      taker != nullptr && taker->has_free_thread() && send_connection(*taker, connection, false);
-  if (placed || send_connection(from, connection, true)) return;
+  const bool better =
+      taker != nullptr && (taker->has_free_thread() || (from.stuck() && !taker->stuck()));
+  if (better && send_connection(*taker, connection, false)) return;
+  if (send_connection(from, connection, true)) return;
   adopt(std::move(connection));
 }
 

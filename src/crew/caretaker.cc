@@ -5,6 +5,8 @@
 namespace tricorn::crew {
 namespace {
 
+using heartbeat::Doors;
+
 // A call that still lasts at the second tick after it began loses the loop: 5 to 10 ms.
 // Source: docs/decisions/0002, measured with bench cases hello and mixed.
 constexpr int kTickMs = 5;
@@ -48,7 +50,7 @@ int Caretaker::attend_loop(std::int64_t now_ns) {
   if (give_to_resting(std::exchange(runs_loop_, false), now_ns)) return kTickMs;
   if (prober_ != nullptr && now_ns - asked_ns_ < kProbeNs) return 1;
   runs_loop_ = true;
-  loop_.set_open(false);
+  loop_.set_doors(doors_unless_stuck(Doors::Busy));
   return loop_.work_loop();
 }
 
@@ -70,7 +72,7 @@ bool Caretaker::give_to_resting(bool comes, std::int64_t now_ns) {
 }
 
 bool Caretaker::lead_on(Member& member) {
-  loop_.set_open(!gil_gone_);
+  loop_.set_doors(doors_unless_stuck(Doors::Open));
   attending_ = false;
   roster_.hand_to(member);
   return true;
@@ -95,7 +97,7 @@ void Caretaker::watch_gil(std::int64_t now_ns) {
     take_request(member);
   }
   if (gone == std::exchange(gil_gone_, gone)) return;
-  if (!attending_) loop_.ask_open(!gone);
+  if (!attending_) loop_.ask_doors(doors_unless_stuck(Doors::Open));
 }
 
 // It is in a call, or between two, but neither in the application nor at rest.

@@ -24,9 +24,9 @@ class LoopInCare {
   /// The baton was stolen from app thread `lender`, whose call lasts.
   virtual void on_stolen(std::uint32_t lender) = 0;
   /// Whether requests are read.
-  virtual void set_open(bool open) = 0;
-  /// set_open() by whoever has the baton, soon. Any thread.
-  virtual void ask_open(bool open) = 0;
+  virtual void set_doors(heartbeat::Doors doors) = 0;
+  /// set_doors() by whoever has the baton, soon. Any thread.
+  virtual void ask_doors(heartbeat::Doors doors) = 0;
   /// Does what can be done without the application.
   /// @return milliseconds until there is something to do without an event, -1: never
   virtual int work_loop() = 0;
@@ -54,6 +54,9 @@ class Caretaker {
   int attend_loop(std::int64_t now_ns);
   bool give_to_resting(bool comes, std::int64_t now_ns);
   bool lead_on(Member& member);
+  [[nodiscard]] heartbeat::Doors doors_unless_stuck(heartbeat::Doors doors) const {
+    return gil_gone_ ? heartbeat::Doors::Stuck : doors;
+  }
   void watch_gil(std::int64_t now_ns);
   bool waits_for_gil(const Member& member);
   bool waits_long(const Member& member, std::int64_t now_ns);

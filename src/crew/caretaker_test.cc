@@ -10,12 +10,14 @@
 namespace tricorn::crew {
 namespace {
 
+using heartbeat::Doors;
+
 constexpr std::int64_t kMs = 1'000'000;
 
 struct FakeLoop final : LoopInCare {
   void on_stolen(std::uint32_t lender) override { stolen_from = lender; }
-  void set_open(bool now_open) override { open = now_open; }
-  void ask_open(bool now_open) override { asked = now_open; }
+  void set_doors(Doors now) override { doors = now; }
+  void ask_doors(Doors now) override { asked = now; }
   int work_loop() override {
     ++worked;
     return 70;
@@ -23,8 +25,8 @@ struct FakeLoop final : LoopInCare {
   void return_unbegun(Unbegun& request) override { returned.push_back(&request); }
 
   std::optional<std::uint32_t> stolen_from;
-  std::optional<bool> asked;
-  bool open = true;
+  std::optional<Doors> asked;
+  Doors doors = Doors::Open;
   int worked = 0;
   std::vector<Unbegun*> returned;
 };
@@ -76,7 +78,7 @@ TEST_F(CaretakerTest, ACallThatLastsLosesTheLoopAtTheSecondTick) {
   EXPECT_EQ(loop_.stolen_from, 0U);
   EXPECT_TRUE(roster_.baton().held_by(Roster::kSentinel));
   EXPECT_TRUE(caretaker_.runs_loop());
-  EXPECT_FALSE(loop_.open);
+  EXPECT_EQ(loop_.doors, Doors::Busy);
 }
 
 TEST_F(CaretakerTest, ManyShortCallsLoseNothing) {
@@ -105,7 +107,7 @@ TEST_F(CaretakerTest, AThreadThatRestsLeadsWhenItHasHadTheGil) {
   answer_probe();
   EXPECT_EQ(attend_at(6), 5);
   EXPECT_TRUE(roster_.baton().held_by(other().id));
-  EXPECT_TRUE(loop_.open);
+  EXPECT_EQ(loop_.doors, Doors::Open);
   EXPECT_EQ(loop_.worked, 0);
 }
 
@@ -116,7 +118,7 @@ TEST_F(CaretakerTest, WithoutTheGilTheLoopGoesOnBehindClosedDoors) {
   attend_at(5);
   EXPECT_EQ(attend_at(10), 70);
   EXPECT_TRUE(caretaker_.runs_loop());
-  EXPECT_FALSE(loop_.open);
+  EXPECT_EQ(loop_.doors, Doors::Busy);
   EXPECT_TRUE(roster_.baton().held_by(Roster::kSentinel));
   answer_probe();
   attend_at(500);
@@ -131,7 +133,7 @@ TEST_F(CaretakerTest, WhoComesToRestMeanwhileHasJustHadTheGil) {
   roster_.begin_rest(other());
   EXPECT_EQ(attend_at(20), 5);
   EXPECT_TRUE(roster_.baton().held_by(other().id));
-  EXPECT_TRUE(loop_.open);
+  EXPECT_EQ(loop_.doors, Doors::Open);
   EXPECT_EQ(other().probe.load(), Probe::None);
 }
 
@@ -142,7 +144,7 @@ TEST_F(CaretakerTest, ALongWaitForTheGilClosesTheDoorsAndGivesUpItsRequest) {
   EXPECT_FALSE(loop_.asked);
   EXPECT_TRUE(loop_.returned.empty());
   attend_at(100);
-  EXPECT_EQ(loop_.asked, false);
+  EXPECT_EQ(loop_.asked, Doors::Stuck);
   EXPECT_EQ(loop_.returned, std::vector<Unbegun*>{&request});
   EXPECT_EQ(other().waiting.load(), nullptr);
   attend_at(105);
@@ -151,10 +153,10 @@ TEST_F(CaretakerTest, ALongWaitForTheGilClosesTheDoorsAndGivesUpItsRequest) {
 
 TEST_F(CaretakerTest, TheDoorsOpenAgainWhenTheGilIsBack) {
   attend_until(0, 100);
-  EXPECT_EQ(loop_.asked, false);
+  EXPECT_EQ(loop_.asked, Doors::Stuck);
   page_.slot(1).started_ns.store(1);
   attend_at(105);
-  EXPECT_EQ(loop_.asked, true);
+  EXPECT_EQ(loop_.asked, Doors::Open);
 }
 
 TEST_F(CaretakerTest, EachRequestHasAWaitOfItsOwn) {
@@ -181,13 +183,13 @@ TEST_F(CaretakerTest, TheDoorsStayClosedForALeaderAfterAProbeThatTookLong) {
   roster_.begin_rest(other());
   begin_call();
   attend_until(0, 110);
-  EXPECT_FALSE(loop_.open);
+  EXPECT_EQ(loop_.doors, Doors::Stuck);
   answer_probe();
   attend_at(115);
   EXPECT_TRUE(roster_.baton().held_by(other().id));
-  EXPECT_FALSE(loop_.open);
+  EXPECT_EQ(loop_.doors, Doors::Stuck);
   attend_at(120);
-  EXPECT_EQ(loop_.asked, true);
+  EXPECT_EQ(loop_.asked, Doors::Open);
 }
 
 }  // namespace

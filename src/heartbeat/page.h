@@ -57,6 +57,13 @@ enum class Claim : std::uint32_t {
   Farewell = 3,  ///< the arbiter answers; the worker must not write to this connection any more
 };
 
+/// Whether a worker begins requests. Written by the worker.
+enum class Doors : std::uint32_t {
+  Open = 0,
+  Busy = 1,   ///< no app thread can begin one: what comes is left unread
+  Stuck = 2,  ///< likewise, and one has waited for the GIL for long: anywhere else is better
+};
+
 /// What a connection holds, one byte per descriptor, so that after a sudden death the arbiter knows
 /// which clients can be handed over unharmed and which must be answered.
 enum class Hold : std::uint8_t {
@@ -155,7 +162,7 @@ struct Header {
   std::atomic<std::uint64_t> requests_max;  ///< leaves after so many; 0 never
   std::atomic<std::uint32_t> connections;
   std::atomic<std::uint32_t> deferred;  ///< idle ones with something to read and no thread free
-  std::atomic<std::uint32_t> closed;    ///< 1: requests are left unread, no thread can begin one
+  std::atomic<Doors> doors;
   LatencyCounts latency;  ///< how long requests took, app threads only: from call to last byte
   std::atomic<std::int32_t>
       control_fd;                      ///< the worker's end of control: orders it has not read yet

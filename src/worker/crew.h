@@ -86,8 +86,8 @@ class Crew final : private crew::LoopInCare {
   bool drop_garbage(net::Baton::Id id, GilSwitch& gil);
 
   void on_stolen(std::uint32_t lender) override;
-  void set_open(bool open) override { loop_.set_open(open); }
-  void ask_open(bool open) override { loop_.ask_open(open); }
+  void set_doors(heartbeat::Doors doors) override { loop_.set_doors(doors); }
+  void ask_doors(heartbeat::Doors doors) override { loop_.ask_doors(doors); }
   int work_loop() override;
   void return_unbegun(crew::Unbegun& request) override {
     loop_.return_unbegun(static_cast<Exchange&>(request));

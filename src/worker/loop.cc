@@ -18,6 +18,7 @@
 namespace tricorn::worker {
 namespace {
 
+using heartbeat::Doors;
 using heartbeat::Hold;
 
 // How long a client may take to close after our last byte. Source: RFC 9112 section 9.6.
@@ -88,7 +89,7 @@ Exchange* Loop::next_ready() {
   while (event_at_ < event_count_) {
     if (Exchange* exchange = on_event(events_[event_at_++]); exchange != nullptr) return exchange;
   }
-  while (!ready_.empty() && open_to_requests_) {
+  while (!ready_.empty() && doors_ == Doors::Open) {
     Connection& connection = *ready_.front();
     ready_.pop_front();
     if (connection.state == State::Ready) return make_running(connection);
@@ -126,7 +127,7 @@ Exchange* Loop::on_event(const epoll_event& event) {
       // The arbiter may have answered a client before its order to drain is read.
       if (drain_asked()) follow_drain();
       if (connection.state == State::Closed) return nullptr;
-      if (!open_to_requests_) {
+      if (doors_ != Doors::Open) {
         if (connection.readable) put_off(connection);
         return nullptr;
       }
@@ -298,7 +299,7 @@ void Loop::after_response(Connection& connection) {
 
 // Its turn comes after those whose bytes came before.
 void Loop::queue(Connection& connection) {
-  if (!open_to_requests_ && offer_whole(connection)) return;
+  if (doors_ != Doors::Open && offer_whole(connection)) return;
   connection.state = State::Ready;
   connection.deadline.disarm();
   set_hold(connection, Hold::Queued);
@@ -476,8 +477,9 @@ void Loop::look_again() {
   wakeup_.raise();
 }
 
-void Loop::ask_open(bool open) {
-  doors_asked_.store(open ? Doors::Open : Doors::Closed, std::memory_order_relaxed);
+void Loop::ask_doors(Doors doors) {
+  doors_wanted_.store(doors, std::memory_order_relaxed);
+  doors_asked_.store(true, std::memory_order_release);
   wakeup_.raise();
 }
 
@@ -499,9 +501,8 @@ void Loop::read_mailbox() {
   for (const int fd : released) on_released(fd);
   for (Adopted& connection : adopted) open_adopted(std::move(connection));
   if (drain_asked()) follow_drain();
-  if (const Doors asked = doors_asked_.exchange(Doors::AsTheyAre, std::memory_order_relaxed);
-      asked != Doors::AsTheyAre)
-    set_open(asked == Doors::Open);
+  if (doors_asked_.exchange(false, std::memory_order_acquire))
+    set_doors(doors_wanted_.load(std::memory_order_relaxed));
   if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {
     // Adding a listener to epoll looks at it.
     for (std::uint32_t i = 0; i < listeners_.size(); ++i) go_to_the_back(i);

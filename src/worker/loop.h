@@ -109,12 +109,12 @@ class Loop {
   /// While no app thread is free, new connections are left in the backlog for other workers, and
   /// requests in their sockets: if this worker is killed meanwhile, nobody has seen them and
   /// another one serves them.
-  void set_open(bool open);
+  void set_doors(heartbeat::Doors doors);
   /// What the sentinel watches while it holds the baton: readable when wait() would return
   /// something.
   [[nodiscard]] int poll_fd() const { return poller_.fd(); }
-  /// set_open() by whoever holds the baton, soon. Any thread.
-  void ask_open(bool open);
+  /// set_doors() by whoever holds the baton, soon. Any thread.
+  void ask_doors(heartbeat::Doors doors);
   /// Time of the last wait() or note_time(), monotonic nanoseconds.
   [[nodiscard]] std::int64_t now_ns() const { return now_ns_; }
   void note_time(std::int64_t now_ns) { now_ns_ = now_ns; }
@@ -169,6 +169,7 @@ class Loop {
   bool offer(Connection& connection, std::string_view read);
   bool offer_whole(Connection& connection);
   void offer_queued();
+  void see_to_deferred();
   void on_unbegun(Connection& connection);
   void put_off(Connection& connection);
   void hand_on(Connection& connection);
@@ -229,7 +230,7 @@ class Loop {
   bool draining_ = false;
   bool left_listeners_ = false;
   bool accepting_ = false;
-  bool open_to_requests_ = true;
+  heartbeat::Doors doors_ = heartbeat::Doors::Open;
   std::vector<std::uint64_t> deferred_;  // tokens of idle connections with something to read
   bool accept_paused_ = false;           // the system refused a descriptor: try again after a while
   std::int64_t accept_again_ns_ = 0;
@@ -243,8 +244,8 @@ class Loop {
   };
   Mailbox mailbox_;
   std::atomic<bool> look_asked_{false};
-  enum class Doors { AsTheyAre, Open, Closed };
-  std::atomic<Doors> doors_asked_{Doors::AsTheyAre};
+  std::atomic<bool> doors_asked_{false};
+  std::atomic<heartbeat::Doors> doors_wanted_{heartbeat::Doors::Open};
 };
 
 }  // namespace tricorn::worker

@@ -17,6 +17,7 @@
 namespace tricorn::worker {
 namespace {
 
+using heartbeat::Doors;
 using heartbeat::Hold;
 
 // Connections taken from one listener per event: one when there are other workers.
@@ -70,23 +71,16 @@ void Loop::note_backlog() const {
   }
 }
 
-void Loop::set_open(bool open) {
-  doors_asked_.store(Doors::AsTheyAre, std::memory_order_relaxed);  // this is later
+void Loop::set_doors(Doors doors) {
+  doors_asked_.store(false, std::memory_order_relaxed);  // this is later
   // A worker that is about to leave, or to be killed, passes on what it has not read.
   if (drain_asked()) follow_drain();
-  set_accepting(open);
-  if (open == open_to_requests_) return;
-  open_to_requests_ = open;
-  page_.header().closed.store(open ? 0 : 1, std::memory_order_relaxed);
-  if (!open) offer_queued();
-  std::vector<std::uint64_t> waiting;
-  waiting.swap(deferred_);
-  page_.header().deferred.store(0, std::memory_order_relaxed);
-  for (const std::uint64_t token : waiting) {
-    Connection& connection = *by_fd_[static_cast<std::uint32_t>(token)];
-    if (connection.state != State::Idle || token != token_of(connection)) continue;
-    if (on_readable(connection) != nullptr) queue(connection);
-  }
+  set_accepting(doors == Doors::Open);
+  if (doors == doors_) return;
+  doors_ = doors;
+  page_.header().doors.store(doors, std::memory_order_relaxed);
+  if (doors != Doors::Open) offer_queued();
+  see_to_deferred();
 }
 
 // Nobody here is free to serve it: another worker may be. @return whether it went there
@@ -109,7 +103,25 @@ void Loop::offer_queued() {
   std::deque<Connection*> queued;
   queued.swap(ready_);
   for (Connection* connection : queued) {
-    if (connection->state == State::Ready) queue(*connection);
+    if (connection->state != State::Ready) continue;
+    if (doors_ == Doors::Stuck) connection->came_back = false;  // others take what they did not
+    queue(*connection);
+  }
+}
+
+void Loop::see_to_deferred() {
+  std::vector<std::uint64_t> waiting;
+  waiting.swap(deferred_);
+  page_.header().deferred.store(0, std::memory_order_relaxed);
+  for (const std::uint64_t token : waiting) {
+    Connection& connection = *by_fd_[static_cast<std::uint32_t>(token)];
+    if (connection.state != State::Idle || token != token_of(connection)) continue;
+    if (doors_ == Doors::Stuck) connection.came_back = false;
+    if (doors_ != Doors::Open) {
+      put_off(connection);
+    } else if (on_readable(connection) != nullptr) {
+      queue(connection);
+    }
   }
 }
 
