@@ -169,6 +169,15 @@ Json summary_of(const Verdict& verdict, const Evidence& evidence, std::string_vi
   return summary;
 }
 
+/// What an incident and a slow request say alike, below the summary.
+void add_details(const Verdict& verdict, const Evidence& evidence, Json& report) {
+  report["function"] = or_null(verdict.function);
+  report["innermost"] = or_null(verdict.innermost);
+  report["peer"] = or_null(verdict.peer);
+  report["client"] = or_null(evidence.client);
+  report["not"] = verdict.not_causes;
+}
+
 }  // namespace
 
 std::string threads_json(const std::vector<ThreadLook>& threads) {
@@ -202,11 +211,7 @@ std::string slow_json(const Verdict& verdict, const Evidence& evidence, const Sl
   report["version"] = kReportVersion;
   report["event"] = kSlowEvent;
   report["class"] = slow_name_of(verdict.cause);
-  report["function"] = or_null(verdict.function);
-  report["innermost"] = or_null(verdict.innermost);
-  report["peer"] = or_null(verdict.peer);
-  report["client"] = or_null(evidence.client);
-  report["not"] = verdict.not_causes;
+  add_details(verdict, evidence, report);
   report["ended"] = or_null(std::string(slow.ended));
   report["busy"] = or_null(std::string(slow.busy));
   report["where"] = where;
@@ -221,12 +226,8 @@ std::string report_json(const Verdict& verdict, const Evidence& evidence, std::s
   report.update(head_of(verdict, evidence, ref, wall));
   report["because"] = verdict.because;
   report["place"] = or_null(verdict.place);
-  report["function"] = or_null(verdict.function);
-  report["innermost"] = or_null(verdict.innermost);
-  report["peer"] = or_null(verdict.peer);
+  add_details(verdict, evidence, report);
   report["hint"] = or_null(verdict.hint);
-  report["client"] = or_null(evidence.client);
-  report["not"] = verdict.not_causes;
   report["phases"] = phases_json(evidence);
   report["stack"] = stack_json(last_stack(evidence));
   report["threads"] = list_of(last_threads(evidence));

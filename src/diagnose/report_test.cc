@@ -144,7 +144,7 @@ std::string keys_of(const std::string& line) {
 TEST(ReportJson, FieldsKeepTheirOrder) {
   EXPECT_EQ(keys_of(report_json(database(), orders(), "7f3a9c", 0)),
             "version time class confidence ref pid request seconds because place function "
-            "innermost peer hint client not phases stack threads evidence ");
+            "innermost peer client not hint phases stack threads evidence ");
   EXPECT_EQ(keys_of(summary_json(database(), orders(), "7f3a9c", 0)),
             "time class confidence ref pid request seconds place because ");
   const TimeByStack time("/srv");
