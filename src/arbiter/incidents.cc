@@ -1,6 +1,5 @@
 #include "arbiter/incidents.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include <csignal>
 #include <ctime>
 
+#include "base/append.h"
 #include "diagnose/report.h"
 
 namespace tricorn::arbiter {
@@ -47,8 +47,7 @@ base::Result<void> Incidents::open(const std::string& path) {
     file_.reset();
     return {};
   }
-  base::UniqueFd file(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, kReportMode));
+  base::UniqueFd file = base::open_to_append(path, kReportMode);
   if (!file.valid()) return base::fail_errno(fmt::format("report '{}'", path), errno);
   file_ = std::move(file);
   return {};

@@ -14,6 +14,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/incidents.h"
+#include "base/append.h"
 #include "base/clock.h"
 #include "net/outbound.h"
 
@@ -26,9 +27,7 @@ constexpr int kLastLinesPauseMs = 10;
 
 base::Result<void> can_append(const std::string& path, mode_t mode) {
   if (path.empty() || path == "-") return {};
-  const base::UniqueFd file(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, mode));
-  if (file.valid() || errno == ENXIO) return {};  // a pipe that nobody reads yet
+  if (base::open_to_append(path, mode).valid()) return {};
   return base::fail_errno(fmt::format("'{}' isn't writable", path), errno);
 }
 
@@ -171,8 +170,7 @@ void Arbiter::open_log_files_for_workers() {
   if (user == ::geteuid() && group == ::getegid()) return;
   for (const std::string& path : {options_.error_log.path, options_.access_log}) {
     if (path.empty() || path == "-") continue;
-    const base::UniqueFd file(
-        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666));
+    const base::UniqueFd file = base::open_to_append(path, 0666);
     if (!file.valid() || ::fchown(file.get(), user, group) != 0)
       log_.warning(
           fmt::format("{} may not be writable for workers: {}", path, std::strerror(errno)));

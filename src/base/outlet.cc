@@ -12,14 +12,13 @@
 #include <climits>
 #include <utility>
 
+#include "base/append.h"
+
 namespace tricorn::base {
 namespace {
 
 Result<UniqueFd> open_append(const std::string& path) {
-  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666));
-  // A FIFO that nobody reads yet: opened for reading too, it can be opened now. Source: fifo(7).
-  if (!file.valid() && errno == ENXIO)
-    file.reset(::open(path.c_str(), O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK));
+  UniqueFd file = open_to_append(path, 0666);
   if (!file.valid()) return fail_errno("'" + path + "' isn't writable", errno);
   return file;
 }
