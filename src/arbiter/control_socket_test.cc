@@ -11,6 +11,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/testing/temporary_folder.h"
+
 namespace tricorn::arbiter {
 namespace {
 
@@ -22,14 +24,6 @@ constexpr std::uint64_t kTalking = std::uint64_t{2} << 32;
 /// A socket in a folder of its own, answered by `reply`, its loop turned by hand.
 class ControlSocketTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "control-socket-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    top_ = pattern;
-    path_ = top_ / "s.ctl";
-  }
-  void TearDown() override { fs::remove_all(top_); }
-
   std::unique_ptr<ControlSocket> make() {
     return std::make_unique<ControlSocket>(
         poller_, [](int fd) { return kListening | static_cast<std::uint64_t>(fd); },
@@ -77,8 +71,9 @@ class ControlSocketTest : public testing::Test {
     return text;
   }
 
-  fs::path top_;
-  std::string path_;
+  const base::TemporaryFolder folder_;
+  const fs::path top_ = folder_.path();
+  const std::string path_ = top_ / "s.ctl";
   net::Poller poller_;
   std::vector<std::pair<ControlSocket::Ticket, std::string>> asked_;
   std::optional<std::string> reply_ = "answer";

@@ -13,6 +13,8 @@
 #include <functional>
 #include <sstream>
 
+#include "base/testing/temporary_folder.h"
+
 namespace tricorn::base {
 namespace {
 
@@ -43,15 +45,10 @@ std::string contents(const std::string& path) {
 
 class InFolder : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_NE(::mkdtemp(folder_), nullptr); }
-  void TearDown() override {
-    for (const char* name : {"log", "log.1"}) ::unlink(in(name).c_str());
-    ::rmdir(folder_);
-  }
-  [[nodiscard]] std::string in(const char* name) const { return std::string(folder_) + "/" + name; }
+  [[nodiscard]] std::string in(const char* name) const { return folder_.path() / name; }
 
  private:
-  char folder_[32] = "/tmp/outlet-XXXXXX";
+  const TemporaryFolder folder_;
 };
 using OutletFile = InFolder;
 

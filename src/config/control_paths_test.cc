@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <map>
 
+#include "base/testing/temporary_folder.h"
+
 namespace tricorn::config {
 namespace {
 
@@ -31,13 +33,8 @@ TEST(ControlDirectories, ValuesThatAreNoPathDoNotCount) {
 
 class PrepareControlDirectory : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "control-paths-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    top_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(top_); }
-  fs::path top_;
+  const base::TemporaryFolder folder_;
+  const fs::path top_ = folder_.path();
 };
 
 TEST_F(PrepareControlDirectory, MakesOneForTheOwnerOnly) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/temporary_folder.h"
 #include "control/testing/fake_server.h"
 
 namespace tricorn::control {
@@ -18,16 +19,9 @@ namespace fs = std::filesystem;
 class ClientTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "control-client-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    top_ = pattern;
     fs::create_directory(top_ / "tricorn");
     ::setenv("XDG_RUNTIME_DIR", top_.c_str(), 1);
     ::setenv("HOME", "none", 1);
-  }
-  void TearDown() override {
-    servers_.clear();
-    fs::remove_all(top_);
   }
 
   std::string serve(const std::string& name, const std::string& line) {
@@ -35,7 +29,8 @@ class ClientTest : public testing::Test {
         ->path();
   }
 
-  fs::path top_;
+  const base::TemporaryFolder folder_;
+  const fs::path top_ = folder_.path();
   std::vector<std::unique_ptr<FakeServer>> servers_;
 };
 

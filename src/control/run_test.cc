@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/testing/temporary_folder.h"
 #include "control/testing/fake_server.h"
 
 namespace tricorn::control {
@@ -29,17 +30,10 @@ struct Ran {
 class RunTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "control-run-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    top_ = pattern;
     std::ofstream(report()) << kEntry << "\n" << kEntry << "\n";
     std::ofstream(log()) << "[2026-11-23 10:00:00 +0000] [7] [INFO] Starting gunicorn 27.0.1\n";
     server_ = std::make_unique<FakeServer>(top_ / "s", R"({"v":1,"ok":true,"data":{}})"
                                                        "\n");
-  }
-  void TearDown() override {
-    server_.reset();
-    fs::remove_all(top_);
   }
 
   Ran ask(std::vector<std::string> words) {
@@ -51,7 +45,8 @@ class RunTest : public testing::Test {
   std::string report() const { return top_ / "report"; }
   std::string log() const { return top_ / "log"; }
 
-  fs::path top_;
+  const base::TemporaryFolder folder_;
+  const fs::path top_ = folder_.path();
   std::unique_ptr<FakeServer> server_;
 };
 

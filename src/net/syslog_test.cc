@@ -7,6 +7,8 @@
 
 #include <cstring>
 
+#include "base/testing/temporary_folder.h"
+
 namespace tricorn::net {
 namespace {
 
@@ -14,14 +16,6 @@ using base::Level;
 
 class SyslogOnUnix : public testing::Test {
  protected:
-  void SetUp() override {
-    ASSERT_NE(::mkdtemp(folder_), nullptr);
-    path_ = std::string(folder_) + "/log";
-  }
-  void TearDown() override {
-    ::unlink(path_.c_str());
-    ::rmdir(folder_);
-  }
   void listen_as(int type) {
     server_.reset(::socket(AF_UNIX, type | SOCK_NONBLOCK, 0));
     sockaddr_un address{};
@@ -42,8 +36,8 @@ class SyslogOnUnix : public testing::Test {
     EXPECT_TRUE(opened);
     return opened ? std::move(*opened) : nullptr;
   }
-  char folder_[32] = "/tmp/syslog-XXXXXX";
-  std::string path_;
+  const base::TemporaryFolder folder_;
+  const std::string path_ = folder_.path() / "log";
   base::UniqueFd server_;
 };
 
