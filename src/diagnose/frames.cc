@@ -70,6 +70,15 @@ const PythonFrame* place_in(const Stack& stack) {
   return installed == stack.end() ? &stack.front() : &*installed;
 }
 
+const PythonFrame* source_place_in(const Stack& stack) {
+  const PythonFrame* place = place_in(stack);
+  if (place == nullptr || is_python_source(place->file)) return place;
+  const auto source = std::find_if(
+      stack.begin() + (place - stack.data()), stack.end(),
+      [](const PythonFrame& frame) { return !is_library(frame) && is_python_source(frame.file); });
+  return source == stack.end() ? place : &*source;
+}
+
 bool has_application_code(const Stack& stack) {
   return !std::all_of(stack.begin(), stack.end(), [](const PythonFrame& frame) {
     return is_library(frame) && is_known_package(frame);

@@ -18,6 +18,10 @@ using Stack = std::vector<PythonFrame>;
 /// empty.
 [[nodiscard]] const PythonFrame* place_in(const Stack& stack);
 
+/// The innermost frame at or outside of place_in() whose lines are those of its file: of a template
+/// it is the line that renders it. Without one, place_in().
+[[nodiscard]] const PythonFrame* source_place_in(const Stack& stack);
+
 /// Whether any frame is the application's: not the library's, the server's, or of a package we
 /// know.
 [[nodiscard]] bool has_application_code(const Stack& stack);

@@ -48,6 +48,16 @@ TEST(PlaceText, ATemplatesLineIsNotClaimedToBeInItsFile) {
   }
 }
 
+TEST(SourcePlaceIn, OfATemplateItIsTheLineThatRendersIt) {
+  const PythonFrame part{"/srv/templates/row.html", "block", 9};
+  const PythonFrame page{"/srv/templates/page.html", "root", 21};
+  const PythonFrame view{"/srv/app.py", "view", 3};
+  EXPECT_EQ(*source_place_in({kSocket, part, page, installed("jinja2/environment.py"), view}),
+            view);
+  EXPECT_EQ(*source_place_in({kSocket, part, page}), part) << "there is none";
+  EXPECT_EQ(*source_place_in({kSocket, view}), view);
+}
+
 TEST(StackFrom, stopsWhereThePageEnded) {
   for (const char* text : {"8 load /srv/a.py\n11 <modu", "8 load /srv/a.py\n11 <module> ",
                            "8 load /srv/a.py\nx load /srv/b.py", "8 load /srv/a.py\n"}) {

@@ -90,17 +90,26 @@ const Stack* hottest(const Evidence& evidence) {
   return stack_seen_most(all);
 }
 
+/// What goes on from line to line is placed where it was seen most.
+bool is_loop(const Evidence& evidence, Cause cause) {
+  return cause == Cause::CpuPython || (cause == Cause::CpuNativeNogil && Facts(evidence).moved);
+}
+
 void name_the_place(const Evidence& evidence, Verdict& verdict) {
-  const Stack* hot = verdict.cause == Cause::CpuPython ? hottest(evidence) : nullptr;
+  const Stack* hot = is_loop(evidence, verdict.cause) ? hottest(evidence) : nullptr;
   const Stack& stack = hot == nullptr ? last_stack(evidence) : *hot;
-  const PythonFrame* frame = place_in(stack);
+  const PythonFrame* frame = source_place_in(stack);
   if (frame == nullptr || !verdict.place.empty()) return;
   // A module that is not there has no line of the application's to blame.
   if (verdict.cause == Cause::BootFailure && !has_application_code(stack)) return;
   verdict.place = place_text(*frame, evidence.app_directory);
   verdict.function = frame->function;
   if (frame == &stack.front()) return;
-  verdict.innermost = fmt::format("{} {}", place_text(stack.front(), ""), stack.front().function);
+  const PythonFrame* own = place_in(stack);
+  const bool in_template = own != frame;
+  const PythonFrame& inner = in_template ? *own : stack.front();
+  verdict.innermost = fmt::format(
+      "{} {}", place_text(inner, in_template ? evidence.app_directory : ""), inner.function);
 }
 
 std::string counter_pair(std::optional<std::uint64_t> before, std::optional<std::uint64_t> after) {
