@@ -1,11 +1,10 @@
 #include "diagnose/phases.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
 
+#include "diagnose/peer.h"
 #include "diagnose/rules.h"
 
 namespace tricorn::diagnose {
@@ -66,7 +65,44 @@ void share_gap(Stretch& left, Stretch& right) {
   right.ns += gap - to_left;
 }
 
-/// A stretch as if it were all that was seen. What was looked up at the end is not of it.
+const PythonFrame* place_of(const Stretch& stretch) {
+  const Stack* stack = stack_seen_most(stretch.looks);
+  return stack == nullptr ? nullptr : source_place_in(*stack);
+}
+
+}  // namespace
+
+std::vector<Stretch> stretches_of(const Evidence& evidence) {
+  std::vector<Stretch> stretches;
+  const auto all = in_order(evidence);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const bool computes = computes_at(all, i);
+    Stretch* last = stretches.empty() ? nullptr : &stretches.back();
+    // Running for a moment, between two waits that the counters show to be one.
+    const bool blip = !computes && serving(*all[i]).state == 'R';
+    const bool same =
+        last != nullptr && last->computes == computes &&
+        (computes || blip || same_wait(serving(*last->looks.back()), serving(*all[i])));
+    // Such moments with nothing before them are of the wait that they are followed by.
+    const bool joins = last != nullptr && !computes && !last->computes && !blip &&
+                       serving(*last->looks.back()).state == 'R';
+    if (joins) {
+      last->ns += all[i]->at_ns - last->looks.back()->at_ns;
+      last->looks = {all[i]};
+      continue;
+    }
+    if (same) {
+      if (blip) continue;
+      last->ns += all[i]->at_ns - last->looks.back()->at_ns;
+      last->looks.push_back(all[i]);
+      continue;
+    }
+    stretches.push_back({computes, {all[i]}, 0});
+    if (stretches.size() > 1) share_gap(stretches[stretches.size() - 2], stretches.back());
+  }
+  return stretches;
+}
+
 Evidence evidence_of(const Evidence& whole, const Stretch& stretch) {
   Evidence part;
   part.pid = whole.pid;
@@ -85,9 +121,12 @@ Evidence evidence_of(const Evidence& whole, const Stretch& stretch) {
     copy.full = false;
     if (look->peer) part.peer = look->peer;
   }
-  const bool lasts = !whole.looks.empty() && stretch.looks.back() == &whole.looks.back();
-  if (!lasts) return part;
-  if (whole.peer) part.peer = whole.peer;
+  if (whole.looks.empty()) return part;
+  const auto& looks = stretch.looks;
+  const bool blocked =
+      std::find(looks.begin(), looks.end(), &youngest_blocked(whole.looks)) != looks.end();
+  if (blocked && whole.peer) part.peer = whole.peer;
+  if (looks.back() != &whole.looks.back()) return part;
   part.quick = whole.quick;
   part.native = whole.native;
   return part;
@@ -99,9 +138,9 @@ bool is_wait_or_cpu(Cause cause) {
          cause == Cause::CpuNativeNogil || cause == Cause::GcPause;
 }
 
-std::optional<Verdict> judge(const Evidence& part, const Stretch& stretch) {
+std::optional<Verdict> judge_stretch(const Evidence& part, std::int64_t ns) {
   Facts facts(part);
-  facts.waited_s = facts.ran_s = static_cast<double>(stretch.ns) / 1e9;
+  facts.waited_s = facts.ran_s = static_cast<double>(ns) / 1e9;
   auto verdict = first_verdict(facts);
   if (!verdict || !is_wait_or_cpu(verdict->cause)) return std::nullopt;
   // A loop may be at the same bytecode in some samples by chance; only quick looks can tell.
@@ -111,60 +150,19 @@ std::optional<Verdict> judge(const Evidence& part, const Stretch& stretch) {
   return verdict;
 }
 
-const PythonFrame* place_of(const Stretch& stretch) {
-  const Stack* stack = stack_seen_most(stretch.looks);
-  return stack == nullptr ? nullptr : place_in(*stack);
-}
-
 RequestPhase phase_of(const Evidence& evidence, const Stretch& stretch) {
   RequestPhase phase;
   phase.computes = stretch.computes;
   phase.ns = stretch.ns;
-  if (const auto verdict = judge(evidence_of(evidence, stretch), stretch))
+  if (const auto verdict = judge_stretch(evidence_of(evidence, stretch), stretch.ns)) {
     phase.cause = verdict->cause;
+    phase.peer = verdict->peer;
+  }
   if (const PythonFrame* frame = place_of(stretch)) {
     phase.place = place_text(*frame, evidence.app_directory);
     phase.function = frame->function;
   }
   return phase;
-}
-
-/// "2.3 s in cpu.python at app.py:12 in compute".
-std::string phase_text(const RequestPhase& phase) {
-  const std::string what = phase.cause != Cause::Unknown
-                               ? fmt::format("in {}", name_of(phase.cause))
-                           : phase.computes ? "computing"
-                                            : "waiting";
-  const std::string place =
-      phase.place.empty() ? "" : fmt::format(" at {} in {}", phase.place, phase.function);
-  return fmt::format("{:.1f} s {}{}", static_cast<double>(phase.ns) / 1e9, what, place);
-}
-
-bool shorter(const Stretch& left, const Stretch& right) { return left.ns < right.ns; }
-
-}  // namespace
-
-std::vector<Stretch> stretches_of(const Evidence& evidence) {
-  std::vector<Stretch> stretches;
-  const auto all = in_order(evidence);
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const bool computes = computes_at(all, i);
-    Stretch* last = stretches.empty() ? nullptr : &stretches.back();
-    // Running for a moment, between two waits that the counters show to be one.
-    const bool blip = !computes && serving(*all[i]).state == 'R';
-    const bool same =
-        last != nullptr && last->computes == computes &&
-        (computes || blip || same_wait(serving(*last->looks.back()), serving(*all[i])));
-    if (same) {
-      if (blip) continue;
-      last->ns += all[i]->at_ns - last->looks.back()->at_ns;
-      last->looks.push_back(all[i]);
-      continue;
-    }
-    stretches.push_back({computes, {all[i]}, 0});
-    if (stretches.size() > 1) share_gap(stretches[stretches.size() - 2], stretches.back());
-  }
-  return stretches;
 }
 
 std::vector<RequestPhase> phases_of(const Evidence& evidence) {
@@ -174,42 +172,18 @@ std::vector<RequestPhase> phases_of(const Evidence& evidence) {
   const auto stretches = stretches_of(evidence);
   for (const Stretch& stretch : stretches) seen_ns += stretch.ns;
   for (const Stretch& stretch : stretches) {
-    if (stretch.ns * kSmallestPart >= seen_ns) phases.push_back(phase_of(evidence, stretch));
-  }
-  return phases;
-}
-
-void tell_phases(const Evidence& evidence, Verdict& verdict) {
-  constexpr double kMajorPart = 0.5;
-  const auto stretches = stretches_of(evidence);
-  const bool known = verdict.cause != Cause::Unknown;
-  if (stretches.size() < 2 || (known && !is_wait_or_cpu(verdict.cause))) return;
-  std::int64_t seen_ns = 0;
-  for (const Stretch& stretch : stretches) seen_ns += stretch.ns;
-  const auto part = [seen_ns](const Stretch& stretch) {
-    return static_cast<double>(stretch.ns) / static_cast<double>(seen_ns);
-  };
-  const Stretch& last = stretches.back();
-  const Stretch& major = *std::max_element(stretches.begin(), stretches.end() - 1, shorter);
-  // What was learnt of several threads stands: the samples are of one.
-  const bool of_threads = verdict.cause == Cause::WaitGil || verdict.cause == Cause::WaitDeadlock;
-  if (!of_threads && part(last) < kNotablePart && part(major) >= kMajorPart) {
-    const Evidence of_major = evidence_of(evidence, major);
-    if (auto told = judge(of_major, major)) {
-      RequestPhase end = phase_of(evidence, last);
-      if (known) end.cause = verdict.cause;
-      told->otherwise = "then " + phase_text(end);
-      if (const PythonFrame* frame = place_of(major); frame != nullptr && told->place.empty()) {
-        told->place = place_text(*frame, evidence.app_directory);
-        told->function = frame->function;
-      }
-      if (told->hint.empty()) told->hint = hint_of(told->cause, of_major);
-      verdict = *std::move(told);
-      return;
+    if (stretch.ns * kSmallestPart < seen_ns) continue;
+    RequestPhase phase = phase_of(evidence, stretch);
+    RequestPhase* last = phases.empty() ? nullptr : &phases.back();
+    const bool goes_on = last != nullptr && last->cause == phase.cause &&
+                         last->computes == phase.computes && last->place == phase.place;
+    if (goes_on) {
+      last->ns += phase.ns;
+    } else {
+      phases.push_back(std::move(phase));
     }
   }
-  if (part(major) >= kNotablePart)
-    verdict.otherwise = "before that " + phase_text(phase_of(evidence, major));
+  return phases;
 }
 
 }  // namespace tricorn::diagnose

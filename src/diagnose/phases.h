@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,18 +31,23 @@ struct RequestPhase {
   bool computes = false;
   std::string place;     ///< "app.py:12"; empty: not known
   std::string function;  ///< there
+  std::string peer;      ///< whom it waited for; empty: not known
   std::int64_t ns = 0;
 };
 
-/// The same for the report. Phases of less than a hundredth of the time are left out.
+/// A stretch as if it were all that was seen. What was looked up at the end is not of it.
+[[nodiscard]] Evidence evidence_of(const Evidence& whole, const Stretch& stretch);
+
+/// What its looks show, when that is a wait or computing. @param ns  as long as it took
+[[nodiscard]] std::optional<Verdict> judge_stretch(const Evidence& part, std::int64_t ns);
+
+[[nodiscard]] RequestPhase phase_of(const Evidence& evidence, const Stretch& stretch);
+
+/// Whether a cause is of what a request does, not of a resource, a client or an end.
+[[nodiscard]] bool is_wait_or_cpu(Cause cause);
+
+/// For the report: phases one after the other. Those of less than a hundredth of the time are left
+/// out, and what goes on after them is one with what was before.
 [[nodiscard]] std::vector<RequestPhase> phases_of(const Evidence& evidence);
-
-/// Part of a request from which a phase is told of, and less than which does not stand for it.
-inline constexpr double kNotablePart = 0.25;
-
-/// Puts right what `verdict`, drawn from the last looks, says of a request that had more than one
-/// phase: the verdict is that of the major one, or says what was before. Leaves verdicts about
-/// resources, clients and ends alone: they have counters of their own.
-void tell_phases(const Evidence& evidence, Verdict& verdict);
 
 }  // namespace tricorn::diagnose

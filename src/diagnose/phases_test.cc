@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "diagnose/report.h"
+#include "diagnose/shares.h"
 #include "diagnose/testing/evidences.h"
 
 namespace tricorn::diagnose {
@@ -170,6 +171,94 @@ TEST(Phases, ResourcesAreJudgedByTheirOwnCounters) {
   for (ProcessLook& look : evidence.looks) look.fds = look.fd_limit = 1024;
   EXPECT_EQ(decide(evidence).cause, Cause::FdExhaustion);
   EXPECT_EQ(decide(evidence).otherwise, "");
+}
+
+/// Steps that follow one another again and again, each as long as it says.
+Evidence in_turns(const std::vector<Step>& turn, std::int64_t switches_per_s) {
+  std::vector<Step> steps;
+  for (std::int64_t ms = 0; ms < kEnd;) {
+    for (const Step& step : turn) {
+      ms += step.until_ms;
+      steps.push_back(step);
+      steps.back().until_ms = ms;
+    }
+  }
+  Evidence evidence = request(steps);
+  for (auto* looks : {&evidence.samples, &evidence.looks}) {
+    for (ProcessLook& look : *looks)
+      look.threads[0].switches = look.at_ns / kMs * switches_per_s / 1000;
+  }
+  return evidence;
+}
+
+TEST(Shares, ARetryIsNamedByWhomItCallsThoughItSleepsAtTheEnd) {
+  const Evidence evidence = in_turns(
+      {{700, in(SYS_poll, 121), tcp(80, "SYN_SENT")}, {500, in(SYS_clock_nanosleep, 121), {}}}, 3);
+  const Verdict verdict = decide(evidence);
+  EXPECT_EQ(verdict.cause, Cause::WaitConnect);
+  EXPECT_EQ(verdict.peer, "10.0.0.7:80");
+  EXPECT_EQ(verdict.place, "app.py:121");
+  EXPECT_NE(verdict.because.find("for 1.5 of 3.0 s"), std::string::npos) << verdict.because;
+  EXPECT_EQ(verdict.otherwise, "then sleeps between tries, 1.4 s in all");
+}
+
+TEST(Shares, PollingForSomethingIsSleepingAndTellsWhomItAsks) {
+  const Evidence evidence =
+      in_turns({{300, in(SYS_recvfrom, 9), tcp(80)}, {500, in(SYS_clock_nanosleep, 10), {}}}, 3);
+  const Verdict verdict = decide(evidence);
+  EXPECT_EQ(verdict.cause, Cause::WaitSleep);
+  EXPECT_EQ(verdict.place, "app.py:10");
+  EXPECT_TRUE(verdict.because.starts_with("slept 2.4 of 3.0 s")) << verdict.because;
+  EXPECT_EQ(verdict.otherwise,
+            "in turns with 0.6 s in wait.network at app.py:9 in view for 10.0.0.7:80");
+}
+
+TEST(Shares, ALoopOfQueriesGetsOn) {
+  const Evidence evidence =
+      in_turns({{130, in(SYS_poll, 42), tcp(5432)}, {120, computing(42), {}}}, 300);
+  const Verdict verdict = decide(evidence);
+  EXPECT_EQ(verdict.cause, Cause::TimeoutTooShort);
+  EXPECT_EQ(verdict.place, "app.py:42");
+  EXPECT_NE(verdict.because.find("was advancing: 882 waits of "), std::string::npos)
+      << verdict.because;
+  EXPECT_NE(verdict.because.find("% wait.database for 10.0.0.7:5432 (PostgreSQL), "),
+            std::string::npos)
+      << verdict.because;
+  EXPECT_NE(verdict.because.find("% computing"), std::string::npos) << verdict.because;
+}
+
+TEST(Shares, AWaitThatComesAgainIsCountedAsAWhole) {
+  Evidence evidence =
+      in_turns({{380, in(SYS_clock_nanosleep, 7), {}}, {370, in(SYS_poll, 7), {}}}, 3);
+  for (auto* looks : {&evidence.samples, &evidence.looks}) {
+    for (ProcessLook& look : *looks) {
+      ThreadLook& thread = look.threads[0];
+      if (thread.syscall != SYS_poll) continue;
+      thread.state = 'R';  // for a moment: the counters show no computing
+      thread.syscall = -1;
+    }
+  }
+  const Verdict verdict = decide(evidence);
+  EXPECT_EQ(verdict.cause, Cause::WaitSleep);
+  EXPECT_TRUE(verdict.because.starts_with("slept 2.9 of 3.0 s")) << verdict.because;
+  EXPECT_EQ(verdict.otherwise, "");
+}
+
+TEST(Shares, OneClassAtOnePlaceIsOneShare) {
+  const Evidence evidence = request({{1000, in(SYS_poll, 9), tcp(80)},
+                                     {2000, in(SYS_recvfrom, 9), tcp(80)},
+                                     {2950, in(SYS_poll, 9), tcp(80)},
+                                     {kEnd, in(SYS_recvfrom, 9), tcp(80)}});
+  const auto stretches = stretches_of(evidence);
+  EXPECT_EQ(stretches.size(), 4U);
+  const auto shares = shares_of(evidence, stretches);
+  ASSERT_EQ(shares.size(), 1U);
+  EXPECT_EQ(shares[0].phase.ns / kMs, 2940);
+  EXPECT_EQ(phases_of(evidence).size(), 1U);
+  const Verdict verdict = decide(evidence);
+  EXPECT_TRUE(verdict.because.starts_with("waited 2.9 of 3.0 s for 10.0.0.7:80"))
+      << verdict.because;
+  EXPECT_EQ(verdict.otherwise, "");
 }
 
 TEST(Phases, TheReportListsThem) {

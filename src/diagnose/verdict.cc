@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "diagnose/phases.h"
 #include "diagnose/report.h"
 #include "diagnose/rules.h"
+#include "diagnose/shares.h"
 
 namespace tricorn::diagnose {
 namespace {
