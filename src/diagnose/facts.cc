@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace tricorn::diagnose {
@@ -129,6 +131,24 @@ bool is_empty_loop(const Evidence& evidence) {
   return jumps * 2 > seen;
 }
 
+double share_without_gil(const Evidence& evidence) {
+  constexpr int kRunningMin = 5;
+  int running = 0;
+  int without = 0;
+  const auto add = [&](const ThreadLook& look) {
+    if (look.state != 'R') return;
+    ++running;
+    if (!look.has_gil) ++without;
+  };
+  for (const auto* looks : {&evidence.samples, &evidence.looks}) {
+    for (const ProcessLook& look : *looks) {
+      if (serving(look) != nullptr && look.python_readable) add(*serving(look));
+    }
+  }
+  std::for_each(evidence.quick.begin(), evidence.quick.end(), add);
+  return running < kRunningMin ? -1 : static_cast<double>(without) / running;
+}
+
 /// How long the thread has been seen where it is, going back from the last look.
 double waited_seconds(const Evidence& evidence, const ProcessLook& last, const ThreadLook& thread) {
   std::int64_t since = last.at_ns;
@@ -142,6 +162,23 @@ double waited_seconds(const Evidence& evidence, const ProcessLook& last, const T
   if (whole)
     static_cast<void>(std::all_of(evidence.samples.rbegin(), evidence.samples.rend(), still));
   return static_cast<double>(last.at_ns - since) / 1e9;
+}
+
+/// Where most stacks begin: file and function of the outermost frame.
+std::pair<std::string, std::string> root_of(const std::vector<const ProcessLook*>& looks) {
+  std::map<std::pair<std::string, std::string>, int> seen;
+  std::pair<std::string, std::string> root;
+  int most = 0;
+  for (const ProcessLook* look : looks) {
+    const ThreadLook* now = serving(*look);
+    if (now == nullptr || now->stack.empty()) continue;
+    const PythonFrame& outermost = now->stack.back();
+    const int count = ++seen[{outermost.file, outermost.function}];
+    if (count <= most) continue;
+    most = count;
+    root = {outermost.file, outermost.function};
+  }
+  return root;
 }
 
 }  // namespace
@@ -166,6 +203,7 @@ Facts::Facts(const Evidence& from) : evidence(from) {
   spins = !moved && is_empty_loop(from);
   gil_share = share_of(
       from.looks, [](const ProcessLook& look) { return serving(look) && serving(look)->has_gil; });
+  free_share = share_without_gil(from);
   gil_wait_share = share_of(from.looks, [](const ProcessLook& look) {
     return serving(look) && serving(look)->waits_for_gil;
   });
@@ -193,6 +231,7 @@ bool same_wait(const ThreadLook& left, const ThreadLook& right) {
 }
 
 const Stack* stack_seen_most(const std::vector<const ProcessLook*>& looks) {
+  const auto root = root_of(looks);
   std::map<std::pair<std::string, int>, int> seen;
   const Stack* best = nullptr;
   int most = 0;
@@ -200,6 +239,8 @@ const Stack* stack_seen_most(const std::vector<const ProcessLook*>& looks) {
     const ThreadLook* now = serving(*look);
     const PythonFrame* frame = now == nullptr ? nullptr : place_in(now->stack);
     if (frame == nullptr) continue;
+    const PythonFrame& outermost = now->stack.back();
+    if (outermost.file != root.first || outermost.function != root.second) continue;
     const int count = ++seen[{frame->file, frame->line}];
     if (count < most) continue;
     most = count;

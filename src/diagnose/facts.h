@@ -32,6 +32,8 @@ struct Facts {
   bool moved = false;          ///< lines or instructions change again and again
   bool spins = false;          ///< a loop of nothing but its jump: it stands still and is Python
   double gil_share = 0;        ///< part of the looks in which the thread holds the GIL
+  double free_share = -1;      ///< part of all looks that saw it run in which it had let the GIL
+                               ///< go; -1: too few
   double gil_wait_share = 0;   ///< part in which it waits for it
   double gc_share = 0;         ///< part in which the collector runs
   double waited_s = 0;         ///< how long it has been seen in this call at this place
@@ -53,7 +55,8 @@ struct Facts {
 };
 
 /// The serving thread's stack whose place was seen most often, the youngest of those: a loop is at
-/// another line in each look. @return null: no look has a stack
+/// another line in each look. One that does not begin where most do was torn as it was read, and
+/// counts only where there is no other. @return null: no look has a stack
 [[nodiscard]] const Stack* stack_seen_most(const std::vector<const ProcessLook*>& looks);
 
 /// How many of the quick looks saw the thread at a later moment of its own than the look before.

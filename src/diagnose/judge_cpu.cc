@@ -60,6 +60,25 @@ Verdict native(const Facts& facts) {
                                 innermost_function(facts)));
 }
 
+/// A loop of calls into C moves on as Python code does, but computes without the GIL: Python code
+/// cannot.
+Verdict line_by_line(const Facts& facts) {
+  constexpr double kSomeLooks = 0.25;
+  if (facts.free_share >= kMostLooks) {
+    return verdict_of(Cause::CpuNativeNogil, Confidence::Likely,
+                      fmt::format("{} mostly in {} that has let the GIL go ({:.0f}% of the looks), "
+                                  "called again and again",
+                                  ran(facts), code_text(facts), facts.free_share * 100));
+  }
+  const std::string mixed =
+      facts.free_share < kSomeLooks
+          ? ""
+          : fmt::format(", and in C code that has let the GIL go ({:.0f}% of the looks)",
+                        facts.free_share * 100);
+  return verdict_of(Cause::CpuPython, Confidence::Likely,
+                    ran(facts) + " in Python code, line by line" + mixed);
+}
+
 }  // namespace
 
 std::optional<Verdict> judge_cpu(const Facts& facts) {
@@ -71,10 +90,7 @@ std::optional<Verdict> judge_cpu(const Facts& facts) {
     return verdict_of(Cause::GcPause, Confidence::Likely,
                       ran(facts) + " in Python's garbage collector");
   }
-  if (facts.moved) {
-    return verdict_of(Cause::CpuPython, Confidence::Likely,
-                      ran(facts) + " in Python code, line by line");
-  }
+  if (facts.moved) return line_by_line(facts);
   if (facts.spins) {
     return verdict_of(Cause::CpuPython, Confidence::Likely,
                       ran(facts) + " in Python code, a loop without a body");

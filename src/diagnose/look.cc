@@ -20,6 +20,7 @@
 #include "diagnose/database_file.h"
 #include "diagnose/facts.h"
 #include "diagnose/frames.h"
+#include "diagnose/greenlets.h"
 #include "diagnose/peer.h"
 #include "diagnose/pipe_ends.h"
 #include "diagnose/procfs.h"
@@ -298,7 +299,7 @@ void Inspector::State::add_python_threads(const Target& target, const PythonStat
                                           ProcessLook& look) const {
   const auto states = read_thread_list(memory, layout());
   for (const std::uint64_t tstate : states) {
-    PythonThread thread = read_thread(memory, layout(), tstate);
+    PythonThread thread = read_request_thread(memory, layout(), tstate);
     const pid_t tid = tid_of(thread, target, tstate == states.back());
     if (state.gil_holder == tstate) look.gil_holder = tid;
     const auto same = [tid](const ThreadLook& other) { return tid != 0 && other.tid == tid; };
@@ -325,7 +326,7 @@ ProcessLook Inspector::light_look(const Target& target) {
   state_->look_at_server(target, false, look);
   ThreadLook& thread = look.threads[0];
   if (python.readable && target.tstate != 0) {
-    add_python(thread, read_thread(state_->memory, state_->layout(), target.tstate));
+    add_python(thread, read_request_thread(state_->memory, state_->layout(), target.tstate));
     mark_gil(thread, python, state_->layout());
     if (thread.has_gil) look.gil_holder = target.tid;
   }
@@ -376,7 +377,7 @@ std::optional<std::vector<StackSample>> Inspector::stack_samples(std::size_t thr
     if (idle) continue;
     if (samples.size() >= threads_max) break;
     StackSample sample{slot != nullptr, tstate == python.gil_holder, {}};
-    PythonThread thread = read_thread(state_->memory, state_->layout(), tstate);
+    PythonThread thread = read_request_thread(state_->memory, state_->layout(), tstate);
     sample.stack = without_server(std::move(thread.stack));
     if (!sample.stack.empty()) samples.push_back(std::move(sample));
   }

@@ -349,34 +349,75 @@ PythonState read_state(const Memory& memory, const TricornPythonLayout& layout) 
   return state;
 }
 
-PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout,
-                         std::uint64_t tstate) {
-  PythonThread thread;
-  thread.tstate = tstate;
-  const auto first = innermost(memory, layout, tstate);
-  thread.torn = !first;
-  if (first && layout.tstate_native_thread_id != kNone) {
-    thread.tid = static_cast<pid_t>(
-        word<std::uint64_t>(memory, tstate + layout.tstate_native_thread_id).value_or(0));
+SnapshotMemory::SnapshotMemory(const Memory& memory, std::uint64_t end) : memory_(memory) {
+  constexpr std::uint64_t kBytes = 16 * 1024;
+  // Below the first frame there may be nothing.
+  for (std::uint64_t bytes = kBytes; bytes >= kBytes / 16 && end > kBytes; bytes /= 2) {
+    copy_.resize(bytes);
+    start_ = end - bytes;
+    if (memory.read(start_, copy_.data(), bytes)) return;
   }
-  std::uint64_t address = first.value_or(0);
+  copy_.clear();
+}
+
+bool SnapshotMemory::read(std::uint64_t address, void* into, std::size_t bytes) const {
+  if (address < start_ || address - start_ + bytes > copy_.size())
+    return memory_.read(address, into, bytes);
+  std::memcpy(into, copy_.data() + (address - start_), bytes);
+  return true;
+}
+
+PythonThread read_stack(const Memory& memory, const TricornPythonLayout& layout,
+                        std::uint64_t frame) {
+  PythonThread thread;
+  std::uint64_t address = frame;
+  constexpr std::uint64_t kFrameBytes = 512;  // what is read of one
+  const SnapshotMemory frames(memory, address == 0 ? 0 : address + kFrameBytes);
   for (std::size_t depth = 0; address != 0 && depth < kFramesMax; ++depth) {
-    const auto raw = read_frame(memory, layout, address);
-    auto frame = raw && !raw->skip ? describe(memory, layout, *raw) : std::nullopt;
-    if (!raw || (!frame && !raw->skip)) {
+    const auto raw = read_frame(frames, layout, address);
+    auto frame_there = raw && !raw->skip ? describe(memory, layout, *raw) : std::nullopt;
+    if (!raw || (!frame_there && !raw->skip)) {
       thread.torn = true;
       break;
     }
-    if (frame) {
+    if (frame_there) {
       if (thread.stack.empty()) {
         thread.instruction = raw->code + raw->instruction;
         thread.jumps = is_at_jump(memory, layout, *raw);
       }
-      thread.stack.push_back(std::move(*frame));
+      thread.stack.push_back(std::move(*frame_there));
     }
     address = raw->previous;
   }
   return thread;
+}
+
+namespace {
+
+PythonThread read_thread_once(const Memory& memory, const TricornPythonLayout& layout,
+                              std::uint64_t tstate) {
+  const auto first = innermost(memory, layout, tstate);
+  PythonThread thread = first ? read_stack(memory, layout, *first) : PythonThread{};
+  thread.tstate = tstate;
+  thread.torn |= !first;
+  if (first && layout.tstate_native_thread_id != kNone) {
+    thread.tid = static_cast<pid_t>(
+        word<std::uint64_t>(memory, tstate + layout.tstate_native_thread_id).value_or(0));
+  }
+  return thread;
+}
+
+}  // namespace
+
+PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout,
+                         std::uint64_t tstate) {
+  constexpr int kReadsMax = 4;  // Source: our bound
+  PythonThread best = read_thread_once(memory, layout, tstate);
+  for (int reads = 1; best.torn && reads < kReadsMax; ++reads) {
+    PythonThread again = read_thread_once(memory, layout, tstate);
+    if (!again.torn || again.stack.size() > best.stack.size()) best = std::move(again);
+  }
+  return best;
 }
 
 std::vector<std::uint64_t> read_thread_list(const Memory& memory,

@@ -42,6 +42,22 @@ class ProcessMemory final : public Memory {
   pid_t pid_;
 };
 
+/// A piece of memory as it was at one moment, and the rest as it is now. The frames of a thread lie
+/// side by side, and those that run for microseconds are gone before they are read one by one: a
+/// chain that breaks there loses the frames outside, which stand still.
+class SnapshotMemory final : public Memory {
+ public:
+  /// Copies what can be read of the 16 KiB up to `end`. Source: CPython's
+  /// DATA_STACK_CHUNK_SIZE, some 100 frames
+  SnapshotMemory(const Memory& memory, std::uint64_t end);
+  [[nodiscard]] bool read(std::uint64_t address, void* into, std::size_t bytes) const override;
+
+ private:
+  const Memory& memory_;
+  std::uint64_t start_ = 0;
+  std::vector<char> copy_;
+};
+
 /// The Python side of one thread.
 struct PythonThread {
   std::uint64_t tstate = 0;
@@ -63,9 +79,14 @@ struct PythonState {
 /// GIL and collector. `readable` is false when the layout is not valid or memory could not be read.
 [[nodiscard]] PythonState read_state(const Memory& memory, const TricornPythonLayout& layout);
 
-/// One thread's stack. @param tstate  address of its PyThreadState
+/// One thread's stack, the deepest of a few when its chain breaks each time.
+/// @param tstate  address of its PyThreadState
 [[nodiscard]] PythonThread read_thread(const Memory& memory, const TricornPythonLayout& layout,
                                        std::uint64_t tstate);
+
+/// The stack whose innermost frame lies at an address; `torn` when it is none.
+[[nodiscard]] PythonThread read_stack(const Memory& memory, const TricornPythonLayout& layout,
+                                      std::uint64_t frame);
 
 /// One frame as it lies in memory.
 struct RawFrame {

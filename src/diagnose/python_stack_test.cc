@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "diagnose/greenlets.h"
+
 namespace tricorn::diagnose {
 namespace {
 
@@ -229,6 +231,88 @@ TEST(ReadThread, RefusesWhatIsNoCodeObject) {
   const PythonThread thread = read_thread(python.memory, python.layout, Interpreter::kTstate);
   EXPECT_TRUE(thread.stack.empty());
   EXPECT_TRUE(thread.torn);
+}
+
+/// Memory whose frame has another caller each time it is read, but a whole one only at last.
+class ChangingMemory final : public Memory {
+ public:
+  ChangingMemory(const Interpreter& python, int torn_reads)
+      : python_(python), torn_reads_(torn_reads) {}
+  bool read(std::uint64_t address, void* into, std::size_t bytes) const override {
+    if (!python_.memory.read(address, into, bytes)) return false;
+    const bool frame = address == Interpreter::kFrame && bytes > 8 && torn_reads_-- > 0;
+    constexpr std::uint64_t kGone = 0xdead0000;
+    if (frame) std::memcpy(static_cast<char*>(into) + 8, &kGone, sizeof kGone);
+    return true;
+  }
+
+ private:
+  const Interpreter& python_;
+  mutable int torn_reads_;
+};
+
+TEST(ReadThread, ReadsAgainWhatBroke) {
+  const Interpreter python;
+  const auto torn_after = [&](int torn_reads) {
+    const ChangingMemory memory(python, torn_reads);
+    return read_thread(memory, python.layout, Interpreter::kTstate).torn;
+  };
+  EXPECT_FALSE(torn_after(3));
+  EXPECT_TRUE(torn_after(9)) << "not for ever";
+}
+
+TEST(SnapshotMemory, IsOfOneMomentAndAsksForTheRest) {
+  FakeMemory memory;
+  constexpr std::uint64_t kEnd = 0x80000;
+  memory.put_bytes(kEnd - 2048, std::string(4096, 'a'));  // nothing below that
+  const SnapshotMemory snapshot(memory, kEnd);
+  memory.put_bytes(kEnd - 2048, std::string(4096, 'b'));
+  std::string inside(2, ' '), outside(2, ' ');
+  EXPECT_TRUE(snapshot.read(kEnd - 2, inside.data(), 2));
+  EXPECT_TRUE(snapshot.read(kEnd - 1, outside.data(), 2)) << "reaches beyond it";
+  EXPECT_EQ(inside, "aa");
+  EXPECT_EQ(outside, "bb");
+  EXPECT_FALSE(snapshot.read(0x1000, inside.data(), 2));
+}
+
+TEST(ReadRequestThread, IsOfTheGreenletThatTheHubWasStartedFrom) {
+  constexpr std::uint64_t kHub = 0x70000, kMain = 0x71000, kHubPart = 0x72000, kMainPart = 0x73000,
+                          kType = 0x74000, kTypeName = 0x75000, kRequest = 0x42000,
+                          kHubCode = 0x21000;
+  Interpreter python;
+  FakeMemory& memory = python.memory;
+  python.layout.frame_localsplus = 32;
+  python.layout.type_name = 24;
+  for (int field = 0; field < 8; ++field) {
+    const std::uint64_t offset = static_cast<std::uint64_t>(field) * 8;
+    std::uint64_t word = 0;
+    memory.read(Interpreter::kCode + offset, &word, sizeof word);
+    memory.put(kHubCode + offset, word);
+  }
+  memory.put(kHubCode + 16, std::uint64_t{0x34000});
+  memory.put(kHubCode + 24, std::uint64_t{0x35000});
+  python.put_text(0x34000, "/v/site-packages/gevent/hub.py");
+  python.put_text(0x35000, "Hub.run");
+  python.put_frame(Interpreter::kFrame, kHubCode, 0, 4, 0);
+  memory.put(Interpreter::kFrame + 32, kHub);
+  for (const std::uint64_t object : {kHub, kMain, kType})
+    memory.put_bytes(object, std::string(64, 0));
+  for (const std::uint64_t part : {kHubPart, kMainPart})
+    memory.put_bytes(part, std::string(512, 0));
+  memory.put(kHub + 32, kHubPart);
+  memory.put(kHubPart + 200, kMain);
+  memory.put(kMain + 8, kType);
+  memory.put(kType + 24, kTypeName);
+  memory.put_bytes(kTypeName, std::string("greenlet.greenlet\0", 18));
+  memory.put(kMain + 32, kMainPart);
+  memory.put(kMainPart + 96, kRequest);
+  python.put_frame(kRequest, Interpreter::kCode, 0, 4, 0);
+  const auto read = [&] {
+    return read_request_thread(memory, python.layout, Interpreter::kTstate).stack.at(0);
+  };
+  EXPECT_EQ(read(), (PythonFrame{"/srv/app.py", "f", 7}));
+  memory.put(kMainPart + 96, std::uint64_t{0});
+  EXPECT_EQ(read().function, "Hub.run") << "not found";
 }
 
 TEST(ReadThread, AThreadWithoutPythonCodeHasNoStackAndIsWhole) {
