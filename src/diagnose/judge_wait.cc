@@ -108,6 +108,12 @@ bool has_process_pool(const Facts& facts) {
   });
 }
 
+/// A terminal whose other side is a child's. Source: pty(7)
+bool reads_a_terminal(const Facts& facts) {
+  return is_peer(facts, Peer::Kind::File) && peer_of(facts)->address.ends_with("/ptmx") &&
+         waits_for_data(facts) && !is(facts, Call::Send);
+}
+
 Judgement for_child(const Facts& facts) {
   const bool idiom = waits_in(facts.stack(), "subprocess.py", "") ||
                      waits_in(facts.stack(), "/multiprocessing/", "");
@@ -118,11 +124,14 @@ Judgement for_child(const Facts& facts) {
       (waits_in(facts.stack(), "/multiprocessing/pool.py", "") ||
        (waits_in(facts.stack(), "/concurrent/futures/", "") && has_process_pool(facts)));
   const bool pidfd = is_peer(facts, Peer::Kind::Process);
-  if (!is(facts, Call::WaitChild) && !through_pipe && !pool && !pidfd) return std::nullopt;
+  const bool terminal = reads_a_terminal(facts) && children;
+  if (!is(facts, Call::WaitChild) && !through_pipe && !pool && !pidfd && !terminal)
+    return std::nullopt;
   if (through_pipe && !is(facts, Call::Send) && is_held_by_another(facts))
     return for_what_a_child_left(facts);
   Verdict verdict = verdict_of(Cause::WaitSubprocess, Confidence::Likely,
-                               fmt::format("waited {} for {}", waited(facts), child_text(facts)));
+                               fmt::format("waited {} for {}{}", waited(facts), child_text(facts),
+                                           terminal ? " to write to its terminal" : ""));
   if (const Child* child = awaited_child(facts); child != nullptr) {
     verdict.peer = fmt::format("pid {} ({})", child->pid, child->command);
     verdict.hint = fmt::format("ps -fp {}", child->pid);
@@ -136,9 +145,16 @@ Judgement for_disk(const Facts& facts) {
   const bool on_file =
       is_peer(facts, Peer::Kind::File) && (is(facts, Call::Receive) || is(facts, Call::Send));
   const bool disk_call = on_file || is(facts, Call::Sync) || is(facts, Call::Open);
-  if (facts.thread->state != 'D' || !disk_call) return std::nullopt;
   const Peer* file = peer_of(facts);
-  const std::string what = file == nullptr ? "a file" : file->address;
+  const std::string what = file == nullptr || file->address.empty() ? "a file" : file->address;
+  // Its program is asked, and sleep is interruptible until the program has the question.
+  // Source: Linux fs/fuse/dev.c
+  if (facts.thread->wchan == "request_wait_answer" || facts.thread->wchan.starts_with("fuse_")) {
+    return likely(facts, Cause::WaitDisk,
+                  fmt::format("waited {} for {}, whose FUSE file system does not answer",
+                              waited(facts), what));
+  }
+  if (facts.thread->state != 'D' || !disk_call) return std::nullopt;
   const std::string type =
       file == nullptr || file->filesystem.empty() ? "" : fmt::format(" ({})", file->filesystem);
   return likely(facts, Cause::WaitDisk,
@@ -217,10 +233,18 @@ Judgement for_anybody(const Facts& facts) {
 }
 
 Judgement for_socket(const Facts& facts) {
+  // A fast answer is there before its peer can be looked up; the driver tells whose it was.
+  const std::string_view asked = database_in(facts.stack());
+  if (peer_of(facts) == nullptr && waits_for_data(facts) && !asked.empty()) {
+    Verdict verdict = verdict_of(Cause::WaitDatabase, Confidence::Likely,
+                                 fmt::format("waited {} for {} to answer", waited(facts), asked));
+    verdict.peer = asked;
+    return verdict;
+  }
   if (!is_socket(facts) || !(waits_for_data(facts) || is(facts, Call::Accept))) return std::nullopt;
   Peer peer = *peer_of(facts);
   if (peer.client || peer.internal) return std::nullopt;
-  const std::string_view driver = database_in(facts.stack());
+  const std::string_view driver = asked;
   if (peer.service.empty()) peer.service = driver;
   const bool database = !driver.empty() || is_database(peer.service);
   const char* what = is(facts, Call::Send) ? "to take its data" : "to answer";
@@ -303,6 +327,11 @@ Judgement for_pipe(const Facts& facts) {
     return likely(
         facts, Cause::WaitPipe,
         fmt::format("waited {} for data from its stdin ({})", waited(facts), pipe.address));
+  }
+  if (reads_a_terminal(facts)) {
+    return likely(
+        facts, Cause::WaitPipe,
+        fmt::format("waited {} for data from a terminal ({})", waited(facts), pipe.address));
   }
   if (pipe.kind != Peer::Kind::Pipe) return std::nullopt;
   std::string what = "for data from " + pipe_text(pipe, "writer") + others_text(pipe);

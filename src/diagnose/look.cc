@@ -209,6 +209,10 @@ std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
   for (const int fd : descriptors_of(thread, memory, process.get())) {
     auto peer = peer_of_descriptor(process.get(), fd);
     if (!peer) continue;
+    if (peer->kind == Peer::Kind::Unix && peer->address.empty()) {
+      peer->address = connected_path(thread, memory);
+      peer->service = service_of_path(peer->address);
+    }
     peer->client = static_cast<std::uint32_t>(fd) < page->hold_count() &&
                    page->hold(fd).load(std::memory_order_relaxed) != heartbeat::Hold::None;
     peers.push_back(std::move(*peer));

@@ -6,9 +6,11 @@
 #include <poll.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <set>
 #include <string>
@@ -266,6 +268,18 @@ std::optional<Peer> opened_file(const ThreadLook& look, const Memory& memory) {
   return plain_peer(Peer::Kind::File, std::string(path.data(), ::strnlen(path.data(), bytes)));
 }
 
+std::string connected_path(const ThreadLook& look, const Memory& memory) {
+  if (call_of(look.syscall, look.args[1]) != Call::Connect) return {};
+  sockaddr_un address{};
+  const std::size_t bytes = std::min<std::size_t>(look.args[2], sizeof address);
+  constexpr std::size_t kPathAt = offsetof(sockaddr_un, sun_path);
+  if (bytes <= kPathAt || !memory.read(look.args[1], &address, bytes)) return {};
+  if (address.sun_family != AF_UNIX) return {};
+  const std::string_view name(address.sun_path, bytes - kPathAt);
+  if (name[0] == '\0') return "@" + std::string(name.substr(1));
+  return std::string(name.substr(0, name.find('\0')));
+}
+
 std::string_view service_of_listener(const Peer& peer) {
   // Names of programs as /proc/PID/comm has them.
   using Program = std::pair<std::string_view, std::string_view>;
@@ -365,18 +379,22 @@ std::optional<PortUse> busiest_far_end(std::string_view tables, std::string_view
 }
 
 pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter) {
+  pid_t own = 0;
   // "1: FLOCK  ADVISORY  WRITE 4711 08:01:1234 0 EOF"; a waiter's line has "->" behind the number.
   pid_t holder = 0;
   each_line(locks, [&](std::string_view line) {
     const auto fields = fields_of(line, 6);
     if (fields.size() < 6 || fields[1] == "->") return true;
     const auto pid = static_cast<pid_t>(number_from(fields[4]));
-    if (pid == waiter || number_from(fields[5].substr(fields[5].rfind(':') + 1)) != inode)
+    if (number_from(fields[5].substr(fields[5].rfind(':') + 1)) != inode) return true;
+    if (pid == waiter) {
+      if (fields[1] == "FLOCK") own = pid;
       return true;
+    }
     holder = pid;
     return false;
   });
-  return holder;
+  return holder != 0 ? holder : own;
 }
 
 std::string_view service_of_port(std::uint16_t port) {

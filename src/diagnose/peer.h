@@ -48,8 +48,13 @@ inline constexpr std::size_t kPolledMax = 64;
 /// "127.0.0.1" or "[::1]" from the kernel's hexadecimal words; IPv4 in IPv6 is shown as IPv4.
 [[nodiscard]] std::string address_from_hex(std::string_view hex);
 
+/// The path a thread gives to connect(2); empty: it does not connect, or not to a unix socket's.
+/// Until it is in the backlog, the kernel does not know the connection.
+[[nodiscard]] std::string connected_path(const ThreadLook& look, const Memory& memory);
+
 /// Who holds the lock on a file, from the text of /proc/locks. 0 when nobody is found.
-/// @param waiter  the process that waits; its own entries do not count
+/// @param waiter  the process that waits; its own entries count only where flock(2) made them, by
+/// another descriptor, and nobody else has one
 [[nodiscard]] pid_t lock_holder(std::string_view locks, std::uint64_t inode, pid_t waiter);
 
 /// The far end with most local ports in use towards it, TIME_WAIT included: such a port is not free

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <algorithm>
+#include <cstring>
 #include <vector>
 #include "base/unique_fd.h"
 
@@ -192,6 +194,41 @@ TEST(Peer, TheHolderOfALockIsNotTheOneWhoWaits) {
       "2: POSIX  ADVISORY  WRITE 700 08:01:78 0 EOF\n";
   EXPECT_EQ(lock_holder(kLocks, 77, 600), 500);
   EXPECT_EQ(lock_holder(kLocks, 79, 600), 0);
+  EXPECT_EQ(lock_holder(kLocks, 78, 700), 0) << "a process does not lock itself out by fcntl";
+}
+
+TEST(Peer, OfFlockTheOneWhoWaitsMayBeTheHolderToo) {
+  constexpr std::string_view kLocks =
+      "1: FLOCK  ADVISORY  WRITE 600 08:01:77 0 EOF\n"
+      "1: -> FLOCK  ADVISORY  WRITE 600 08:01:77 0 EOF\n";
+  EXPECT_EQ(lock_holder(kLocks, 77, 600), 600);
+}
+
+/// This process's own memory.
+class OwnMemory final : public Memory {
+ public:
+  bool read(std::uint64_t address, void* into, std::size_t bytes) const override {
+    std::memcpy(into, reinterpret_cast<const void*>(address), bytes);  // NOLINT: an address of ours
+    return true;
+  }
+};
+
+TEST(Peer, TheSocketThatIsConnectedToIsInTheCallsArguments) {
+  const auto connecting = [](const auto& address, std::size_t bytes) {
+    ThreadLook look;
+    look.syscall = SYS_connect;
+    look.args = {6, reinterpret_cast<std::uint64_t>(&address), bytes};
+    return connected_path(look, OwnMemory());
+  };
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, "/run/app.sock", 13);
+  EXPECT_EQ(connecting(address, sizeof address), "/run/app.sock");
+  EXPECT_EQ(connecting(address, sizeof(sa_family_t)), "");
+  std::memcpy(address.sun_path, "\0bus", 4);
+  EXPECT_EQ(connecting(address, sizeof(sa_family_t) + 4), "@bus");
+  address.sun_family = AF_INET;
+  EXPECT_EQ(connecting(address, sizeof address), "");
 }
 
 TEST(Peer, AConnectionIsPreferredToAPipeAndAFile) {

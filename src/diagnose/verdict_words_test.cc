@@ -49,6 +49,72 @@ TEST(Verdict, AChildThatHasEndedIsNotWaitedForWhileAnotherHasItsPipe) {
   EXPECT_EQ(verdict.hint, "ps -fp 77");
 }
 
+TEST(Verdict, AFuseFileSystemThatDoesNotAnswerIsSaidToBeOne) {
+  ThreadLook asking = thread('S', SYS_openat, {0, 0x7000});
+  asking.wchan = "request_wait_answer";
+  const Verdict verdict = decide(with_peer(watched(asking), of_kind(Peer::Kind::File, "/mnt/x")));
+  EXPECT_EQ(verdict.cause, Cause::WaitDisk);
+  EXPECT_EQ(verdict.because,
+            "waited 0.5 of 3.0 s for /mnt/x, whose FUSE file system does not answer");
+}
+
+TEST(Verdict, WhoHasTheOtherSideOfATerminalIsNamed) {
+  Evidence evidence = transferring(SYS_read, end_of(7, "/dev/ptmx", Peer::Kind::File));
+  EXPECT_EQ(decide(evidence).cause, Cause::WaitPipe);
+  EXPECT_EQ(said_of(evidence), "waited 0.5 of 3.0 s for data from a terminal (/dev/ptmx)");
+  evidence = with_child(std::move(evidence));
+  EXPECT_EQ(decide(evidence).cause, Cause::WaitSubprocess);
+  EXPECT_EQ(said_of(evidence),
+            "waited 0.5 of 3.0 s for the child process 55 (sleep) to write to its terminal");
+}
+
+TEST(Verdict, ADriverWhosePeerWasGoneWhenItWasLookedUpIsNamed) {
+  const Evidence evidence =
+      with_stack(watched(thread('S', SYS_recvfrom, {6})), {package("redis/connection.py"), app()});
+  EXPECT_EQ(decide(evidence).cause, Cause::WaitDatabase);
+  EXPECT_EQ(said_of(evidence), "waited 0.5 of 3.0 s for Redis to answer");
+}
+
+/// A loop that moves on, seen to hold the GIL in so many of six looks.
+Evidence looping(int with_gil) {
+  Evidence evidence = burning(100);
+  for (int i = 0; i < 3; ++i) evidence.quick.push_back(evidence.looks.back().threads[0]);
+  int seen = 0;
+  const auto set = [&](ThreadLook& look) {
+    look.instruction = static_cast<std::uint64_t>(seen);
+    look.has_gil = seen++ < with_gil;
+  };
+  for (ProcessLook& look : evidence.looks) set(look.threads[0]);
+  for (ThreadLook& look : evidence.quick) set(look);
+  return evidence;
+}
+
+TEST(Verdict, ALoopThatRunsWithoutTheGilIsOneOfCallsIntoC) {
+  EXPECT_EQ(decide(looping(1)).cause, Cause::CpuNativeNogil);
+  EXPECT_EQ(said_of(looping(1)),
+            "ran 3.0 s mostly in C code that has let the GIL go (83% of the looks), called again "
+            "and again");
+  EXPECT_EQ(decide(looping(3)).cause, Cause::CpuPython);
+  EXPECT_EQ(said_of(looping(3)),
+            "ran 3.0 s in Python code, line by line, and in C code that has let the GIL go (50% of "
+            "the looks)");
+  EXPECT_EQ(said_of(looping(5)), "ran 3.0 s in Python code, line by line");
+}
+
+TEST(Verdict, AStackThatWasTornIsNotThePlace) {
+  Evidence evidence = looping(6);
+  for (std::size_t i = 0; i < evidence.looks.size(); ++i) {
+    ThreadLook& look = evidence.looks[i].threads[0];
+    const PythonFrame fast = package("pandas/core/nanops.py");
+    look.stack = {fast, app(484), library("threading.py", "run")};
+    if (i > 0) look.stack = {fast};
+  }
+  ProcessLook sample = evidence.looks.front();
+  sample.at_ns -= 500 * kMs;
+  evidence.samples = {sample};
+  EXPECT_EQ(decide(evidence).place, "app.py:484");
+}
+
 TEST(Verdict, TheChildThatIsAskedForIsNamed) {
   Evidence evidence = watched(thread('S', SYS_wait4, {55}));
   evidence.children = {{55, 'S', "sh"}, {56, 'S', "sleep"}};
