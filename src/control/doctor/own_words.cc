@@ -64,6 +64,12 @@ constexpr OwnTrouble kTroubles[] = {
      "was replaced. Give that wait a time-out shorter than --request-timeout."},
     {"request_cut", "requests cut when their worker had to leave",
      "They were still running at the end of --graceful-timeout: raise it, or make them shorter."},
+    {"unseen_requests", "requests read by a worker that died before the application saw them",
+     "Their clients had a 503 and may send them again: the line of the same ref says why that "
+     "worker died."},
+    {"forked_copy", "forked processes that came back from the application",
+     "The application forks while it serves, and the child returned from the view: end it with "
+     "os._exit(), or start it by subprocess or multiprocessing."},
     {"slow_request", "slow requests",
      "They ran longer than the limit for slow requests; the quoted lines say on what. tricornctl "
      "explain REF has the evidence while the server runs."},
@@ -149,6 +155,18 @@ std::string_view path_of(std::string_view text) {
   return target.starts_with('/') && path.size() <= kPathBytesMax ? path : std::string_view{};
 }
 
+/// "47, forked in GET /path of worker 44, came back from the application …", behind "Process ".
+std::string_view forked_copy_in(std::string_view words, std::string_view& path) {
+  constexpr std::string_view kForked = ", forked in ";
+  const std::size_t forked = words.find_first_not_of("0123456789");
+  if (forked == 0 || forked == std::string_view::npos ||
+      !words.substr(forked).starts_with(kForked) ||
+      !contains(words, ", came back from the application"))
+    return {};
+  path = path_of(words.substr(forked + kForked.size()));
+  return "forked_copy";
+}
+
 }  // namespace
 
 const Meaning* meaning_of(std::string_view cause) {
@@ -178,9 +196,10 @@ const OwnTrouble* own_trouble(std::string_view name) {
   return found == std::end(kTroubles) ? nullptr : found;
 }
 
-std::string_view own_trouble_in(std::string_view message) {
+std::string_view own_trouble_in(std::string_view message, std::string_view& path) {
   for (const auto& [words, name] : kBeginnings)
     if (message.starts_with(words)) return name;
+  if (take(message, "Process ")) return forked_copy_in(message, path);
   if (!take(message, "Hook ")) return {};  // "Hook post_fork: why"
   const std::size_t end = message.find_first_not_of("abcdefghijklmnopqrstuvwxyz_");
   const bool named = end != std::string_view::npos && end > 0 && message[end] == ':';
@@ -192,6 +211,8 @@ std::string_view own_trouble_of_worker(std::string_view words, std::string_view&
   if (words.starts_with("is replaced when its requests are done: ") ||
       words.starts_with("has more memory than allowed from its start"))
     return "worker_memory";
+  if (words.starts_with("had read ") && contains(words, " that the application has not seen: "))
+    return "unseen_requests";
   if (!words.starts_with("cut at ")) return {};
   const std::size_t colon = words.find(": ");
   if (colon == std::string_view::npos) return {};

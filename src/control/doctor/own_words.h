@@ -36,8 +36,9 @@ struct OwnTrouble {
 
 /// @param name  behind kOwnId; @return nullptr when there is none
 [[nodiscard]] const OwnTrouble* own_trouble(std::string_view name);
-/// The name of the trouble a message tells; empty when it is none.
-[[nodiscard]] std::string_view own_trouble_in(std::string_view message);
+/// The name of the trouble a message tells; empty when it is none. @param path  of the request it
+/// is about, if any
+[[nodiscard]] std::string_view own_trouble_in(std::string_view message, std::string_view& path);
 /// The same of what follows "Worker (pid:N) ". @param path  of the request it is about, if any
 [[nodiscard]] std::string_view own_trouble_of_worker(std::string_view words,
                                                      std::string_view& path);
