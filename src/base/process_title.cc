@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
 
@@ -47,6 +48,19 @@ void move_environment(const Area& area) {
 }
 
 }  // namespace
+
+std::optional<TitleRoom> TitleRoom::find() {
+  Area area;
+  if (!find_area(area)) return std::nullopt;
+  return TitleRoom(area.words, static_cast<std::size_t>(area.words_end - area.words));
+}
+
+// The last byte of the room stays a NUL: Linux reads beyond the words when it is none.
+void TitleRoom::show(std::string_view title) const {
+  const std::size_t size = std::min(title.size(), bytes_ - 1);
+  std::memcpy(words_, title.data(), size);
+  std::memset(words_ + size, 0, bytes_ - size);
+}
 
 bool set_process_title(std::string_view title) {
   Area area;

@@ -29,7 +29,13 @@ int try_titles() {
   if (path != std::getenv("PATH")) return 3;
   if (std::string("set after the start") != std::getenv("TITLE_TEST")) return 4;
   if (set_process_title(std::string(1 << 20, 'y')) || shown().substr(0, 3) != "yyy") return 5;
-  return set_process_title("short again") && shown() == "short again" ? 0 : 6;
+  if (!set_process_title("short again") || shown() != "short again") return 6;
+  const auto room = TitleRoom::find();
+  if (!room) return 7;
+  room->show("a child");
+  if (shown() != "a child") return 8;
+  room->show(std::string(1 << 20, 'z'));
+  return shown().find_first_not_of('z') == std::string::npos && path == std::getenv("PATH") ? 0 : 9;
 }
 
 TEST(ProcessTitle, IsShownWhateverItsLengthAndTheEnvironmentStays) {

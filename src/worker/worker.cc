@@ -190,7 +190,9 @@ bool Worker::serve(PyObject* callable, const gateway::wsgi::RequestHooks& hooks,
   hooks_ = hooks;
   for (std::uint32_t i = 0; i < options_.threads; ++i)
     responses_.push_back(std::make_unique<Response>());
-  mark_forked_copies(page_, log_);
+  std::vector<int> given_back = {control_.get(), keeper_.get()};
+  for (const Listener& listener : listeners_) given_back.push_back(listener.fd);
+  mark_forked_copies(page_, log_, std::move(given_back));
   application_ = std::make_unique<gateway::wsgi::Application>(
       callable, hooks,
       [this](base::Level level, std::string_view line, std::string_view traceback) {

@@ -1,11 +1,16 @@
 """Processes that the application forks: those that come back from it end, all others are left alone."""
 
+import os
 import re
+import signal
+import socket
 import time
+from pathlib import Path
 
 import pytest
 
 from blackbox.support.site import MODES
+from blackbox.support.waiting import poll
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -34,3 +39,25 @@ def test_children_that_do_not_come_back_are_left_alone(serve, mode):
         assert server.get("/workers").body == b"True 0 said 3 6", server.log
     assert server.get("/").body == worker
     assert "WARNING" not in server.log and "ERROR" not in server.log, server.log
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_child_that_lasts_has_a_name_of_its_own_and_not_the_servers_port(serve, mode):
+    server = serve("forking:app", *MODES[mode])
+    worker, child = (int(number) for number in server.get("/lasting").body.split())
+    try:
+        process = Path(f"/proc/{child}")
+        poll(lambda: (process / "comm").read_text() == "tricorn-child\n", 5, "the child's name")
+        assert (process / "cmdline").read_bytes().rstrip(b"\0").decode() == f"tricorn: child of worker {worker}"
+        assert (Path(f"/proc/{worker}") / "comm").read_text() == "tricorn-worker\n"
+        assert server.get("/").body == str(worker).encode()
+        began = time.monotonic()
+        server.send(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - began < 5, server.log
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # only a listening socket is in its way
+            again.bind(("127.0.0.1", server.port))
+            again.listen()
+    finally:
+        os.kill(child, signal.SIGKILL)

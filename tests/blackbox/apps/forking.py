@@ -55,6 +55,15 @@ def chunks(start_response):
     os.fork()
 
 
+def lasting(start_response):
+    """Fork a child that outlives the server."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    return _ok(start_response, f"{os.getpid()} {pid}")
+
+
 def _work(queue):
     time.sleep(0.1)
     queue.put(os.getpid())
