@@ -37,6 +37,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "diagnose/kernel_log.h"
 #include "net/address.h"
 #include "net/poller.h"
 
@@ -252,6 +253,7 @@ class Arbiter {
   unsigned workers_told_ = UINT32_MAX;  // of the last gauge
   std::int64_t backlog_told_ns_ = 0;
   Incidents incidents_{log_};
+  diagnose::KernelLog kernel_log_;
   References references_;
   OverloadWatch overload_;
   Pidfile pidfile_;

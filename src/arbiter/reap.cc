@@ -40,19 +40,30 @@ std::string name_of_process(pid_t pid) {
   return name;
 }
 
-// The serving request of a dead worker: the one that crashed, else the oldest.
-const heartbeat::Slot* story_of(const WorkerProcess& worker) {
+// The requests a death has ended, oldest first: the one whose thread crashed alone, if one did.
+std::vector<std::uint32_t> story_of(const WorkerProcess& worker) {
   const heartbeat::Header& header = worker.page.header();
   // By a signal, or inside os._exit; 0: by neither.
   const pid_t crashed = header.crash.signal.load() != 0 ? header.crash.tid : header.exit_tid.load();
-  const heartbeat::Slot* oldest = nullptr;
+  std::vector<std::uint32_t> running;
   for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
     const heartbeat::Slot& slot = worker.page.slot(i);
     if (slot.started_ns.load() == 0 || slot.is_abandoned()) continue;
-    if (crashed != 0 && slot.tid.load() == crashed) return &slot;
-    if (oldest == nullptr || slot.started_ns.load() < oldest->started_ns.load()) oldest = &slot;
+    if (crashed != 0 && slot.tid.load() == crashed) return {i};
+    running.push_back(i);
   }
-  return oldest;
+  std::sort(running.begin(), running.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return worker.page.slot(a).started_ns.load() < worker.page.slot(b).started_ns.load();
+  });
+  return running;
+}
+
+// What is known of one request of a dead worker.
+void tell_request(WorkerProcess& worker, std::uint32_t index, diagnose::Evidence& evidence) {
+  const heartbeat::Slot& slot = worker.page.slot(index);
+  diagnose::describe_request(worker.page, slot, base::monotonic_ns(), evidence);
+  SlotWatch& watch = worker.slots[index];
+  if (watch.request_id == slot.request_id.load()) evidence.samples = std::move(watch.samples);
 }
 
 }  // namespace
@@ -130,6 +141,7 @@ void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::s
   diagnose::Death death = worker.inspector->autopsy(wait_status);
   death.ours = !worker.kill.reason.empty() || worker.page.header().abort_asked.load() != 0;
   death.our_reason = worker.kill.reason;
+  death.oom_victims = kernel_log_.new_victims();
   death.was_ready = worker.was_ready;
   const bool clean = WIFEXITED(wait_status) && (WEXITSTATUS(wait_status) == 0 || death.ours);
   const bool asked_to_stop =
@@ -142,13 +154,13 @@ void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::s
   for (const auto& [pid, other] : workers_) {
     if (pid != worker.pid) other->inspector->refresh();
   }
-  if (death.planned && story_of(worker) == nullptr) return;
-  const std::int64_t now = base::monotonic_ns();
-  if (const heartbeat::Slot* slot = story_of(worker); slot != nullptr) {
-    diagnose::describe_request(worker.page, *slot, now, evidence);
-    for (SlotWatch& watch : worker.slots) {
-      if (watch.request_id == slot->request_id.load()) evidence.samples = std::move(watch.samples);
-    }
+  const std::vector<std::uint32_t> story = story_of(worker);
+  if (death.planned && story.empty()) return;
+  if (story.size() == 1) tell_request(worker, story.front(), evidence);
+  for (std::size_t i = 0; i < story.size() && story.size() > 1; ++i) {
+    diagnose::Evidence one = evidence_of(worker);
+    tell_request(worker, story[i], one);
+    evidence.in_flight.push_back(diagnose::in_flight_of(one));
   }
   evidence.looks = std::move(worker.crash_looks);
   evidence.death = std::move(death);

@@ -40,6 +40,14 @@ base::Result<std::string> explain(std::string_view line) {
   add(out, "cause", fmt::format("{} ({})", text(incident, "class"), text(incident, "confidence")));
   add(out, "because", text(incident, "because"));
   add(out, "request", text(incident, "request"));
+  if (incident.contains("in_flight") && incident["in_flight"].is_array()) {
+    for (const Json& one : incident["in_flight"]) {
+      const std::string place = text(one, "place");
+      add(out, "in flight",
+          fmt::format("{}, {} s{}{}", text(one, "request"), text(one, "seconds"),
+                      place.empty() ? "" : ", last seen at ", place));
+    }
+  }
   add(out, "worker pid", text(incident, "pid"));
   add(out, "seconds", text(incident, "seconds"));
   const std::string function = text(incident, "function");

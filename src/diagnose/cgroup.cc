@@ -163,6 +163,11 @@ void CgroupReader::read_oom(CgroupCounters& counters) const {
   if (!counters.oom_kill) counters.host_oom_kill = host_oom_kills();
 }
 
+void CgroupReader::renew(CgroupCounters& counters) const {
+  read_oom(counters);
+  read_pids(counters);
+}
+
 CgroupCounters CgroupReader::read_all() const {
   CgroupCounters counters;
   read_oom(counters);
@@ -220,6 +225,7 @@ void CgroupReader::read_cpu(CgroupCounters& counters) const {
 }
 
 void CgroupReader::read_pids(CgroupCounters& counters) const {
+  counters.pids_denied.reset();
   if (pids_.directory.empty()) return;
   each_level(pids_, [&](const std::string& level) {
     const auto denied = value_of(read_in(level, "pids.events").value_or(""), "max");

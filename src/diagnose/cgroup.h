@@ -40,12 +40,15 @@ class CgroupReader {
   /// @param membership  text of /proc/PID/cgroup
   /// @return whether the process has moved since the last call
   bool follow(std::string_view membership);
-  /// Renews only what an OOM kill moves: one file.
-  void read_oom(CgroupCounters& counters) const;
+  /// The text last followed.
+  [[nodiscard]] const std::string& membership() const { return membership_; }
+  /// Renews only what every look compares, kills for memory and refused processes: two files.
+  void renew(CgroupCounters& counters) const;
   /// All counters: about a dozen files.
   [[nodiscard]] CgroupCounters read_all() const;
 
  private:
+  void read_oom(CgroupCounters& counters) const;
   void read_memory(CgroupCounters& counters) const;
   void read_cpu(CgroupCounters& counters) const;
   void read_pids(CgroupCounters& counters) const;

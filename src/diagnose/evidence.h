@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "diagnose/kernel_log.h"
 #include "heartbeat/page.h"
 
 namespace tricorn::diagnose {
@@ -173,7 +174,16 @@ struct Death {
   CgroupCounters after;                 ///< at the reaping
   unsigned oom_blamed =
       0;  ///< workers reaped together with this one that took a share of the rise already
-  std::uint64_t last_rss_bytes = 0;  ///< at the last look; 0 not seen
+  std::vector<OomVictim> oom_victims;  ///< whom the kernel's log names since the last death
+  bool had_children = false;           ///< it has waited for a child process of its own
+  std::uint64_t last_rss_bytes = 0;    ///< at the last look; 0 not seen
+};
+
+/// A request that was under way.
+struct InFlight {
+  std::string request;          ///< raw bytes
+  std::int64_t running_ns = 0;  ///< since it began
+  std::string place;            ///< where it was last seen, "app.py:9 in wait"; empty: not seen
 };
 
 /// Everything decide() may use.
@@ -204,10 +214,13 @@ struct Evidence {
   std::optional<PortUse> ports;  ///< Inspector::port_use()
   std::int64_t user_tasks = -1;  ///< processes and threads of the worker's user; -1 not counted
   std::optional<Death> death;    ///< empty: it is still alive
-  unsigned busy_threads = 0;     ///< app threads of this worker with a request, this one included
-  unsigned queued = 0;           ///< whole requests that waited for an app thread
-  double load = -1;              ///< 1 minute load average; -1 not readable
-  unsigned cpus = 0;             ///< online CPUs
+  /// All of them, oldest first, where a death has ended several and none is known to have caused
+  /// it: `request` is empty then.
+  std::vector<InFlight> in_flight;
+  unsigned busy_threads = 0;  ///< app threads of this worker with a request, this one included
+  unsigned queued = 0;        ///< whole requests that waited for an app thread
+  double load = -1;           ///< 1 minute load average; -1 not readable
+  unsigned cpus = 0;          ///< online CPUs
   std::int64_t arbiter_delay_ns =
       0;  ///< how long the arbiter itself waited for a CPU over the looks
 };

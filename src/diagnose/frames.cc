@@ -16,12 +16,21 @@ bool has(std::string_view text, std::string_view part) {
 
 std::string_view last_component(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
+/// Files of this server that load applications or call them, wherever it is installed.
+bool is_own(std::string_view file) {
+  static constexpr auto kFiles = std::to_array<std::string_view>(
+      {"/tricorn/apps.py", "/tricorn/boot.py", "/tricorn/hooks.py", "/tricorn/reloader.py",
+       "/tricorn/spawner.py", "/tricorn/compat/app/base.py", "/tricorn/compat/app/wsgiapp.py"});
+  return std::any_of(kFiles.begin(), kFiles.end(),
+                     [&](std::string_view own) { return file.ends_with(own); });
+}
+
 /// Code that came with the interpreter, an installed package, or this server.
 bool is_library(const PythonFrame& frame) {
   const std::string_view file = frame.file;
   return file.empty() || file[0] == '<' || has(file, "/site-packages/") ||
          has(file, "/dist-packages/") || has(file, "/lib/python3") || has(file, "/lib64/python3") ||
-         file.ends_with("/tricorn/boot.py") || file.ends_with("/tricorn/spawner.py");
+         is_own(file);
 }
 
 /// Installed packages that call applications or are called by them, so that what is left of a stack
@@ -39,7 +48,7 @@ bool is_known_package(const PythonFrame& frame) {
        "/tornado/",        "/urllib3/",    "/webob/",        "/werkzeug/",     "/whitenoise/",
        "/newrelic/",       "/ddtrace/",    "/opentelemetry/"});
   const bool installed = has(frame.file, "/site-packages/") || has(frame.file, "/dist-packages/");
-  return !installed ||
+  return !installed || is_own(frame.file) ||
          std::any_of(kPackages.begin(), kPackages.end(),
                      [&](std::string_view package) { return has(frame.file, package); });
 }
@@ -168,6 +177,36 @@ bool waits_in(const Stack& stack, std::string_view file, std::string_view functi
     if (same_file && (function.empty() || named(frame.function, function))) return true;
   }
   return false;
+}
+
+const PythonFrame* kept_by(const ProcessLook& look) {
+  // Joins every thread that is no daemon. Source: CPython Lib/threading.py
+  const auto waits = [](const Stack& stack) {
+    return waits_in(stack, "/threading.py", "_shutdown");
+  };
+  if (look.threads.empty() || !waits(look.threads[0].stack)) return nullptr;
+  for (auto thread = look.threads.begin() + 1; thread != look.threads.end(); ++thread) {
+    if (has_application_code(thread->stack)) return place_in(thread->stack);
+  }
+  return nullptr;
+}
+
+bool is_start(const Stack& stack) {
+  using Place = std::pair<std::string_view, std::string_view>;
+  static constexpr std::array<Place, 5> kStarts = {{
+      {"/threading.py", "start"},
+      {"/subprocess.py", "_execute_child"},
+      {"/multiprocessing/process.py", "start"},
+      {"/concurrent/futures/thread.py", "_adjust_thread_count"},
+      {"/multiprocessing/popen_fork.py", "_launch"},
+  }};
+  constexpr std::size_t kInnermost = 4;
+  const auto end = stack.begin() + static_cast<std::ptrdiff_t>(std::min(stack.size(), kInnermost));
+  return std::any_of(stack.begin(), end, [](const PythonFrame& frame) {
+    return std::any_of(kStarts.begin(), kStarts.end(), [&](const Place& start) {
+      return frame.file.ends_with(start.first) && named(frame.function, start.second);
+    });
+  });
 }
 
 }  // namespace tricorn::diagnose

@@ -48,4 +48,11 @@ using Stack = std::vector<PythonFrame>;
 /// empty: any
 [[nodiscard]] bool waits_in(const Stack& stack, std::string_view file, std::string_view function);
 
+/// Where the thread is that an interpreter which ends waits for: the first with code of the
+/// application's. nullptr: the serving thread is not in that wait, or none is known.
+[[nodiscard]] const PythonFrame* kept_by(const ProcessLook& look);
+
+/// Whether the innermost frames are a thread's or process's start.
+[[nodiscard]] bool is_start(const Stack& stack);
+
 }  // namespace tricorn::diagnose

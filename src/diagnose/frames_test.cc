@@ -66,5 +66,26 @@ TEST(StackFrom, stopsWhereThePageEnded) {
   EXPECT_TRUE(stack_from("").empty());
 }
 
+TEST(Frames, AnInterpreterThatEndsIsKeptByItsThreads) {
+  ProcessLook look;
+  look.threads.resize(2);
+  look.threads[0].stack = {{"/usr/lib/python3.11/threading.py", "_shutdown", 1590}};
+  EXPECT_EQ(kept_by(look), nullptr);
+  look.threads[1].stack = {{"/usr/lib/python3.11/threading.py", "Condition.wait", 327},
+                           {"/srv/app/site.py", "watch", 15}};
+  ASSERT_NE(kept_by(look), nullptr);
+  EXPECT_EQ(kept_by(look)->line, 15);
+  look.threads[0].stack = {{"/srv/app/site.py", "flush", 8}};
+  EXPECT_EQ(kept_by(look), nullptr);
+}
+
+TEST(Frames, TheServersOwnFilesAreNoPlaceOfTheApplication) {
+  const Stack missing = {{"/usr/lib/python3.11/importlib/__init__.py", "import_module", 126},
+                         {"/srv/venv/lib/python3.11/site-packages/tricorn/apps.py", "load", 49},
+                         {"/opt/build/python/tricorn/boot.py", "_load", 9}};
+  EXPECT_FALSE(has_application_code(missing));
+  EXPECT_TRUE(has_application_code({{"/srv/tricorn/site.py", "<module>", 1}}));
+}
+
 }  // namespace
 }  // namespace tricorn::diagnose

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <string>
@@ -29,15 +30,35 @@ std::string last_memory(const Death& death) {
                      static_cast<double>(death.last_rss_bytes) / kMib);
 }
 
-Verdict own_group_oom(const Death& death) {
+/// The victim the kernel's log tells of, when it tells of any. @return null: another one
+const OomVictim* named_victim(const Death& death, pid_t pid) {
+  const auto is_it = [pid](const OomVictim& victim) { return victim.pid == pid; };
+  const auto found = std::find_if(death.oom_victims.begin(), death.oom_victims.end(), is_it);
+  return found == death.oom_victims.end() ? nullptr : &*found;
+}
+
+/// The counter rose, and the log names others only.
+bool victim_was_another(const Death& death, pid_t pid) {
+  return !death.oom_victims.empty() && named_victim(death, pid) == nullptr;
+}
+
+/// The counter tells that one of the group was killed, not which: a child of the application may
+/// have been it.
+Verdict own_group_oom(const Death& death, pid_t pid) {
   const std::uint64_t limit = death.before.memory_limit;
-  const std::string where = limit == 0
-                                ? "the kernel"
-                                : fmt::format("the kernel at the cgroup's limit of {:.0f} MiB",
-                                              static_cast<double>(limit) / kMib);
+  const std::string where = limit == 0 ? ""
+                                       : fmt::format(" at the cgroup's limit of {:.0f} MiB",
+                                                     static_cast<double>(limit) / kMib);
+  const std::string counter = fmt::format("(oom_kill {} -> {}){}", *death.before.oom_kill,
+                                          *death.after.oom_kill, last_memory(death));
+  if (death.had_children && named_victim(death, pid) == nullptr) {
+    return verdict_of(Cause::MemoryOomKill, Confidence::Likely,
+                      fmt::format("Probably out of memory: the kernel killed this worker or a "
+                                  "child of it{} {}",
+                                  where, counter));
+  }
   return verdict_of(Cause::MemoryOomKill, Confidence::Certain,
-                    fmt::format("Out of memory: killed by {} (oom_kill {} -> {}){}", where,
-                                *death.before.oom_kill, *death.after.oom_kill, last_memory(death)));
+                    fmt::format("Out of memory: killed by the kernel{} {}", where, counter));
 }
 
 Verdict host_oom(const Death& death) {
@@ -48,9 +69,16 @@ Verdict host_oom(const Death& death) {
                   *death.before.host_oom_kill, *death.after.host_oom_kill, last_memory(death)));
 }
 
-std::string counter_text(const Death& death) {
+std::string counter_text(const Death& death, pid_t pid) {
   if (!death.after.oom_kill || !death.before.oom_kill)
     return "the kernel's OOM counter is not readable";
+  if (*death.after.oom_kill < *death.before.oom_kill)
+    return "the kernel's OOM counter was not comparable";  // its group is not the one it was
+  if (rise(death.before.oom_kill, death.after.oom_kill) > 0 && victim_was_another(death, pid)) {
+    const OomVictim& victim = death.oom_victims.back();
+    return fmt::format("the kernel's OOM counter rose for pid {} ({}), not for it", victim.pid,
+                       victim.name);
+  }
   if (rise(death.before.oom_kill, death.after.oom_kill) > 0)
     return "the kernel's OOM counter rose for other workers only";
   return "the kernel's OOM counter did not move";
@@ -74,11 +102,12 @@ const char* origin_of(int signal) {
   }
 }
 
-Verdict external_kill(const Death& death, int signal) {
+Verdict external_kill(const Evidence& evidence, int signal) {
+  const Death& death = *evidence.death;
   std::string because;
   if (signal == SIGKILL) {
     because = fmt::format("Not by this server: kill -9, an agent, or the application itself; {}",
-                          counter_text(death));
+                          counter_text(death, evidence.pid));
   } else if (death.sender != 0) {
     because = fmt::format("From outside this server by pid {}", death.sender);
   } else {
@@ -114,24 +143,29 @@ Verdict crash(const Evidence& evidence, Cause cause) {
   std::string because = cause == Cause::CrashAbort ? "abort() in the worker" : "Crashed";
   if (death.crash_signal == 0)
     return verdict_of(cause, Confidence::Certain, because + ", no details were left");
-  if (cause != Cause::CrashAbort) because += fmt::format(", address {:#x}", death.address);
+  const bool faulted = death.crash_code > 0 && death.crash_code != SI_KERNEL;
+  if (cause != Cause::CrashAbort && faulted)
+    because += fmt::format(", address {:#x}", death.address);
+  if (cause != Cause::CrashAbort && death.crash_code <= 0)
+    because += " (raised in the worker itself, by a handler or kill: no address)";
   if (!death.module.empty()) because += " in " + death.module;
   return verdict_of(cause, Confidence::Certain, because);
 }
 
 Verdict judge_signal(const Evidence& evidence, int signal) {
   const Death& death = *evidence.death;
-  if (signal == SIGKILL && unclaimed_oom_kills(death, &CgroupCounters::oom_kill) > 0)
-    return own_group_oom(death);
+  const bool another = victim_was_another(death, evidence.pid);
+  if (signal == SIGKILL && !another && unclaimed_oom_kills(death, &CgroupCounters::oom_kill) > 0)
+    return own_group_oom(death, evidence.pid);
   const bool own_unknown = !death.before.oom_kill || !death.after.oom_kill;
-  if (signal == SIGKILL && own_unknown &&
+  if (signal == SIGKILL && own_unknown && !another &&
       unclaimed_oom_kills(death, &CgroupCounters::host_oom_kill) > 0) {
     return host_oom(death);
   }
   const bool sent_by_other = death.sender != 0 && death.sender != evidence.pid;
   const auto cause = crash_cause(signal);
   if (cause && !sent_by_other) return crash(evidence, *cause);
-  return external_kill(death, signal);
+  return external_kill(evidence, signal);
 }
 
 Verdict judge_exit(const Evidence& evidence) {
@@ -140,6 +174,11 @@ Verdict judge_exit(const Evidence& evidence) {
     const std::string error = death.boot_error.empty() ? "" : ": " + death.boot_error;
     return verdict_of(Cause::BootFailure, Confidence::Certain,
                       fmt::format("It was not ready to serve yet{}", error));
+  }
+  if (death.asked_by == evidence.pid) {
+    return verdict_of(Cause::SignalExternalKill, Confidence::Certain,
+                      "Told to leave by a signal (INT, QUIT or TERM) that the application sent to "
+                      "its own process");
   }
   if (death.asked_by != 0) {
     return verdict_of(Cause::SignalExternalKill, Confidence::Certain,

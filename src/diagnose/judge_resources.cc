@@ -29,6 +29,9 @@ constexpr double kPagingShare = 0.3;
 constexpr double kStallShare = 0.2;
 /// Of pages of 4 KiB. A group that has room has none. Source: tests/hangs memory_pressure, 300,000.
 constexpr double kRefaultsPerSecond = 500;
+/// Sleeps a second from which a thread tries something again and again. Source: our bound; backing
+/// off for longer than a second is not told from one long sleep.
+constexpr double kTriesPerSecond = 1;
 /// An allocation that fails is rarely smaller than this part of what is allowed.
 constexpr double kNearLimitShare = 0.95;
 
@@ -109,6 +112,21 @@ std::optional<Verdict> held_back(const Facts& facts) {
       fmt::format("{}: it was ready to run, other processes had the CPU{}", got, load));
 }
 
+/// Computes, or sleeps for a moment and then again: what it tries may be refused. Who sleeps in one
+/// call waits for that.
+bool tries_again(const Facts& facts) {
+  return facts.busy() || (facts.call == Call::Sleep && facts.switches_per_s >= kTriesPerSecond);
+}
+
+/// Whether the thread was seen at the start of a process or thread.
+bool starts_something(const Evidence& evidence) {
+  const auto starts = [](const ProcessLook& look) {
+    return !look.threads.empty() && is_start(look.threads[0].stack);
+  };
+  return std::any_of(evidence.looks.begin(), evidence.looks.end(), starts) ||
+         std::any_of(evidence.samples.begin(), evidence.samples.end(), starts);
+}
+
 std::optional<Verdict> exhausted(const Facts& facts) {
   const auto& looks = facts.evidence.looks;
   const auto full = [](const ProcessLook& look) {
@@ -119,16 +137,19 @@ std::optional<Verdict> exhausted(const Facts& facts) {
         Cause::FdExhaustion, Confidence::Certain,
         fmt::format("has {} of {} file descriptors open", looks.back().fds, looks.back().fd_limit));
   }
-  if (facts.rose(&CgroupCounters::pids_denied)) {
+  // The counter is the whole group's: another thread, worker or program may have been refused.
+  const bool asks = tries_again(facts) || starts_something(facts.evidence);
+  if (asks && facts.rose(&CgroupCounters::pids_denied)) {
     return verdict_of(
         Cause::PidsExhaustion, Confidence::Certain,
         "the cgroup's limit of processes and threads refused new ones (pids.events max rose)");
   }
   const ProcessLook& last = looks.back();
   const auto space = static_cast<double>(last.address_space_limit);
-  if (space > 0 && static_cast<double>(last.virtual_bytes) >= space * kNearLimitShare) {
+  const bool near = space > 0 && static_cast<double>(last.virtual_bytes) >= space * kNearLimitShare;
+  if (near && tries_again(facts)) {
     constexpr double kMib = 1024.0 * 1024.0;
-    return verdict_of(Cause::MemoryLimit, Confidence::Certain,
+    return verdict_of(Cause::MemoryLimit, Confidence::Likely,
                       fmt::format("has {:.0f} of the {:.0f} MiB of address space that ulimit -v "
                                   "allows: allocations fail",
                                   static_cast<double>(last.virtual_bytes) / kMib, space / kMib));

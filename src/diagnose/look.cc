@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 #include <ctime>
 #include <string>
@@ -181,6 +182,7 @@ struct Inspector::State {
   }
   void refresh(bool all, const std::string& stat, const std::string& status);
   void refresh_all();
+  [[nodiscard]] bool dies_now() const;
   void add_python_threads(const Target& target, const PythonState& state, ProcessLook& look) const;
   [[nodiscard]] pid_t tid_of(const PythonThread& thread, const Target& target, bool main) const;
   [[nodiscard]] PythonState read_gil(ProcessLook& look) const;
@@ -255,18 +257,26 @@ void Inspector::State::look_at_server(const Target& target, bool all, ProcessLoo
 }
 
 /// Renews the counters that a later death is compared with. A process that is being killed keeps
-/// the old ones: the kernel counts an OOM kill just before it sends the signal.
+/// the old ones: the kernel counts an OOM kill just before it sends the signal. It keeps its group
+/// too: version 1 says "/" of a process that is exiting. Source: Linux proc_cgroup_show()
 void Inspector::State::refresh(bool all, const std::string& stat, const std::string& status) {
+  if (is_dying(stat, status)) return;
   const auto membership = read_file(process.get(), "cgroup");
-  if (!membership) return;
+  if (!membership || (*membership != cgroups.membership() && dies_now())) return;
   const bool moved = cgroups.follow(*membership);
   CgroupCounters now = before;
   if (all || moved) {
     now = cgroups.read_all();
   } else {
-    cgroups.read_oom(now);
+    cgroups.renew(now);
   }
-  if (!is_dying(stat, status)) before = std::move(now);
+  // The kill that was counted may be its own: it was begun after `stat` was read.
+  if (now.oom_kill != before.oom_kill && dies_now()) return;
+  before = std::move(now);
+}
+
+bool Inspector::State::dies_now() const {
+  return is_dying(file_text(process.get(), "stat"), file_text(process.get(), "status"));
 }
 
 void Inspector::State::refresh_all() {
@@ -494,10 +504,11 @@ Death Inspector::autopsy(int wait_status) {
   death.in_os_exit = header.exit_tid.load(std::memory_order_acquire) != 0;
   death.was_ready = header.ready_ns.load(std::memory_order_relaxed) != 0;
   death.boot_error = heartbeat::text_of(header.boot_error);
-  death.boot_stack = stack_from(heartbeat::text_of(header.boot_stack));
+  death.boot_stack = without_server(stack_from(heartbeat::text_of(header.boot_stack)));
   death.before = state_->before;
   death.after = state_->cgroups.read_all();
   death.last_rss_bytes = state_->last_rss;
+  death.had_children = has_waited_for_children(file_text(state_->process.get(), "stat"));
   return death;
 }
 
@@ -508,6 +519,10 @@ std::string Inspector::module_of(std::uint64_t pc) const {
 void Inspector::note_crash() {
   const heartbeat::Crash& crash = state_->page->header().crash;
   const std::string maps = file_text(state_->process.get(), "maps");
+  // A signal that a handler before ours has raised again comes from its own code, not from the
+  // fault's; abort() always raises.
+  const bool raised_again = crash.code <= 0 && crash.signal.load() != SIGABRT;
+  if (raised_again) return;
   state_->crash_module = module_at(maps, crash.pc);
   state_->stack_overflow = is_stack_overflow(maps, crash.address, crash.sp);
 }

@@ -144,6 +144,14 @@ bool is_dying(std::string_view stat, std::string_view status) {
   return pending;
 }
 
+bool has_waited_for_children(std::string_view stat) {
+  constexpr std::size_t kMinorFaults = 11 - 3;
+  constexpr std::size_t kMajorFaults = 13 - 3;
+  const auto fields = stat_fields(stat);
+  return fields.size() > kMajorFaults &&
+         number_from(fields[kMinorFaults]) + number_from(fields[kMajorFaults]) != 0;
+}
+
 void parse_thread_status(std::string_view text, ThreadLook& look) {
   const auto switches = value_of(text, "voluntary_ctxt_switches");
   if (switches) look.switches = static_cast<std::int64_t>(*switches);

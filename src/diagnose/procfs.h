@@ -54,6 +54,9 @@ void parse_stat(std::string_view text, ThreadLook& look);
 /// Whether the kernel is taking the process apart: PF_EXITING in field 9, or SIGKILL is pending.
 /// Source: Linux include/linux/sched.h; proc_pid_status(5) SigPnd, ShdPnd
 [[nodiscard]] bool is_dying(std::string_view stat, std::string_view status);
+/// Whether it has waited for a child process that had run: page faults of such ones, fields 11, 13.
+/// Source: proc_pid_stat(5)
+[[nodiscard]] bool has_waited_for_children(std::string_view stat);
 /// Voluntary switches, from /proc/PID/task/TID/status. Source: proc_pid_status(5)
 void parse_thread_status(std::string_view text, ThreadLook& look);
 /// CPU and run-queue time. Source: Linux Documentation/scheduler/sched-stats.rst

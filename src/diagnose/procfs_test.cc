@@ -277,5 +277,12 @@ TEST(ReadFile, ReadsATableOfManyPagesWithoutGrowingBeyondIt) {
   EXPECT_LT(text->capacity(), 16 * text->size());
 }
 
+TEST(Procfs, ChildrenThatWereWaitedForShowInTheFaults) {
+  const std::string head = "7 (x) Z 1 7 7 0 -1 4227084 900 ";
+  EXPECT_FALSE(has_waited_for_children(head + "0 3 0 1 2"));
+  EXPECT_TRUE(has_waited_for_children(head + "12 3 0 1 2"));
+  EXPECT_FALSE(has_waited_for_children(""));
+}
+
 }  // namespace
 }  // namespace tricorn::diagnose

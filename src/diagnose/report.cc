@@ -58,14 +58,32 @@ std::string signal_name(int signal) {
   return name == nullptr ? fmt::format("signal {}", signal) : fmt::format("SIG{}", name);
 }
 
+std::string since_text(const std::string& request, std::int64_t running_ns) {
+  return fmt::format("{} since {:.1f} s", printable(request),
+                     static_cast<double>(running_ns) / 1e9);
+}
+
+/// "; in 2 requests: GET /a since 1.3 s (last seen at app.py:9 in wait), GET /b since 0.2 s".
+std::string all_in_flight(const std::vector<InFlight>& requests) {
+  constexpr std::size_t kShown = 8;
+  std::string text = fmt::format("; in {} requests: ", requests.size());
+  for (std::size_t i = 0; i < std::min(requests.size(), kShown); ++i) {
+    text += (i == 0 ? "" : ", ") + since_text(requests[i].request, requests[i].running_ns);
+    if (!requests[i].place.empty())
+      text += fmt::format(" (last seen at {})", printable(requests[i].place));
+  }
+  if (requests.size() > kShown) text += fmt::format(" and {} more", requests.size() - kShown);
+  return text;
+}
+
 /// Where the worker was, for a death: with the place when there is a stack, else the request alone.
 std::string death_place(const Verdict& verdict, const Evidence& evidence) {
   std::string text = at_text(verdict);
   if (verdict.cause == Cause::BootFailure) return text;
   if (!text.empty()) text = ", last seen" + text;
+  if (!evidence.in_flight.empty()) return text + all_in_flight(evidence.in_flight);
   if (evidence.request.empty()) return text;
-  return text + fmt::format("; in {} since {:.1f} s", printable(evidence.request),
-                            static_cast<double>(evidence.running_ns) / 1e9);
+  return text + "; in " + since_text(evidence.request, evidence.running_ns);
 }
 
 std::string source_line(const PythonFrame& frame) {
@@ -164,6 +182,19 @@ std::string slow_end_line(const Evidence& evidence, const TimeByStack& time, std
                      shares_text(time.places(kPlacesShown)), ref);
 }
 
+std::string cut_line(const Verdict* verdict, const Evidence& evidence, std::string_view when,
+                     std::string_view ref) {
+  std::string cause;
+  if (verdict != nullptr) {
+    cause = fmt::format("; {}: {}{}{}{}{}{}", name_of(verdict->cause), printable(verdict->because),
+                        at_text(*verdict), innermost_text(*verdict), otherwise_text(*verdict),
+                        denial_text(*verdict), hint_text(*verdict));
+  }
+  return fmt::format("Worker (pid:{}) cut at {}: {} had run {:.1f} s{}; ref {}", evidence.pid, when,
+                     printable(evidence.request), static_cast<double>(evidence.running_ns) / 1e9,
+                     cause, ref);
+}
+
 std::string death_line(const Verdict& verdict, const Evidence& evidence, std::string_view ref) {
   const int status = evidence.death ? evidence.death->wait_status : 0;
   const std::string how = WIFSIGNALED(status)
@@ -173,6 +204,13 @@ std::string death_line(const Verdict& verdict, const Evidence& evidence, std::st
       verdict.cause == Cause::KilledByUs ? "" : death_place(verdict, evidence);
   return fmt::format("Worker (pid:{}) {} {}{}{}; ref {}", evidence.pid, how,
                      printable(verdict.because), place, hint_text(verdict), ref);
+}
+
+InFlight in_flight_of(const Evidence& evidence) {
+  InFlight one{evidence.request, evidence.running_ns, ""};
+  if (const PythonFrame* frame = place_in(last_stack(evidence)); frame != nullptr)
+    one.place = place_text(*frame, evidence.app_directory) + " in " + frame->function;
+  return one;
 }
 
 std::string request_line(const Evidence& evidence) {

@@ -39,10 +39,19 @@ inline constexpr int kReportVersion = 1;
 /// Name of the cause of a request that is slow and not late: one that gets on is "advancing".
 [[nodiscard]] std::string_view slow_name_of(Cause cause);
 
+/// The whole line "Worker (pid:N) cut at ..." of a request that is ended with its worker.
+/// @param verdict  null: what it hung in was not looked for
+/// @param when  "shutdown"
+[[nodiscard]] std::string cut_line(const Verdict* verdict, const Evidence& evidence,
+                                   std::string_view when, std::string_view ref);
+
 /// The whole line about a dead worker: "Worker (pid:N) was sent SIGKILL! ..." or
 /// "Worker (pid:N) exited with code N. ...". Needs evidence.death.
 [[nodiscard]] std::string death_line(const Verdict& verdict, const Evidence& evidence,
                                      std::string_view ref);
+
+/// What a death says of one of several requests. @param evidence  of that one: its request, samples
+[[nodiscard]] InFlight in_flight_of(const Evidence& evidence);
 
 /// "Error handling request GET /x", as Gunicorn's worker words it.
 [[nodiscard]] std::string request_line(const Evidence& evidence);

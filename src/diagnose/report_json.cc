@@ -129,6 +129,16 @@ Json phases_json(const Evidence& evidence) {
   return phases;
 }
 
+Json in_flight_json(const Evidence& evidence) {
+  Json requests = Json::array();
+  for (const InFlight& one : evidence.in_flight) {
+    requests.push_back({{"request", printable(one.request)},
+                        {"seconds", seconds_of(one.running_ns)},
+                        {"place", or_null(one.place)}});
+  }
+  return requests;
+}
+
 std::vector<ThreadLook> last_threads(const Evidence& evidence) {
   return evidence.looks.empty() ? std::vector<ThreadLook>() : evidence.looks.back().threads;
 }
@@ -228,6 +238,7 @@ std::string report_json(const Verdict& verdict, const Evidence& evidence, std::s
   report["place"] = or_null(verdict.place);
   add_details(verdict, evidence, report);
   report["hint"] = or_null(verdict.hint);
+  if (!evidence.in_flight.empty()) report["in_flight"] = in_flight_json(evidence);
   report["phases"] = phases_json(evidence);
   report["stack"] = stack_json(last_stack(evidence));
   report["threads"] = list_of(last_threads(evidence));

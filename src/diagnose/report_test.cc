@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "diagnose/testing/evidences.h"
+
 namespace tricorn::diagnose {
 namespace {
 
@@ -151,6 +153,41 @@ TEST(ReportJson, FieldsKeepTheirOrder) {
   EXPECT_EQ(keys_of(slow_json(database(), orders(), {"answered", "", &time}, "7f3a9c", 0)),
             "time class confidence ref pid request seconds place because version event function "
             "innermost peer client not ended busy where stacks stack ");
+}
+
+TEST(DeathLine, NamesAllRequestsWhereNoneIsKnownToBeTheCause) {
+  Evidence evidence = dead(9);
+  evidence.request.clear();
+  evidence.in_flight = {{"GET /a", 1'300'000'000, "app.py:9 in wait"}, {"GET /b", 200'000'000, ""}};
+  const std::string line = death_line(decide(evidence), evidence, "7f3a9c");
+  EXPECT_NE(line.find("did not move; in 2 requests: GET /a since 1.3 s (last seen at app.py:9 in "
+                      "wait), GET /b since 0.2 s; ref 7f3a9c"),
+            std::string::npos)
+      << line;
+  evidence.in_flight.resize(10, {"GET /c", 0, ""});
+  EXPECT_NE(death_line(decide(evidence), evidence, "7f3a9c").find("since 0.0 s and 2 more; ref"),
+            std::string::npos);
+  const auto json = nlohmann::json::parse(report_json(decide(evidence), evidence, "7f3a9c", 0));
+  EXPECT_TRUE(json["request"].is_null());
+  EXPECT_EQ(json["in_flight"].size(), 10U);
+  EXPECT_EQ(json["in_flight"][0]["place"], "app.py:9 in wait");
+}
+
+TEST(CutLine, SaysWhatTheRequestHungIn) {
+  Evidence evidence;
+  evidence.pid = 44;
+  evidence.request = "GET /x";
+  evidence.running_ns = 3'000'000'000;
+  EXPECT_EQ(cut_line(nullptr, evidence, "shutdown", "7f3a9c"),
+            "Worker (pid:44) cut at shutdown: GET /x had run 3.0 s; ref 7f3a9c");
+  Verdict verdict;
+  verdict.cause = Cause::WaitSleep;
+  verdict.because = "slept 2.9 of 3.0 s (time.sleep or alike)";
+  verdict.place = "app.py:10";
+  verdict.function = "view";
+  EXPECT_EQ(cut_line(&verdict, evidence, "shutdown", "7f3a9c"),
+            "Worker (pid:44) cut at shutdown: GET /x had run 3.0 s; wait.sleep: slept 2.9 of 3.0 s "
+            "(time.sleep or alike) at app.py:10 in view; ref 7f3a9c");
 }
 
 }  // namespace

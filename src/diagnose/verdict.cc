@@ -112,6 +112,13 @@ void name_the_place(const Evidence& evidence, Verdict& verdict) {
       "{} {}", place_text(inner, in_template ? evidence.app_directory : ""), inner.function);
 }
 
+/// Not its own trouble as far as was seen, but worth a look.
+void tell_refusals(const Facts& facts, Verdict& verdict) {
+  if (verdict.cause == Cause::PidsExhaustion || !facts.rose(&CgroupCounters::pids_denied)) return;
+  verdict.otherwise += verdict.otherwise.empty() ? "" : "; ";
+  verdict.otherwise += "meanwhile the cgroup's limit of processes and threads refused new ones";
+}
+
 std::string counter_pair(std::optional<std::uint64_t> before, std::optional<std::uint64_t> after) {
   const auto text = [](std::optional<std::uint64_t> value) {
     return value ? fmt::format("{}", *value) : "not readable";
@@ -172,6 +179,7 @@ Verdict decide(const Evidence& evidence) {
       call_it_a_boot(verdict);
     } else {
       tell_phases(evidence, verdict);
+      tell_refusals(facts, verdict);
     }
   }
   name_the_place(evidence, verdict);

@@ -116,6 +116,21 @@ const Row kDeaths[] = {
           }),
      "memory.oom_kill"},
     {"usr_signal", dead(SIGUSR2), "signal.external_kill"},
+    {"oom_that_the_kernel_names",
+     dead(SIGKILL,
+          [](Death& d) {
+            d.after.oom_kill = 4;
+            d.had_children = true;
+            d.oom_victims = {{42, "tricorn-worker"}, {51, "convert"}};
+          }),
+     "memory.oom_kill"},
+    {"oom_of_a_child_by_the_kernels_word",
+     dead(SIGKILL,
+          [](Death& d) {
+            d.after.oom_kill = 4;
+            d.oom_victims = {{51, "convert"}};
+          }),
+     "signal.external_kill"},
 };
 INSTANTIATE_TEST_SUITE_P(Death, Decide, testing::ValuesIn(kDeaths), named);
 
@@ -140,11 +155,23 @@ Evidence paging(std::uint64_t faults_per_s, std::uint64_t hits_per_look) {
   });
 }
 
-Evidence near_limit(std::uint64_t mib) {
-  return each_look(sleeping(), [mib](ProcessLook& look, std::size_t) {
+Evidence near_limit(Evidence evidence, std::uint64_t mib) {
+  return each_look(std::move(evidence), [mib](ProcessLook& look, std::size_t) {
     look.virtual_bytes = mib << 20;
     look.address_space_limit = 1000 << 20;
   });
+}
+
+/// Sleeps a little, tries, sleeps again.
+Evidence retrying() {
+  return each_look(sleeping(), [](ProcessLook& look, std::size_t i) {
+    look.threads[0].switches = static_cast<std::int64_t>(i) * 5;
+  });
+}
+
+Evidence with_refusals(Evidence evidence) {
+  return each_look(std::move(evidence),
+                   [](ProcessLook& look, std::size_t i) { look.cgroup.pids_denied = i; });
 }
 
 const Row kResources[] = {
@@ -153,8 +180,9 @@ const Row kResources[] = {
      each_look(paging(5, 0), [](ProcessLook& l, std::size_t i) { l.cgroup.refaults = i * 9000; }),
      "memory.pressure"},
     {"paging_without_a_limit", paging(40, 0), "wait.disk"},
-    {"address_space_full", near_limit(990), "memory.limit"},
-    {"address_space_left", near_limit(900), "wait.sleep"},
+    {"address_space_full", near_limit(retrying(), 990), "memory.limit"},
+    {"address_space_left", near_limit(retrying(), 900), "wait.sleep"},
+    {"address_space_full_and_asleep", near_limit(sleeping(), 990), "wait.sleep"},
     {"stopped", watched(thread('T', SYS_recvfrom)), "signal.stopped"},
     {"traced", watched(thread('t', SYS_recvfrom)), "signal.stopped"},
     {"stopped_once_only",
@@ -196,9 +224,11 @@ const Row kResources[] = {
      "fd.exhaustion"},
     {"descriptors_nearly_full",
      each_look(sleeping(), [](ProcessLook& l, std::size_t) { l.fds = 1000; }), "wait.sleep"},
-    {"processes_refused",
-     each_look(sleeping(), [](ProcessLook& l, std::size_t i) { l.cgroup.pids_denied = i; }),
+    {"processes_refused", with_refusals(retrying()), "pids.exhaustion"},
+    {"processes_refused_at_a_start",
+     with_stack(with_refusals(sleeping()), {library("threading.py", "Thread.start"), app()}),
      "pids.exhaustion"},
+    {"processes_refused_to_others", with_refusals(sleeping()), "wait.sleep"},
     {"ports_used_up", with_ports(sleeping(), 90), "net.port_exhaustion"},
     {"ports_left", with_ports(sleeping(), 89), "wait.sleep"},
     {"processes_refused_long_ago",

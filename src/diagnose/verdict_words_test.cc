@@ -19,6 +19,63 @@ Evidence transferring(long call, Peer peer) {
   return with_peer(watched(thread('S', call, {static_cast<std::uint64_t>(peer.fd)})), peer);
 }
 
+TEST(Verdict, WhatOthersWereRefusedIsSaidBeside) {
+  const Evidence evidence =
+      each_look(sleeping(), [](ProcessLook& look, std::size_t i) { look.cgroup.pids_denied = i; });
+  EXPECT_EQ(decide(evidence).otherwise,
+            "meanwhile the cgroup's limit of processes and threads refused new ones");
+}
+
+TEST(Death, TheVictimOfAnOomKillIsSureOnlyWhereNobodyElseCouldBeIt) {
+  const auto said = [](bool had_children, std::vector<OomVictim> victims) {
+    return said_of(dead(SIGKILL, [&](Death& death) {
+      death.after.oom_kill = 4;
+      death.had_children = had_children;
+      death.oom_victims = std::move(victims);
+    }));
+  };
+  const std::string sure =
+      "Out of memory: killed by the kernel at the cgroup's limit of 96 MiB (oom_kill 3 -> 4)";
+  EXPECT_EQ(said(false, {}), sure);
+  EXPECT_EQ(said(true, {{42, "tricorn-worker"}}), sure);
+  EXPECT_EQ(said(true, {}),
+            "Probably out of memory: the kernel killed this worker or a child of it at the "
+            "cgroup's limit of 96 MiB (oom_kill 3 -> 4)");
+  EXPECT_EQ(said(true, {{51, "convert"}}),
+            "Not by this server: kill -9, an agent, or the application itself; the kernel's OOM "
+            "counter rose for pid 51 (convert), not for it");
+}
+
+TEST(Death, ACounterThatWentDownSaysNothing) {
+  EXPECT_EQ(said_of(dead(SIGKILL, [](Death& death) { death.after.oom_kill = 0; })),
+            "Not by this server: kill -9, an agent, or the application itself; the kernel's OOM "
+            "counter was not comparable");
+}
+
+TEST(Death, ASignalToItselfIsCalledThat) {
+  const auto said = [](pid_t by) {
+    return said_of(dead(0, [by](Death& death) { death.asked_by = by; }));
+  };
+  EXPECT_EQ(said(42),
+            "Told to leave by a signal (INT, QUIT or TERM) that the application sent to its own "
+            "process");
+  EXPECT_EQ(said(99), "Told to leave by a signal of pid 99, from outside this server");
+}
+
+TEST(Death, OnlyAFaultHasAnAddress) {
+  const auto said = [](int code) {
+    return said_of(dead(SIGSEGV, [code](Death& death) {
+      death.crash_signal = SIGSEGV;
+      death.crash_code = code;
+      death.address = 8;
+    }));
+  };
+  EXPECT_EQ(said(SEGV_MAPERR), "Crashed, address 0x8");
+  EXPECT_EQ(said(SI_KERNEL), "Crashed");
+  EXPECT_EQ(said(SI_TKILL),
+            "Crashed (raised in the worker itself, by a handler or kill: no address)");
+}
+
 TEST(Verdict, TheOtherEndOfAPipeIsNamed) {
   const auto said = [](long call, Peer peer) { return said_of(transferring(call, peer)); };
   EXPECT_EQ(said(SYS_read, held_end(9, 31, "sort")),

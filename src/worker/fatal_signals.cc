@@ -79,8 +79,10 @@ void on_fatal(int signal, siginfo_t* info, void* context) {
     heartbeat::Crash& crash = header.crash;
     crash.tid = static_cast<std::int32_t>(::syscall(SYS_gettid));
     crash.code = info->si_code;
-    crash.sender_pid = info->si_code <= 0 ? info->si_pid : 0;
-    crash.address = reinterpret_cast<std::uint64_t>(info->si_addr);
+    // The two share their bytes. Source: sigaction(2); SI_KERNEL has neither
+    const bool sent = info->si_code <= 0;
+    crash.sender_pid = sent ? info->si_pid : 0;
+    crash.address = sent ? 0 : reinterpret_cast<std::uint64_t>(info->si_addr);
     note_registers(crash, context);
     crash.signal.store(static_cast<std::uint32_t>(signal));
     if (heartbeat::send_message(g_control, heartbeat::Verb::Crashed, signal, nullptr, 0, -1,

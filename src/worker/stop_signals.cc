@@ -17,12 +17,14 @@ std::atomic<bool> g_graceful{false};
 std::atomic<bool> g_quick{false};
 std::atomic<bool> g_reopen{false};
 
+std::atomic<bool> g_passed_on{false};  // what comes next from this process is not of its making
 std::atomic<std::int32_t>* g_sender = nullptr;  // a signal handler can reach nothing else
 
 void on_signal(int signal, siginfo_t* info, void* /*context*/) {
   const int saved = errno;
   std::int32_t none = 0;
-  if (signal != SIGUSR1 && info->si_code <= 0 && info->si_pid != ::getpid())
+  const bool passed_on = info->si_pid == ::getpid() && g_passed_on.exchange(false);
+  if (signal != SIGUSR1 && info->si_code <= 0 && !passed_on)
     g_sender->compare_exchange_strong(none, info->si_pid);
   if (signal == SIGTERM) g_graceful.store(true);
   if (signal == SIGUSR1) g_reopen.store(true);
@@ -30,6 +32,7 @@ void on_signal(int signal, siginfo_t* info, void* /*context*/) {
     // The kernel may choose any thread, and only Python's main thread runs Python's handler: its
     // system call must be the one that is interrupted. Source: signal(7), kernel/signal.c.
     if (::syscall(SYS_gettid) != ::getpid()) {
+      g_passed_on.store(true);
       ::syscall(SYS_tgkill, ::getpid(), ::getpid(), signal);
       errno = saved;
       return;

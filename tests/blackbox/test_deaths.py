@@ -46,6 +46,24 @@ def test_a_death_of_its_own_is_explained_and_answered(serve, mode, path, cause, 
     assert_back(server)
 
 
+def test_a_fault_that_faulthandler_saw_first_has_no_address_of_another_kind(serve):
+    server = serve("hanging:app", *MODES["sync"])
+    answer = server.get("/segv_dumped")
+    line = server.wait_log(rf"was sent SIGSEGV! (.*); ref {answer.reference}")[1]
+    assert line.startswith("Crashed (raised in the worker itself, by a handler or kill: no address)"), line
+    assert place_of(FILE, "segv_dumped") in line
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_signal_that_the_application_sends_itself_is_called_that(serve, mode):
+    server = serve("hanging:app", *MODES[mode])
+    server.get("/")
+    answer = server.get("/interrupt_itself")
+    assert answer.status == 500 and answer.reference, (answer, server.log)
+    server.wait_log(rf"exited with code 0\. Told to leave by a signal \(INT, QUIT or TERM\) that the application sent .*; ref {answer.reference}\b")
+    assert_back(server)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_every_client_of_a_dying_worker_is_answered(serve, mode):
     server = serve("hanging:app", *MODES["gthread"]) if mode == "gthread" else serve("hanging:app", "-w", "1")
@@ -58,6 +76,11 @@ def test_every_client_of_a_dying_worker_is_answered(serve, mode):
     assert [answer.status for answer in answers] == [500] * len(answers), server.log
     references = {answer.reference for answer in answers}
     assert references <= {incident["ref"] for incident in server.incidents()} and None not in references
+    if mode == "gthread":  # nobody knows which of them it was, if any
+        incident, = server.incidents()
+        assert incident["request"] is None and incident["place"] is None, incident
+        assert [one["request"] for one in incident["in_flight"]] == ["GET /steady"] * 3
+        assert re.search(r"; in 3 requests: GET /steady since \d\.\d s.*, GET /steady since .*; ref ", server.log), server.log
     assert_back(server)
 
 

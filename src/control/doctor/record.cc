@@ -102,8 +102,8 @@ void read_signal(std::string_view rest, Record& record) {
   record.after_timeout = record.own_kill && (contains(rest, "after the time-out") ||
                                              contains(rest, "the time-out is above") ||
                                              contains(rest, "the timed-out request above"));
-  record.oom_denied = contains(rest, "OOM counter did not move") ||
-                      contains(rest, "OOM counter rose for other workers only");
+  record.oom_denied =
+      contains(rest, "OOM counter did not move") || contains(rest, "OOM counter rose for ");
   record.kernel_oom = contains(rest, "! Out of memory: killed by the kernel");
 }
 

@@ -4,6 +4,7 @@ Peers come by the environment: SILENT, UNREACHABLE (host:port), PG_DSN, REDIS_PO
 """
 
 import ctypes
+import faulthandler
 import hashlib
 import mmap
 import os
@@ -161,6 +162,16 @@ def segv_later():
     ctypes.string_at(0)  # <- segv_later
 
 
+def segv_dumped():
+    faulthandler.enable()
+    ctypes.string_at(8)  # <- segv_dumped
+
+
+def interrupt_itself():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(2)
+
+
 def abort():
     os.abort()  # <- abort
 
@@ -178,7 +189,7 @@ app = flask.Flask(__name__)
 for function in (
     sleep, compute, compute_deep, regex, regex_later, big_sum, key_stretching, compress, query_postgresql, row_lock, pop_redis,
     query_mysql, receive, receive_with_timeout, call_upstream, connect, lock, self_deadlock, delegate, hoard, stop, kill,
-    segv, segv_later, abort, leave, leave_later,
+    segv, segv_later, segv_dumped, interrupt_itself, abort, leave, leave_later,
 ):
     app.add_url_rule(f"/{function.__name__}", view_func=function)
 
