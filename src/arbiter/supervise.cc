@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "diagnose/report.h"
 #include "diagnose/told.h"
+#include "diagnose/usage.h"
 
 namespace tricorn::arbiter {
 namespace {
@@ -160,6 +161,8 @@ void Arbiter::on_told(const WorkerProcess& worker, std::string_view text) {
   if (!told) return;
   told->evidence.pid = worker.pid;
   told->evidence.arbiter = ::getpid();
+  if (told->verdict.cause == diagnose::Cause::FdExhaustion)
+    told->verdict.because += diagnose::descriptors_text(worker.pid);
   incidents_.told(told->verdict, told->evidence, told->ref);
 }
 

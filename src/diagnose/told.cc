@@ -63,6 +63,8 @@ std::optional<Verdict> verdict_for(Cause cause, const Evidence& evidence, std::s
     case Cause::ClientSlowRead:
       return certain(fmt::format("was cut: {} took nothing more of the response for {:.1f} s",
                                  client_text(evidence), seconds));
+    case Cause::FdExhaustion:
+      return certain(fmt::format("cannot take new connections: {}", error));
     case Cause::AppRecursion:
       return certain(fmt::format("was ended by {}{}", error, repeated_text(stack)));
     case Cause::MemoryLimit:

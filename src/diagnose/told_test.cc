@@ -39,6 +39,7 @@ TEST(Told, OnlyWhatAWorkerMayTellIsBelieved) {
   EXPECT_FALSE(parse_told("memory.oom_kill" + rest, ""));
   EXPECT_FALSE(parse_told("no.such_cause" + rest, ""));
   EXPECT_TRUE(parse_told("memory.limit" + rest, ""));
+  EXPECT_TRUE(parse_told("fd.exhaustion" + rest, ""));
 }
 
 TEST(Told, ACutOrStrangeMessageIsNone) {

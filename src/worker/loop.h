@@ -154,6 +154,7 @@ class Loop {
   void part_with(Connection& connection);
   void note_backlog() const;
   void accept_from(std::uint32_t index);
+  void tell_of_refusal(const std::string& what);
   void go_to_the_back(std::uint32_t index);
   Connection* open_connection(int fd, std::uint8_t listener, const heartbeat::Client& client,
                               heartbeat::Hold hold = heartbeat::Hold::Idle);
@@ -234,6 +235,7 @@ class Loop {
   std::vector<std::uint64_t> deferred_;  // tokens of idle connections with something to read
   bool accept_paused_ = false;           // the system refused a descriptor: try again after a while
   std::int64_t accept_again_ns_ = 0;
+  std::int64_t refusal_told_ns_ = 0;  // 0: never
 
   struct Mailbox {  // the only part of the loop other threads write to
     std::mutex mutex;

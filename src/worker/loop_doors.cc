@@ -24,6 +24,8 @@ using heartbeat::Hold;
 constexpr int kAcceptsPerEvent = 32;
 // Pause after the system refused a descriptor (EMFILE, ENFILE, ENOMEM).
 constexpr std::int64_t kAcceptPauseNs = 100'000'000;
+// Between two lines about that.
+constexpr std::int64_t kRefusalPauseNs = 10'000'000'000;
 constexpr std::uint32_t kConnectionEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 heartbeat::Client client_of(const sockaddr_storage& address) {
@@ -172,14 +174,27 @@ void Loop::accept_from(std::uint32_t index) {
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
-    if (errno != EAGAIN) {  // EMFILE and the like: spare the others, say it once a pause
-      log_.error(std::string("accept on ") + listeners_[index].name + ": " + std::strerror(errno));
+    if (errno != EAGAIN) {  // EMFILE and the like: spare the others
+      tell_of_refusal(std::string("accept on ") + listeners_[index].name + ": " +
+                      std::strerror(errno));
       set_accepting(false);
       accept_paused_ = true;
       accept_again_ns_ = now_ns_ + kAcceptPauseNs;
     }
     return;
   }
+}
+
+// Once in a while: it is tried again ten times a second.
+void Loop::tell_of_refusal(const std::string& what) {
+  const bool descriptors = errno == EMFILE || errno == ENFILE;
+  if (now_ns_ < refusal_told_ns_ + kRefusalPauseNs && refusal_told_ns_ != 0) return;
+  refusal_told_ns_ = now_ns_;
+  Notice notice;
+  notice.cause = "fd.exhaustion";
+  notice.error = what;
+  if (descriptors && options_.tell && !options_.tell(notice).empty()) return;
+  log_.error(what);
 }
 
 // The kernel wakes the first idle worker in a listener's queue, so without this the same one gets
