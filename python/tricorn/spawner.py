@@ -150,8 +150,11 @@ class Spawner:
                 reasons[host] = problem.strerror
         return {"ok": True, "values": {"numbers": numbers, "reasons": reasons}}
 
-    def do_preload(self, _message: dict[str, Any], _fds: list[int]) -> dict[str, Any]:
+    def do_preload(self, _message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Import the application here, so that workers share it."""
+        for page in fds:  # in which the arbiter reads how to look at this process
+            _core.note_layout(page)
+            os.close(page)
         self.app.wsgi()
         return {"ok": True}
 

@@ -72,6 +72,7 @@ int Arbiter::run() {
     if (reload_wanted_ && !pre_exec_runs_) commit_reload();
     if (upgrade_wanted_) upgrade();
     if (state_ == State::Running) supervise();
+    supervise_preload();
     attend_control();
     attend_profiler();
     start_logger_if_due();

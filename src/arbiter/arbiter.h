@@ -75,6 +75,11 @@ class Arbiter {
 
   enum class State { Starting, Running, Stopping, Stopped };
 
+  /// Taken around a deadline.
+  static constexpr std::size_t kLooks = 6;
+  /// From SIGKILL on: who is there still, and sleeps in the kernel, cannot be killed.
+  static constexpr std::int64_t kStuckAfterNs = 2'000'000'000;
+
   // ---- start (start.cc) ----
   bool prepare_process();
   bool start_spawner();
@@ -90,6 +95,10 @@ class Arbiter {
   void give_listeners(std::function<void()> then);
   void announce_listeners();
   void preload(std::function<void()> then);
+  void supervise_preload();
+  [[nodiscard]] std::int64_t boot_limit_ns() const {
+    return options_.boot_timeout_ns != 0 ? options_.boot_timeout_ns : options_.timeout_ns;
+  }
   void fail_start(int status, const std::string& text);
   void fail_start(const Answer& answer);
   void on_spawner_lost();
@@ -180,7 +189,9 @@ class Arbiter {
   void supervise_boot(WorkerProcess& worker);
   void note_end(SlotWatch& watch);
   void limit_memory(WorkerProcess& worker);
-  void take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
+  void sample_boot(diagnose::Inspector& inspector, SlotWatch& watch, pid_t pid,
+                   std::int64_t began_ns, std::int64_t limit_ns);
+  void take_look(diagnose::Inspector& inspector, SlotWatch& watch, const diagnose::Target& target,
                  std::int64_t deadline_ns, std::int64_t limit_ns);
   void judge(WorkerProcess& worker, std::uint32_t index);
   void abort_when_alone(WorkerProcess& worker);
@@ -218,6 +229,14 @@ class Arbiter {
   void finish_hooks();
   void cut_remaining();
   void cut_worker(WorkerProcess& worker, const std::string& why);
+
+  // ---- the end of what is late at a stop (cut.cc) ----
+  void look_before_cut(WorkerProcess& worker, std::int64_t cut_at_ns);
+  void cut_request(WorkerProcess& worker, std::uint32_t index);
+  [[nodiscard]] std::string what_keeps(WorkerProcess& worker);
+  void tell_if_stuck(WorkerProcess& worker);
+  void leave_stuck_behind();
+  void close_doors_of(WorkerProcess& worker);
   void change_workers(int by);
 
   // ---- control socket (control.cc) ----
@@ -284,6 +303,7 @@ class Arbiter {
   bool spawner_settled_ = false;
   std::vector<BoundListener> listeners_;
   std::vector<net::Endpoint> left_endpoints_;  // of listeners that are closed: clients remain
+  std::vector<ino_t> left_doors_;  // of sockets that are closed here, and in nobody else's hands
   std::map<pid_t, std::unique_ptr<WorkerProcess>> workers_;
   std::map<int, std::unique_ptr<WorkerProcess>>
       buried_;                             // dead, their keeper still answers; by keeper fd
@@ -311,6 +331,17 @@ class Arbiter {
   };
   std::unique_ptr<Reload> reload_;
   std::optional<SpawnerClient> next_spawner_;
+
+  struct PreloadWatch {  // of a spawner that imports the application
+    PreloadWatch(pid_t spawner, heartbeat::Page shared);
+    pid_t pid;
+    heartbeat::Page page;
+    diagnose::Inspector inspector;
+    SlotWatch watch;
+    std::int64_t began_ns;
+    bool told = false;
+  };
+  std::unique_ptr<PreloadWatch> preload_watch_;  // null: none does
   bool reload_wanted_ = false;
   bool reload_failed_ = false;
   bool reload_again_ = false;  // HUP came during a reload

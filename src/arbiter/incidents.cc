@@ -111,6 +111,24 @@ void Incidents::overloaded(const diagnose::Verdict& verdict, const diagnose::Evi
   report(verdict, evidence, ref);
 }
 
+void Incidents::cut(const std::optional<diagnose::Verdict>& verdict,
+                    const diagnose::Evidence& evidence, std::string_view when,
+                    std::string_view ref) {
+  const std::string line = diagnose::cut_line(verdict ? &*verdict : nullptr, evidence, when, ref);
+  if (!verdict) return log_.error(line);
+  log_.write({base::Level::Error, line, 0, {}, fields_of(*verdict, evidence, ref)});
+  report(*verdict, evidence, ref);
+}
+
+void Incidents::slow_preload(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                             std::string_view ref) {
+  log_.warning(
+      fmt::format("Spawner (pid:{}) loads the application slowly, no worker starts before: "
+                  "{}",
+                  evidence.pid, diagnose::log_tail(verdict, evidence, ref)));
+  report(verdict, evidence, ref);
+}
+
 void Incidents::slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                           std::string_view ref, bool ended) {
   if (ended) {

@@ -41,6 +41,11 @@ class Incidents {
   void overloaded(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                   std::string_view ref);
   /// A boot takes longer than --timeout, or is ended by --boot-timeout (`ended`).
+  /// A request that ends with its worker. @param when  "shutdown"; @param verdict  empty: not known
+  void cut(const std::optional<diagnose::Verdict>& verdict, const diagnose::Evidence& evidence,
+           std::string_view when, std::string_view ref);
+  void slow_preload(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
+                    std::string_view ref);
   void slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                  std::string_view ref, bool ended);
   /// A worker has more memory than it may and leaves when its requests are done.

@@ -9,13 +9,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <utility>
 
 #include "arbiter/arbiter.h"
-#include "arbiter/farewell.h"
 #include "base/clock.h"
-#include "diagnose/report.h"
 
 namespace tricorn::arbiter {
 namespace {
@@ -148,7 +145,9 @@ void Arbiter::finish_stop() {
     }
   }
   if (!workers_.empty() || forks_pending_ > 0) {
+    for (const auto& [pid, worker] : workers_) look_before_cut(*worker, stop_by_ns_);
     if (now >= stop_by_ns_) cut_remaining();
+    leave_stuck_behind();
     wake_at(now + 50'000'000);
     return;
   }
@@ -186,26 +185,6 @@ void Arbiter::cut_remaining() {
     cut_worker(*worker,
                graceful_ ? "at the end of --graceful-timeout" : "at the end of the quick shutdown");
   }
-}
-
-// Each request that is cut at the graceful time-out is one line, and its client hears it.
-void Arbiter::cut_worker(WorkerProcess& worker, const std::string& why) {
-  if (!worker.kill.reason.empty()) return;
-  for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
-    heartbeat::Slot& slot = worker.page.slot(i);
-    if (slot.started_ns.load() == 0 || slot.is_abandoned()) continue;
-    diagnose::Evidence evidence = evidence_of(worker);
-    diagnose::describe_request(worker.page, slot, base::monotonic_ns(), evidence);
-    const auto before = take_answer(slot, slot.request_id.load());
-    if (!before) continue;
-    const std::string ref = references_.next();
-    answer_or_cut(worker, slot, *before, 503, ref);
-    log_.error(fmt::format("Worker (pid:{}) cut at {}: {} had run {:.1f} s; ref {}", worker.pid,
-                           state_ == State::Stopping ? "shutdown" : "its graceful time-out",
-                           diagnose::printable(evidence.request),
-                           static_cast<double>(evidence.running_ns) / 1e9, ref));
-  }
-  kill_worker(worker, why, {});
 }
 
 }  // namespace tricorn::arbiter

@@ -155,8 +155,9 @@ void SpawnerClient::leave_listeners(OnAnswer on_answer) {
   ask(Json{{"do", "leave_listeners"}}.dump(), {}, std::move(on_answer));
 }
 
-void SpawnerClient::preload(OnAnswer on_answer) {
-  ask(Json{{"do", "preload"}}.dump(), {}, std::move(on_answer));
+void SpawnerClient::preload(int page, OnAnswer on_answer) {
+  ask(Json{{"do", "preload"}}.dump(), page < 0 ? std::vector<int>() : std::vector<int>{page},
+      std::move(on_answer));
 }
 
 void SpawnerClient::look_up(const std::vector<std::string>& hosts, OnAnswer on_answer) {

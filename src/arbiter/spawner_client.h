@@ -69,7 +69,8 @@ class SpawnerClient {
   void leave_listeners(OnAnswer on_answer);
   /// The process that calls Python's logging died: fork another one, on the same channel.
   void start_logger(OnAnswer on_answer);
-  void preload(OnAnswer on_answer);
+  /// @param page  where it notes how its Python is laid out, so that it can be looked at
+  void preload(int page, OnAnswer on_answer);
   /// Find the numbers of hosts, which may take a while. Answer: see use_numbers().
   void look_up(const std::vector<std::string>& hosts, OnAnswer on_answer);
   /// Fork a worker. @param fds  page, control and keeper ends, duplicated here

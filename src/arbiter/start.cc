@@ -16,6 +16,7 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/tokens.h"
 #include "base/clock.h"
+#include "diagnose/verdict.h"
 
 namespace tricorn::arbiter {
 namespace {
@@ -80,7 +81,7 @@ void Arbiter::on_conf(const Answer& answer) {
     std::fputs(options_.print.c_str(), stdout);
     std::fflush(stdout);
     give_settings([this] {
-      spawner_->preload([this](const Answer& loaded) {
+      spawner_->preload(-1, [this](const Answer& loaded) {
         if (!loaded.ok) {
           std::fprintf(stderr, "\nError while loading the application:\n\n%s\n",
                        loaded.text.c_str());
@@ -241,10 +242,48 @@ void Arbiter::give_listeners(std::function<void()> then) {
 
 void Arbiter::preload(std::function<void()> then) {
   if (!options_.preload) return then();
-  spawner_->preload([this, then = std::move(then)](const Answer& answer) {
+  const base::UniqueFd page(heartbeat::create_page_fd());
+  heartbeat::Page shared =
+      page.valid() ? heartbeat::Page::create(page.get(), 1, 1) : heartbeat::Page();
+  if (shared.valid())
+    preload_watch_ = std::make_unique<PreloadWatch>(spawner_->pid(), std::move(shared));
+  const int told = preload_watch_ ? page.get() : -1;
+  spawner_->preload(told, [this, then = std::move(then)](const Answer& answer) {
+    preload_watch_.reset();
     if (!answer.ok) return fail_start(answer);
     then();
   });
+}
+
+Arbiter::PreloadWatch::PreloadWatch(pid_t spawner, heartbeat::Page shared)
+    : pid(spawner),
+      page(std::move(shared)),
+      inspector(spawner, page),
+      began_ns(base::monotonic_ns()) {}
+
+// An import that hangs here keeps the server from its start, and nothing else would say so.
+void Arbiter::supervise_preload() {
+  const std::int64_t limit = boot_limit_ns();
+  if (!preload_watch_ || preload_watch_->told || limit == 0) return;
+  PreloadWatch& preload = *preload_watch_;
+  if (!spawner_ || spawner_->pid() != preload.pid) return preload_watch_.reset();  // it is gone
+  const std::int64_t due = preload.began_ns + limit;
+  const diagnose::Target target{preload.pid, 0, nullptr};
+  sample_boot(preload.inspector, preload.watch, preload.pid, preload.began_ns, limit);
+  take_look(preload.inspector, preload.watch, target, due, limit);
+  if (preload.watch.looks.size() < kLooks) return;
+  preload.told = true;
+  diagnose::Evidence evidence;
+  evidence.pid = preload.pid;
+  evidence.arbiter = ::getpid();
+  evidence.app_directory = options_.app_directory;
+  evidence.life = heartbeat::Life::Booting;
+  evidence.running_ns = base::monotonic_ns() - preload.began_ns;
+  evidence.timeout_ns = limit;
+  evidence.looks = std::move(preload.watch.looks);
+  evidence.samples = std::move(preload.watch.samples);
+  preload.inspector.investigate(evidence);
+  incidents_.slow_preload(diagnose::decide(evidence), evidence, references_.next());
 }
 
 // ---- a spawner that dies while we serve: workers go on, a new one takes over

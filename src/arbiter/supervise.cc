@@ -32,8 +32,7 @@ constexpr std::size_t kSamplesMax = 24;
 constexpr std::int64_t kPeersFromShare = 4;
 // The first look comes this long before the deadline, so that CPU shares cover a real interval ...
 constexpr std::int64_t kFirstLookBeforeNs = 500 * kMs;
-// ... and these close to it, so that a loop is told from a single long instruction.
-constexpr std::size_t kLooks = 6;
+// ... and the others close to it, so that a loop is told from a single long instruction.
 constexpr std::int64_t kLookPauseNs = 10 * kMs;
 // From the order to drain to the look for requests that it had read before.
 constexpr std::int64_t kSettleNs = 10 * kMs;
@@ -60,7 +59,7 @@ void Arbiter::supervise() {
 void Arbiter::supervise_worker(WorkerProcess& worker) {
   forget_adopted(worker);
   if (worker.kill_at_ns != 0) return kill_if_due(worker);
-  if (!worker.kill.reason.empty()) return;
+  if (!worker.kill.reason.empty()) return tell_if_stuck(worker);
   if (!worker.was_ready) return supervise_boot(worker);
   note_wear(worker);
   for (std::uint32_t i = 0; i < worker.slots.size(); ++i) supervise_slot(worker, i);
@@ -69,6 +68,7 @@ void Arbiter::supervise_worker(WorkerProcess& worker) {
   if (worker.cut_at_ns != 0 && !worker.has_lost_threads) {
     if (base::monotonic_ns() >= worker.cut_at_ns)
       return cut_worker(worker, "at the end of --graceful-timeout");
+    look_before_cut(worker, worker.cut_at_ns);
     wake_at(worker.cut_at_ns);
   }
   limit_memory(worker);
@@ -110,7 +110,10 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
   if (watch.request_id != id) {
     slow_watch_.end(worker, watch, "answered");
     note_end(watch);
-    watch = {id, started + kFirstSampleNs, 0, {}, {}, started, std::nullopt, "", nullptr, nullptr};
+    watch = {};
+    watch.request_id = id;
+    watch.next_sample_ns = started + kFirstSampleNs;
+    watch.started_ns = started;
   }
   const std::int64_t now = base::monotonic_ns();
   const std::int64_t limit = options_.request_limit_ns();
@@ -128,18 +131,19 @@ void Arbiter::supervise_slot(WorkerProcess& worker, std::uint32_t index) {
     wake_at(at);
   if (limit == 0) return;
   const std::int64_t deadline = std::max(started + limit, judge_not_before_ns_);
-  take_look(worker, watch, target, deadline, limit);
+  take_look(*worker.inspector, watch, target, deadline, limit);
   if (watch.looks.size() >= kLooks) judge(worker, index);
 }
 
 // Driven by the loop's time-out: one look a call, when it is due.
-void Arbiter::take_look(WorkerProcess& worker, SlotWatch& watch, const diagnose::Target& target,
-                        std::int64_t deadline_ns, std::int64_t limit_ns) {
+void Arbiter::take_look(diagnose::Inspector& inspector, SlotWatch& watch,
+                        const diagnose::Target& target, std::int64_t deadline_ns,
+                        std::int64_t limit_ns) {
   if (watch.looks.empty())
     watch.next_look_ns = deadline_ns - std::min(kFirstLookBeforeNs, limit_ns / 4);
   const std::int64_t now = base::monotonic_ns();
   if (now < watch.next_look_ns) return wake_at(watch.next_look_ns);
-  watch.looks.push_back(worker.inspector->full_look(target));
+  watch.looks.push_back(inspector.full_look(target));
   if (watch.looks.size() == 1)
     watch.instructions = diagnose::Inspector::watch_instructions(watch.looks[0]);
   watch.next_look_ns = std::max(deadline_ns, now + kLookPauseNs);
@@ -247,15 +251,29 @@ void Arbiter::abort_when_alone(WorkerProcess& worker) {
 // ---- boot
 // ------------------------------------------------------------------------------------------
 
+// Each eighth of its time: what it waits for was waited for all along, or not. A boot of less than
+// that costs nothing.
+void Arbiter::sample_boot(diagnose::Inspector& inspector, SlotWatch& watch, pid_t pid,
+                          std::int64_t began_ns, std::int64_t limit_ns) {
+  const std::int64_t now = base::monotonic_ns();
+  const std::int64_t pause = limit_ns / kSamplesPerLimit;
+  if (watch.next_sample_ns == 0) watch.next_sample_ns = began_ns + pause;
+  if (!watch.looks.empty()) return;
+  if (now < watch.next_sample_ns) return wake_at(watch.next_sample_ns);
+  watch.samples.push_back(inspector.full_look({pid, 0, nullptr}));
+  inspector.add_peer(watch.samples);
+  watch.next_sample_ns = now + pause;
+}
+
 // A slow boot is reported at --timeout and ended only by --boot-timeout: an application that loads
 // for a minute works under Gunicorn, so it must work here.
 void Arbiter::supervise_boot(WorkerProcess& worker) {
-  const std::int64_t limit =
-      options_.boot_timeout_ns != 0 ? options_.boot_timeout_ns : options_.timeout_ns;
+  const std::int64_t limit = boot_limit_ns();
   if (limit == 0 || worker.boot_reported || worker.leaving) return;
   SlotWatch& watch = worker.slots[0];
   const std::int64_t began = worker.page.header().forked_ns.load();
-  take_look(worker, watch, {worker.pid, 0, nullptr}, began + limit, limit);
+  sample_boot(*worker.inspector, watch, worker.pid, began, limit);
+  take_look(*worker.inspector, watch, {worker.pid, 0, nullptr}, began + limit, limit);
   if (watch.looks.size() < kLooks) return;
   worker.boot_reported = true;
   diagnose::Evidence evidence = evidence_of(worker);
@@ -263,6 +281,7 @@ void Arbiter::supervise_boot(WorkerProcess& worker) {
   evidence.running_ns = base::monotonic_ns() - began;
   evidence.timeout_ns = limit;
   evidence.looks = std::move(watch.looks);
+  evidence.samples = std::move(watch.samples);
   worker.inspector->investigate(evidence);
   const diagnose::Verdict verdict = diagnose::decide(evidence);
   worker.ref = references_.next();

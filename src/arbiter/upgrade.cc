@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -175,6 +176,11 @@ void Arbiter::leave_listeners() {
   const bool shared = new_arbiter_ != 0 || old_arbiter_ != 0 || managed_sockets_;
   for (const BoundListener& listener : listeners_) {
     if (!shared && !listener.unix_path.empty()) ::unlink(listener.unix_path.c_str());
+  }
+  left_doors_.clear();
+  for (const BoundListener& listener : listeners_) {
+    struct stat status {};
+    if (!shared && ::fstat(listener.fd.get(), &status) == 0) left_doors_.push_back(status.st_ino);
   }
   if (spawner_) spawner_->leave_listeners([](const Answer&) {});
   remember_clients_of(listeners_);

@@ -57,6 +57,7 @@ struct SlotWatch {
   std::int64_t next_look_ns = 0;
   std::vector<diagnose::ProcessLook> samples;
   std::vector<diagnose::ProcessLook> looks;
+  std::optional<diagnose::ProcessLook> before_cut;  ///< a moment before its worker is ended
   std::int64_t started_ns = 0;
   std::optional<Interruption> interruption;  ///< under way
   std::string request;                       ///< "GET /x", noted at the first sample
@@ -125,6 +126,9 @@ struct WorkerProcess {
   Kill kill;
   std::string ref;  ///< of the incident of this worker that came last
   std::vector<diagnose::ProcessLook> crash_looks;
+  std::int64_t killed_at_ns = 0;  ///< SIGKILL was sent; 0: not yet
+  bool told_as_stuck = false;     ///< SIGKILL does not reach it, and that is told
+  bool looked_before_cut = false;
 };
 
 }  // namespace tricorn::arbiter

@@ -215,6 +215,8 @@ void Arbiter::kill_worker(WorkerProcess& worker, std::string reason, std::string
   worker.leaving = true;
   worker.kill = {std::move(reason), std::move(ref)};
   worker.kill_at_ns = 0;
+  worker.killed_at_ns = base::monotonic_ns();
+  wake_at(worker.killed_at_ns + kStuckAfterNs);
   signal_worker(worker, SIGKILL);
 }
 

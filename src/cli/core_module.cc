@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "base/process_title.h"
+#include "heartbeat/page.h"
 #include "net/address.h"
 #include "pyapi/gil.h"
 #include "pyapi/interruption.h"
+#include "pyapi/layout.h"
 #include "pyapi/ref.h"
 #include "spawner/fork.h"
 #include "worker/options.h"
@@ -255,7 +257,20 @@ PyObject* core_stay_readable(PyObject* /*module*/, PyObject* /*none*/) {
   Py_RETURN_NONE;
 }
 
+PyObject* core_note_layout(PyObject* /*module*/, PyObject* number) {
+  const long fd = PyLong_AsLong(number);
+  if (fd == -1 && PyErr_Occurred() != nullptr) return nullptr;
+  const auto page = tricorn::heartbeat::Page::attach(static_cast<int>(fd));
+  if (!page.valid()) return PyErr_SetFromErrno(PyExc_OSError);
+  tricorn::heartbeat::Header& header = page.header();
+  if (tricorn_fill_python_layout(&header.python) == 0)
+    header.layout_state.store(1, std::memory_order_release);
+  Py_RETURN_NONE;
+}
+
 PyMethodDef kFunctions[] = {
+    {"note_layout", core_note_layout, METH_O,
+     "note_layout(fd): tells in the page `fd` how this process's Python is laid out"},
     {"stay_readable", core_stay_readable, METH_NOARGS,
      "stay_readable(): lets the arbiter look at this process after a change of user"},
     {"become_spawner", core_become_spawner, METH_NOARGS,

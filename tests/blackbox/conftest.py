@@ -10,6 +10,7 @@ import pytest
 from blackbox.support.peers import full_backlog, silent_peer
 from blackbox.support.services import PostgreSQL, Redis
 from blackbox.support.site import Site
+from hangs.surroundings import Missing, frozen_disk
 
 
 def pytest_configure(config):
@@ -66,6 +67,16 @@ def serve(tmp_path, request):
     if call is not None and call.failed:
         for site in sites:
             print(f"--- log of {' '.join(site.command)}\n{site.log}\n--- report\n{site.report()}")
+
+
+@pytest.fixture
+def frozen():
+    """Give a file of a frozen file system: who writes to it sleeps so that no signal wakes it."""
+    try:
+        with frozen_disk() as around:
+            yield around.env["FROZEN"]
+    except Missing as why:
+        pytest.skip(str(why))
 
 
 @pytest.fixture(scope="session")

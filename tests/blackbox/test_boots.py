@@ -55,6 +55,17 @@ def test_boot_timeout_ends_a_slow_import(serve):
     assert "out of memory" not in server.log.lower()
 
 
+def test_a_slow_import_before_the_fork_is_reported_too(serve):
+    server = serve("slow_boot:app", "--preload", "--timeout", "1", env={"BOOT_SECONDS": "3"})
+    incident, = server.incidents()
+    assert incident["class"] == "boot.slow"
+    assert incident["place"] == place_of("slow_boot.py", "boot"), incident
+    assert re.search(
+        r"\[WARNING\] Spawner \(pid:\d+\) loads the application slowly, no worker starts before: boot\.slow: "
+        r"the boot is not over; wait\.sleep: slept (0\.[89]|1\.0) of 1\.0 s .* at slow_boot\.py:", server.log), server.log
+    assert server.get("/").content == b"late"
+
+
 def test_a_server_whose_workers_boot_slowly_can_be_stopped(serve):
     server = serve("slow_boot:app", "--timeout", "1", "--graceful-timeout", "1")
     server.incidents()

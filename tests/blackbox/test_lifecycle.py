@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from blackbox.judge import place_of
 from blackbox.support.answer import Answer, read_all
 from blackbox.support.load import Load
 from blackbox.support.site import GTHREAD, MODES, free_port
@@ -164,8 +165,30 @@ def test_a_drain_beyond_graceful_timeout_is_cut_answered_and_logged(serve, mode,
         answer = done.pop().result()
         assert time.monotonic() - began >= 0.9
         assert answer.status == 503 and answer.reference
-        assert re.search(rf"\[ERROR\] Worker \(pid:\d+\) cut at its graceful time-out: GET /slept had run .*ref {answer.reference}", server.log)
+        line = re.search(rf"\[ERROR\] Worker \(pid:\d+\) cut at its graceful time-out: GET /slept had run (.*); ref {answer.reference}", server.log)
+        assert line and "; wait.sleep: slept " in line[1] and " at wsgi_rules.py:" in line[1], server.log
         server.stop(signal.SIGQUIT)
+
+
+@pytest.mark.parametrize("kind", ["atexit", "thread"])
+def test_what_keeps_a_worker_from_leaving_is_named(serve, kind):
+    server = serve("lingering:app", "--graceful-timeout", "1", env={"LINGER": kind})
+    server.get("/")
+    assert server.stop() == 0
+    line = re.search(r"was sent SIGKILL! By this server \(pid:\d+\), at the end of --graceful-timeout(.*); ref ", server.log)
+    assert line, server.log
+    assert f" at {place_of('lingering.py', kind)}" in line[1], line[1]
+
+
+def test_a_worker_that_cannot_be_killed_does_not_keep_the_server(serve, frozen):
+    server = serve("wsgi_rules:app", "--timeout", "2", "--graceful-timeout", "1", env={"FROZEN": frozen})
+    server.get("/")
+    assert server.get("/frozen_write").status == 500
+    server.wait_log(r"\[CRITICAL\] Worker \(pid:\d+\) cannot be killed: it is in uninterruptible sleep in \w+ ")
+    assert server.get("/").status == 200
+    server.send(signal.SIGTERM)
+    assert server.process.wait(6) == 0
+    assert refused(server)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])

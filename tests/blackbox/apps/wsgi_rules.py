@@ -324,6 +324,13 @@ def slept(environ, start):
     return [b"slept"]
 
 
+def frozen_write(environ, start):
+    with open(os.environ["FROZEN"], "ab") as file:
+        file.write(b"x" * 100_000)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def wrapped_file(environ, start):
     """A temporary file of the size and from the offset of the query, e.g. 1000000:10."""
     size, _, offset = environ["QUERY_STRING"].partition(":")
