@@ -54,9 +54,8 @@ def test_a_fault_that_faulthandler_saw_first_has_no_address_of_another_kind(serv
     assert place_of(FILE, "segv_dumped") in line
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_signal_that_the_application_sends_itself_is_called_that(serve, mode):
-    server = serve("hanging:app", *MODES[mode])
+def test_a_signal_that_the_application_sends_itself_is_called_that(serve):
+    server = serve("hanging:app", *MODES["sync"])  # elsewhere the main thread may serve another request
     server.get("/")
     answer = server.get("/interrupt_itself")
     assert answer.status == 500 and answer.reference, (answer, server.log)
@@ -162,6 +161,22 @@ def test_an_oom_kill_is_called_that(serve, mode):
         assert "128 MiB" in server.log
         assert incident["function"] == "hoard" and incident["place"].startswith(f"{FILE}:"), incident["place"]
         assert_back(server)
+        assert server.stop() == 0
+
+
+def test_an_oom_kill_by_sudden_growth_is_not_blamed_on_another_request(serve):
+    """The worker is dead before it was seen to grow; its group must be known from before."""
+    with memory_group(128 * MIB) as group:
+        server = serve("hanging:app", *MODES["gthread"], cgroup=group)
+        for round_ in range(1, 4):
+            with server.begin("/steady?20"):
+                answer = server.get("/grab", timeout=60)
+            assert oom_kills(group) == round_
+            incident = server.incidents(round_)[-1]
+            assert (incident["class"], incident["ref"]) == ("memory.oom_kill", answer.reference), server.log
+            assert incident["request"] is None
+            assert [one["request"] for one in incident["in_flight"]] == ["GET /steady", "GET /grab"]
+            server.wait_log("Booting worker", count=round_ + 1)
         assert server.stop() == 0
 
 

@@ -162,6 +162,10 @@ def segv_later():
     ctypes.string_at(0)  # <- segv_later
 
 
+def grab():
+    return b"x" * (600 << 20)
+
+
 def segv_dumped():
     faulthandler.enable()
     ctypes.string_at(8)  # <- segv_dumped
@@ -189,7 +193,7 @@ app = flask.Flask(__name__)
 for function in (
     sleep, compute, compute_deep, regex, regex_later, big_sum, key_stretching, compress, query_postgresql, row_lock, pop_redis,
     query_mysql, receive, receive_with_timeout, call_upstream, connect, lock, self_deadlock, delegate, hoard, stop, kill,
-    segv, segv_later, segv_dumped, interrupt_itself, abort, leave, leave_later,
+    grab, segv, segv_later, segv_dumped, interrupt_itself, abort, leave, leave_later,
 ):
     app.add_url_rule(f"/{function.__name__}", view_func=function)
 
