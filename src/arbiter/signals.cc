@@ -152,7 +152,11 @@ void Arbiter::finish_stop() {
     return;
   }
   place_orphans();
-  if ((!buried_.empty() || !orphans_.empty()) && now < stop_by_ns_ + kQuickNs)
+  // A stuck worker holds its end of the channel for ever.
+  const bool keepers_answer = std::any_of(buried_.begin(), buried_.end(), [](const auto& entry) {
+    return !entry.second->told_as_stuck;
+  });
+  if ((keepers_answer || !orphans_.empty()) && now < stop_by_ns_ + kQuickNs)
     return wake_at(now + 50'000'000);  // keepers still answer
   const base::Level level = exit_status_ == 0 ? base::Level::Info : base::Level::Error;
   log_.write(level, fmt::format("Shutting down: {}", own_name()));

@@ -181,7 +181,7 @@ def test_what_keeps_a_worker_from_leaving_is_named(serve, kind):
 
 
 def test_a_worker_that_cannot_be_killed_does_not_keep_the_server(serve, frozen):
-    server = serve("wsgi_rules:app", "--timeout", "2", "--graceful-timeout", "1", env={"FROZEN": frozen})
+    server = serve("wsgi_rules:app", "--timeout", "2", env={"FROZEN": frozen})
     server.get("/")
     assert server.get("/frozen_write").status == 500
     server.wait_log(r"\[CRITICAL\] Worker \(pid:\d+\) cannot be killed: it is in uninterruptible sleep in \w+ ")
