@@ -227,6 +227,13 @@ TEST(Shares, ALoopOfQueriesGetsOn) {
   EXPECT_NE(verdict.because.find("% computing"), std::string::npos) << verdict.because;
 }
 
+TEST(Shares, ALoopThatWaitsForTheDiskIsNotSaidToAdvance) {
+  ThreadLook faulting = in(-1, 42);
+  faulting.state = 'D';
+  const Evidence evidence = in_turns({{130, faulting, {}}, {120, computing(42), {}}}, 300);
+  EXPECT_NE(decide(evidence).cause, Cause::TimeoutTooShort);
+}
+
 TEST(Shares, AWaitThatComesAgainIsCountedAsAWhole) {
   Evidence evidence =
       in_turns({{380, in(SYS_clock_nanosleep, 7), {}}, {370, in(SYS_poll, 7), {}}}, 3);

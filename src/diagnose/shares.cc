@@ -32,6 +32,7 @@ Call call_of_last(const Stretch& stretch) {
 /// Whether it waits for descriptors, or for something that was over when it was read.
 bool is_of_data(const Stretch& stretch) {
   const Call call = call_of_last(stretch);
+  if (serving(*stretch.looks.back()).state == 'D') return false;
   return call == Call::None || call == Call::Receive || call == Call::Send || call == Call::Poll ||
          call == Call::Select || call == Call::Epoll;
 }
@@ -235,7 +236,10 @@ std::string waits_text(const Shared& shared, std::int64_t waits) {
 std::optional<Verdict> judge_loop(const Shared& shared) {
   constexpr std::int64_t kWaitsMin = 6;  // Source: our bound
   const Share* call = find(shared, calls_out);
-  if (call == nullptr) call = find(shared, waits_unknown);
+  if (call == nullptr) {
+    call = find(shared, waits_unknown);
+    if (call != nullptr && !is_of_data(*call->stretches.back())) return std::nullopt;
+  }
   const std::int64_t waits = switches_in(shared.evidence);
   const double busy = shared.facts.whole_busy;
   if (call == nullptr || find(shared, sleeps) != nullptr) return std::nullopt;

@@ -6,6 +6,7 @@ BIG_FILE (paths), PG_DSN, REDIS_PORT.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -429,6 +430,21 @@ def compute_then_receive():
     while time.monotonic() < end:
         n += 1
     receive()
+
+
+def retry():
+    while True:
+        with contextlib.suppress(TimeoutError), socket.create_connection(address_of("SILENT"), timeout=0.4) as upstream:
+            upstream.recv(1)  # <- retry
+        time.sleep(0.2)
+
+
+def query_loop():
+    import psycopg2
+
+    with psycopg2.connect(os.environ["PG_DSN"]) as connection, connection.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT pg_sleep(0.004)"); sum(range(60_000))  # <- query_loop
 
 
 def lock_then_receive():

@@ -133,6 +133,9 @@ TROUBLES = [
     wait("compute_then_receive", "wait.network", s.silent, place="receive", alone=True, short=True,
          said=r"; before that 1\.[0-3] s (in cpu\.python|computing) at \S*app\.py:\d+ in compute_then_receive; not memory;"),
     wait("lock_then_receive", "wait.file_lock", s.flocked_then_silent, short=True, said=r"; then 0\.\d s in wait\.network at \S*app\.py:"),
+    # again and again
+    wait("retry", "wait.network", s.silent, short=True),
+    wait("query_loop", "timeout.too_short", s.postgresql, alone=True, said=r"was advancing: \d+ waits of [\d.]+ ms on average, "),
     # limits
     wait("descriptors", "fd.exhaustion", s.descriptor_limit, short=True),
     wait("ports", "net.port_exhaustion", s.few_ports, peer="127.0.0.1:9100", short=True),
