@@ -64,6 +64,8 @@ constexpr OwnTrouble kTroubles[] = {
      "was replaced. Give that wait a time-out shorter than --request-timeout."},
     {"request_cut", "requests cut when their worker had to leave",
      "They were still running at the end of --graceful-timeout: raise it, or make them shorter."},
+    {"worker_stuck", "workers that not even SIGKILL ends",
+     "They sleep in the kernel: look at the disk, NFS or FUSE file system that does not answer."},
     {"unseen_requests", "requests read by a worker that died before the application saw them",
      "Their clients had a 503 and may send them again: the line of the same ref says why that "
      "worker died."},
@@ -189,6 +191,13 @@ OwnWords read_own_words(std::string_view text) {
   return words;
 }
 
+OwnWords slow_preload_in(std::string_view message) {
+  constexpr std::string_view kSlowly = ") loads the application slowly, no worker starts before: ";
+  const std::size_t at = message.find(kSlowly);
+  if (!message.starts_with("Spawner (pid:") || at == std::string_view::npos) return {};
+  return read_own_words(message.substr(at + kSlowly.size()));
+}
+
 const OwnTrouble* own_trouble(std::string_view name) {
   const auto* const found =
       std::find_if(std::begin(kTroubles), std::end(kTroubles),
@@ -213,6 +222,7 @@ std::string_view own_trouble_of_worker(std::string_view words, std::string_view&
     return "worker_memory";
   if (words.starts_with("had read ") && contains(words, " that the application has not seen: "))
     return "unseen_requests";
+  if (words.starts_with("cannot be killed: ")) return "worker_stuck";
   if (!words.starts_with("cut at ")) return {};
   const std::size_t colon = words.find(": ");
   if (colon == std::string_view::npos) return {};

@@ -27,6 +27,9 @@ struct OwnWords {
 };
 [[nodiscard]] OwnWords read_own_words(std::string_view text);
 
+/// The same of "Spawner (pid:44) loads the application slowly, …: CLASS: …".
+[[nodiscard]] OwnWords slow_preload_in(std::string_view message);
+
 /// A trouble of a request, a worker or the server that has an id of our own.
 struct OwnTrouble {
   std::string_view name;  ///< behind kOwnId

@@ -311,9 +311,11 @@ std::optional<Record> read_record(std::string_view text, const Hits& hits) {
   }
   if (!record.has_header) return std::nullopt;
   record.message = text.substr(message_at);
-  if (record.level != "INFO" && record.level != "DEBUG")
-    record.trouble = own_trouble_in(record.message, record.path);
-  if (!record.trouble.empty()) record.kind = Kind::Told;
+  if (record.level != "INFO" && record.level != "DEBUG") {
+    record.own = slow_preload_in(record.message);
+    if (record.own.meaning == nullptr) record.trouble = own_trouble_in(record.message, record.path);
+  }
+  if (record.own.meaning != nullptr || !record.trouble.empty()) record.kind = Kind::Told;
   return record;
 }
 
