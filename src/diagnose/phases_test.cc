@@ -234,6 +234,15 @@ TEST(Shares, ALoopThatWaitsForTheDiskIsNotSaidToAdvance) {
   EXPECT_NE(decide(evidence).cause, Cause::TimeoutTooShort);
 }
 
+TEST(Shares, AWaitWhosePeerWasNotSeenIsOneOfTheCallsAroundIt) {
+  const Evidence evidence = in_turns(
+      {{130, in(SYS_poll, 42), {}}, {120, computing(42), {}}, {140, in(SYS_recvfrom, 42), tcp(80)}},
+      300);
+  const Verdict verdict = decide(evidence);
+  EXPECT_EQ(verdict.cause, Cause::TimeoutTooShort);
+  EXPECT_EQ(verdict.because.find("waiting"), std::string::npos) << verdict.because;
+}
+
 TEST(Shares, AWaitThatComesAgainIsCountedAsAWhole) {
   Evidence evidence =
       in_turns({{380, in(SYS_clock_nanosleep, 7), {}}, {370, in(SYS_poll, 7), {}}}, 3);

@@ -89,6 +89,24 @@ void add_to(Share& share, RequestPhase phase, const Stretch& stretch) {
   share.stretches.push_back(&stretch);
 }
 
+/// A wait for data of which no more is known, where the request calls out, is one of its calls.
+void join_the_unknown(std::vector<Share>& shares) {
+  for (auto one = shares.begin(); one != shares.end();) {
+    const bool unknown = waits_unknown(one->phase) && is_of_data(*one->stretches.back());
+    const auto call = std::find_if(shares.begin(), shares.end(), [&](const Share& other) {
+      return calls_out(other.phase) && same_place(other.phase, one->phase);
+    });
+    if (!unknown || call == shares.end()) {
+      ++one;
+      continue;
+    }
+    call->phase.ns += one->phase.ns;
+    call->stretches.insert(call->stretches.end(), one->stretches.begin(), one->stretches.end());
+    std::sort(call->stretches.begin(), call->stretches.end());  // of one vector: by time
+    one = shares.erase(one);
+  }
+}
+
 bool holds(const Share& share, const ProcessLook* look) {
   return std::any_of(share.stretches.begin(), share.stretches.end(), [look](const Stretch* one) {
     return std::find(one->looks.begin(), one->looks.end(), look) != one->looks.end();
@@ -227,8 +245,9 @@ std::int64_t switches_in(const Evidence& evidence) {
 std::string waits_text(const Shared& shared, std::int64_t waits) {
   const double waited = seconds(shared.seen_ns) * (1 - shared.facts.whole_busy);
   const double mean = waited / static_cast<double>(waits);
-  const std::string time =
-      mean < 0.1 ? fmt::format("{:.1f} ms", mean * 1000) : fmt::format("{:.2f} s", mean);
+  const std::string time = mean < 0.0001 ? fmt::format("{:.0f} us", mean * 1e6)
+                           : mean < 0.1  ? fmt::format("{:.1f} ms", mean * 1000)
+                                         : fmt::format("{:.2f} s", mean);
   return fmt::format("{} waits of {} on average", waits, time);
 }
 
@@ -318,6 +337,7 @@ std::vector<Share> shares_of(const Evidence& evidence, const std::vector<Stretch
       add_to(*same, std::move(phase), stretch);
     }
   }
+  join_the_unknown(shares);
   std::stable_sort(shares.begin(), shares.end(), [](const Share& left, const Share& right) {
     return left.phase.ns > right.phase.ns;
   });
