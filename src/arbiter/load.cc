@@ -10,8 +10,19 @@ constexpr std::int64_t kMinuteNs = 60'000'000'000;
 
 }  // namespace
 
+ThreadsInUse count_threads(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers) {
+  ThreadsInUse threads;
+  for (const auto& [pid, worker] : workers) {
+    if (!worker->ready()) continue;
+    threads.all += worker->page.slot_count();
+    for (std::uint32_t i = 0; i < worker->page.slot_count(); ++i)
+      threads.busy += worker->page.slot(i).started_ns.load(std::memory_order_relaxed) != 0 ? 1 : 0;
+  }
+  return threads;
+}
+
 void LoadHistory::note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers,
-                std::int64_t now_ns) {
+                       std::int64_t now_ns) {
   if (now_ns - last_ns_ < kPauseNs) return;
   last_ns_ = now_ns;
   if (minutes_[at_].began_ns == 0) minutes_[at_].began_ns = now_ns;
@@ -20,14 +31,7 @@ void LoadHistory::note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& wo
     minutes_[at_] = {};
     minutes_[at_].began_ns = now_ns;
   }
-  unsigned busy = 0;
-  unsigned threads = 0;
-  for (const auto& [pid, worker] : workers) {
-    if (!worker->ready()) continue;
-    threads += worker->page.slot_count();
-    for (std::uint32_t i = 0; i < worker->page.slot_count(); ++i)
-      busy += worker->page.slot(i).started_ns.load(std::memory_order_relaxed) != 0 ? 1 : 0;
-  }
+  const auto [busy, threads] = count_threads(workers);
   if (threads == 0) return;
   LoadPeriod& minute = minutes_[at_];
   ++minute.readings;

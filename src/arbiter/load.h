@@ -21,6 +21,14 @@ struct LoadPeriod {
   unsigned full = 0;  ///< readings with every thread busy
 };
 
+/// Of all ready workers at one moment.
+struct ThreadsInUse {
+  unsigned busy = 0;
+  unsigned all = 0;
+};
+[[nodiscard]] ThreadsInUse count_threads(
+    const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers);
+
 class LoadHistory {
  public:
   /// Reads the slots of all ready workers; not more often than each tenth of a second.

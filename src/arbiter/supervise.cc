@@ -156,6 +156,9 @@ diagnose::Evidence Arbiter::evidence_of(const WorkerProcess& worker) const {
   evidence.arbiter = ::getpid();
   evidence.app_directory = options_.app_directory;
   evidence.timeout_ns = options_.request_limit_ns();
+  const ThreadsInUse threads = count_threads(workers_);
+  evidence.server_busy = threads.busy;
+  evidence.server_threads = threads.all;
   return evidence;
 }
 

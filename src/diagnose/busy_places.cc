@@ -11,10 +11,10 @@
 namespace tricorn::diagnose {
 
 void BusyPlaces::add(const Stack& stack) {
+  if (stack.empty()) return;
   const PythonFrame* frame = place_in(stack);
-  if (frame == nullptr) return;
-  const bool own = is_server(stack.front());
-  ++counts_[own ? "the server itself"
+  ++counts_[frame == nullptr
+                ? "the server itself"
                 : fmt::format("{} in {}", place_text(*frame, app_directory_), frame->function)];
 }
 

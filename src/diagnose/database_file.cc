@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "diagnose/peer.h"
 #include "diagnose/procfs.h"
@@ -30,9 +31,12 @@ std::size_t first_inside(std::string_view maps, const std::vector<std::uint64_t>
   return first;
 }
 
-/// A file of the worker's that is locked. @param waiter  whose locks do not count
-bool find_locked(int process, const std::string& locks, pid_t waiter, Peer& peer) {
+/// The files of the worker that are locked. @param waiter  whose locks do not count
+std::vector<Peer> locked_files(int process, pid_t waiter) {
   constexpr std::size_t kFilesMax = 4096;
+  std::vector<Peer> found;
+  const std::string locks = read_file(AT_FDCWD, "/proc/locks").value_or("");
+  if (locks.empty()) return found;
   auto fds = numbers_in(process, "fd");
   if (fds.size() > kFilesMax) fds.resize(kFilesMax);
   for (const int fd : fds) {
@@ -40,14 +44,15 @@ bool find_locked(int process, const std::string& locks, pid_t waiter, Peer& peer
     if (!path.starts_with('/')) continue;
     const auto info = read_file(process, fmt::format("fdinfo/{}", fd).c_str());
     const auto inode = value_of(info.value_or(""), "ino");
-    const pid_t holder = inode ? lock_holder(locks, *inode, waiter) : 0;
-    if (holder == 0) continue;
-    peer.address = database_of(path);
-    peer.holder = holder;
-    peer.fd = fd;
-    return true;
+    Peer file;
+    file.kind = Peer::Kind::File;
+    file.holder = inode ? lock_holder(locks, *inode, waiter) : 0;
+    if (file.holder == 0) continue;
+    file.address = path;
+    file.fd = fd;
+    found.push_back(std::move(file));
   }
-  return false;
+  return found;
 }
 
 }  // namespace
@@ -58,13 +63,21 @@ bool is_in_sqlite(std::string_view maps, const std::vector<std::uint64_t>& stack
 }
 
 Peer contended_database(int process) {
+  auto files = locked_files(process, pid_of(process));
+  if (files.empty()) files = locked_files(process, 0);
   Peer peer;
   peer.kind = Peer::Kind::File;
+  if (!files.empty()) peer = std::move(files.front());
+  peer.address = database_of(peer.address);
   peer.service = kSqlite;
-  const std::string locks = read_file(AT_FDCWD, "/proc/locks").value_or("");
-  const pid_t worker = pid_of(process);
-  if (!find_locked(process, locks, worker, peer)) find_locked(process, locks, 0, peer);
   return peer;
+}
+
+std::optional<Peer> contended_file(int process) {
+  const auto files = locked_files(process, pid_of(process));
+  const auto same = [&](const Peer& file) { return file.address == files.front().address; };
+  if (files.empty() || !std::all_of(files.begin(), files.end(), same)) return std::nullopt;
+  return files.front();
 }
 
 std::string_view database_of(std::string_view file) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +23,10 @@ inline constexpr std::string_view kSqlite = "SQLite";
 /// is the worker itself when another of its own connections has the lock.
 /// @param process  fd of the worker's /proc/PID
 [[nodiscard]] Peer contended_database(int process);
+
+/// The file that a worker has open and another process has locked; nothing when there is none, or
+/// several. @param process  as above
+[[nodiscard]] std::optional<Peer> contended_file(int process);
 
 /// "/srv/shop.db" of "/srv/shop.db-shm", the file that holds the locks in WAL mode.
 [[nodiscard]] std::string_view database_of(std::string_view file);

@@ -40,7 +40,9 @@ struct ThreadLook {
   std::uint64_t major_faults = 0;  ///< since its start
   std::int64_t switches = -1;      ///< times it gave up the CPU by itself; -1 not read
   std::uint64_t tstate = 0;        ///< its PyThreadState, 0 not a Python thread
-  std::vector<PythonFrame> stack;  ///< innermost first
+  std::vector<PythonFrame>
+      stack;                  ///< innermost first; of an event loop that waits, its coroutines'
+  std::uint64_t awaited = 0;  ///< the future that those wait for; 0: none, or not known
   std::uint64_t instruction =
       0;               ///< bytecode position of the innermost frame, comparable between looks
   bool jumps = false;  ///< its bytecode there is an unconditional jump: no call into C
@@ -66,6 +68,7 @@ struct Peer {
   bool more_ends = false;     ///< further processes have that end too
   unsigned others = 0;        ///< further peers that the same call waits for
   bool client = false;        ///< it is a client of ours, not an upstream
+  bool server = false;        ///< it is this server: the worker has the socket that listens there
   bool internal = false;      ///< both ends are the worker's own, as those that wake an event loop
 };
 
@@ -136,6 +139,8 @@ struct NativeCode {
 struct Delegate {
   std::uint64_t tstate = 0;
   std::optional<Peer> peer;  ///< of that thread
+  /// Of what is done there, be it a coroutine; empty: its own.
+  std::vector<PythonFrame> stack = {};
 };
 
 /// Local ports in use towards one far end.
@@ -210,6 +215,11 @@ struct Evidence {
   std::optional<Peer> peer;          ///< of the serving thread in the last look
   std::vector<LockWait> lock_waits;  ///< of all threads in the last look
   std::optional<Delegate> delegate;  ///< of the serving thread in the last look
+  /// Of who asked for what the serving thread, or the delegate, does: where that shows no code of
+  /// the application. Empty: nobody is known.
+  std::vector<PythonFrame> asked;
+  std::string handling;           ///< type of the exception that the serving thread handles then
+  std::optional<Peer> contended;  ///< the only file that the worker has open and another has locked
   std::vector<Child> children;
   std::optional<PortUse> ports;  ///< Inspector::port_use()
   std::int64_t user_tasks = -1;  ///< processes and threads of the worker's user; -1 not counted
@@ -217,10 +227,12 @@ struct Evidence {
   /// All of them, oldest first, where a death has ended several and none is known to have caused
   /// it: `request` is empty then.
   std::vector<InFlight> in_flight;
-  unsigned busy_threads = 0;  ///< app threads of this worker with a request, this one included
-  unsigned queued = 0;        ///< whole requests that waited for an app thread
-  double load = -1;           ///< 1 minute load average; -1 not readable
-  unsigned cpus = 0;          ///< online CPUs
+  unsigned busy_threads = 0;    ///< app threads of this worker with a request, this one included
+  unsigned server_busy = 0;     ///< the same of all workers; 0: not counted
+  unsigned server_threads = 0;  ///< app threads that all workers have
+  unsigned queued = 0;          ///< whole requests that waited for an app thread
+  double load = -1;             ///< 1 minute load average; -1 not readable
+  unsigned cpus = 0;            ///< online CPUs
   std::int64_t arbiter_delay_ns =
       0;  ///< how long the arbiter itself waited for a CPU over the looks
 };

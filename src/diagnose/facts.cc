@@ -226,8 +226,10 @@ Facts::Facts(const Evidence& from) : evidence(from) {
 bool same_wait(const ThreadLook& left, const ThreadLook& right) {
   if (call_in(left) != call_in(right)) return false;
   if (left.stack.empty() || right.stack.empty()) return true;
-  return left.stack.front() == right.stack.front() &&
-         *place_in(left.stack) == *place_in(right.stack);
+  const PythonFrame* left_place = place_in(left.stack);
+  const PythonFrame* right_place = place_in(right.stack);
+  if (left_place == nullptr || right_place == nullptr) return left_place == right_place;
+  return left.stack.front() == right.stack.front() && *left_place == *right_place;
 }
 
 const Stack* stack_seen_most(const std::vector<const ProcessLook*>& looks) {

@@ -25,12 +25,17 @@ bool is_own(std::string_view file) {
                      [&](std::string_view own) { return file.ends_with(own); });
 }
 
+/// This server's own Python: never the person's code.
+bool is_servers(const PythonFrame& frame) {
+  return is_own(frame.file) || has(frame.file, "-packages/tricorn/");
+}
+
 /// Code that came with the interpreter, an installed package, or this server.
 bool is_library(const PythonFrame& frame) {
   const std::string_view file = frame.file;
   return file.empty() || file[0] == '<' || has(file, "/site-packages/") ||
          has(file, "/dist-packages/") || has(file, "/lib/python3") || has(file, "/lib64/python3") ||
-         is_own(file);
+         is_servers(frame);
 }
 
 /// Installed packages that call applications or are called by them, so that what is left of a stack
@@ -48,7 +53,7 @@ bool is_known_package(const PythonFrame& frame) {
        "/tornado/",        "/urllib3/",    "/webob/",        "/werkzeug/",     "/whitenoise/",
        "/newrelic/",       "/ddtrace/",    "/opentelemetry/"});
   const bool installed = has(frame.file, "/site-packages/") || has(frame.file, "/dist-packages/");
-  return !installed || is_own(frame.file) ||
+  return !installed || is_servers(frame) ||
          std::any_of(kPackages.begin(), kPackages.end(),
                      [&](std::string_view package) { return has(frame.file, package); });
 }
@@ -64,6 +69,11 @@ bool is_python_source(std::string_view file) {
   return std::find(kEndings.begin(), kEndings.end(), name.substr(dot + 1)) != kEndings.end();
 }
 
+/// Whether a frame is the one this server calls the application from.
+bool calls_application(const PythonFrame& frame) {
+  return frame.file.ends_with("/tricorn/boot.py") && frame.function == "_boot_and_serve";
+}
+
 bool named(std::string_view function, std::string_view wanted) {
   if (!function.ends_with(wanted)) return false;
   return function.size() == wanted.size() || function[function.size() - wanted.size() - 1] == '.';
@@ -72,11 +82,16 @@ bool named(std::string_view function, std::string_view wanted) {
 }  // namespace
 
 const PythonFrame* place_in(const Stack& stack) {
-  if (stack.empty()) return nullptr;
-  const auto own = std::find_if_not(stack.begin(), stack.end(), is_library);
-  if (own != stack.end()) return &*own;
-  const auto installed = std::find_if_not(stack.begin(), stack.end(), is_known_package);
-  return installed == stack.end() ? &stack.front() : &*installed;
+  // What is further out than that has called this server.
+  const auto end = std::find_if(stack.begin(), stack.end(), calls_application);
+  const auto first = [&](const auto& holds) {
+    const auto found = std::find_if(stack.begin(), end, holds);
+    return found == end ? nullptr : &*found;
+  };
+  if (const auto* own = first([](const auto& frame) { return !is_library(frame); })) return own;
+  const auto* installed = first([](const auto& frame) { return !is_known_package(frame); });
+  return installed != nullptr ? installed
+                              : first([](const auto& frame) { return !is_servers(frame); });
 }
 
 const PythonFrame* source_place_in(const Stack& stack) {
@@ -94,12 +109,34 @@ bool has_application_code(const Stack& stack) {
   });
 }
 
-bool is_server(const PythonFrame& frame) {
-  return frame.file.ends_with("/tricorn/boot.py") && frame.function == "_boot_and_serve";
+bool is_asyncio(const PythonFrame& frame) {
+  const std::string_view file = frame.file;
+  return file.substr(0, file.rfind('/') + 1).ends_with("/asyncio/") && is_library(frame) &&
+         !has(file, "-packages/");
+}
+
+bool is_waiting_event_loop(const Stack& stack) {
+  if (stack.size() < 2) return false;
+  const PythonFrame& front = stack.front();
+  const std::string_view file = last_component(front.file);
+  if (file == "selectors.py") return named(front.function, "select") && is_asyncio(stack[1]);
+  return is_asyncio(front) && file == "runners.py" && named(front.function, "run");
+}
+
+std::size_t sent_back_by_coroutine(const Stack& stack) {
+  const auto of_executor = [](const PythonFrame& frame, std::string_view function) {
+    return frame.file.ends_with("/asgiref/current_thread_executor.py") &&
+           named(frame.function, function);
+  };
+  for (std::size_t i = 0; i < stack.size(); ++i) {
+    if (of_executor(stack[i], "run")) return i;
+    if (of_executor(stack[i], "run_until_future")) return 0;
+  }
+  return 0;
 }
 
 Stack without_server(Stack stack) {
-  const auto boot = std::find_if(stack.begin(), stack.end(), is_server);
+  const auto boot = std::find_if(stack.begin(), stack.end(), calls_application);
   // A stack that is the server's alone stays whole: it is all there is to see.
   if (boot != stack.begin()) stack.erase(boot, stack.end());
   return stack;
@@ -136,6 +173,14 @@ std::string place_text(const PythonFrame& frame, std::string_view app_directory)
   }
   const char* form = is_python_source(file) ? "{}:{}" : "{} (line {} as compiled)";
   return fmt::format(fmt::runtime(form), file, frame.line);
+}
+
+std::string library_text(const PythonFrame& frame) {
+  constexpr std::string_view kPackages = "-packages/";
+  const std::size_t at = frame.file.rfind(kPackages);
+  if (at == std::string::npos) return place_text(frame, "");
+  return fmt::format("{}:{}", std::string_view(frame.file).substr(at + kPackages.size()),
+                     frame.line);
 }
 
 std::string_view database_in(const Stack& stack) {

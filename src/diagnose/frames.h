@@ -2,6 +2,7 @@
 // belongs to. Pure; names of files and functions are all there is.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,7 @@ using Stack = std::vector<PythonFrame>;
 /// The frame to show to the person: the innermost one outside the standard library, installed
 /// packages and this server. Without one, the application may be installed itself: the innermost
 /// one outside the frameworks and drivers we know, else the innermost of all. nullptr: the stack is
-/// empty.
+/// empty, or all of it is this server's.
 [[nodiscard]] const PythonFrame* place_in(const Stack& stack);
 
 /// The innermost frame at or outside of place_in() whose lines are those of its file: of a template
@@ -26,8 +27,15 @@ using Stack = std::vector<PythonFrame>;
 /// know.
 [[nodiscard]] bool has_application_code(const Stack& stack);
 
-/// Whether a frame is the one this server calls the application from.
-[[nodiscard]] bool is_server(const PythonFrame& frame);
+/// Whether a frame is of the standard library's asyncio.
+[[nodiscard]] bool is_asyncio(const PythonFrame& frame);
+
+/// Whether an event loop of asyncio, or one in its place that is made in C, waits in this stack.
+[[nodiscard]] bool is_waiting_event_loop(const Stack& stack);
+
+/// How many of the innermost frames are of what a coroutine of an async view has sent back to the
+/// thread that waits for it, as asgiref does with code that is not async. 0: none, it waits.
+[[nodiscard]] std::size_t sent_back_by_coroutine(const Stack& stack);
 
 /// The stack without its outermost frames that are this server's own: no fault is looked for there.
 [[nodiscard]] Stack without_server(Stack stack);
@@ -35,6 +43,9 @@ using Stack = std::vector<PythonFrame>;
 /// "app.py:203", or "invoice.html (line 18 as compiled)" of a template; relative to the
 /// application's directory when it lies below it.
 [[nodiscard]] std::string place_text(const PythonFrame& frame, std::string_view app_directory);
+
+/// "redis/lock.py:235" of a package, "socket.py:706" of anything else.
+[[nodiscard]] std::string library_text(const PythonFrame& frame);
 
 /// A stack from its text, lines of "LINE FUNCTION FILE", innermost first (heartbeat::Header's
 /// boot_stack). Stops at the first line that is not one: the page had no room for the rest.

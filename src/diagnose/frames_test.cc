@@ -37,6 +37,21 @@ TEST(PlaceIn, WithoutAnApplicationItIsTheInnermost) {
   EXPECT_FALSE(has_application_code(stack));
 }
 
+TEST(PlaceIn, ThisServersOwnCodeIsNeverThePersons) {
+  const PythonFrame boot = {kSite + std::string("tricorn/boot.py"), "_boot_and_serve", 176};
+  const PythonFrame hooks = {kSite + std::string("tricorn/hooks.py"), "call", 9};
+  const PythonFrame from_sources = {"/srv/src/python/tricorn/boot.py", "_boot_and_serve", 176};
+  EXPECT_EQ(place_in({boot}), nullptr);
+  EXPECT_EQ(place_in({from_sources}), nullptr);
+  EXPECT_EQ(place_in({hooks, boot}), nullptr);
+  EXPECT_EQ(place_in({boot, {"<frozen runpy>", "_run_code", 88}}), nullptr);
+  const Stack logging = {kSocket, hooks, boot};
+  EXPECT_EQ(place_in(logging)->file, kSocket.file);
+  const Stack own = {hooks, {"/srv/tricorn/views.py", "view", 3}, boot};
+  EXPECT_EQ(place_in(own)->file, "/srv/tricorn/views.py");
+  EXPECT_FALSE(has_application_code({hooks, boot}));
+}
+
 TEST(PlaceText, ATemplatesLineIsNotClaimedToBeInItsFile) {
   const auto text = [](const char* file) { return place_text({file, "root", 18}, "/srv"); };
   EXPECT_EQ(text("/srv/shop/app.py"), "shop/app.py:18");

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "diagnose/rules.h"
@@ -35,9 +36,10 @@ Judgement for_gil(const Facts& facts) {
   std::string who = "another thread";
   Verdict verdict = verdict_of(Cause::WaitGil, Confidence::Likely, "");
   if (holder != threads.end() && !holder->stack.empty()) {
-    const PythonFrame& frame = *place_in(holder->stack);
-    verdict.place = place_text(frame, facts.evidence.app_directory);
-    verdict.function = frame.function;
+    if (const PythonFrame* frame = place_in(holder->stack)) {
+      verdict.place = place_text(*frame, facts.evidence.app_directory);
+      verdict.function = frame->function;
+    }
     who = fmt::format("thread {}", holder->tid);
   }
   verdict.because = fmt::format("waited for the GIL, which {} holds", who);
@@ -147,6 +149,47 @@ const ThreadLook* importer(const Facts& facts) {
   return nullptr;
 }
 
+/// Whose pool of connections it is that has none free; empty: no pool we know.
+std::string_view pool_in(const Stack& stack) {
+  struct Pool {
+    std::string_view file, function, name;
+  };
+  static constexpr auto kPools = std::to_array<Pool>({
+      {"/sqlalchemy/pool/", "_do_get", "SQLAlchemy"},
+      {"/psycopg_pool/", "getconn", "psycopg_pool"},
+      {"/urllib3/connectionpool.py", "_get_conn", "urllib3"},
+      {"/redis/connection.py", "get_connection", "redis-py"},
+      {"/pymongo/", "_get_conn", "PyMongo"},
+  });
+  const auto found = std::find_if(kPools.begin(), kPools.end(), [&](const Pool& pool) {
+    return waits_in(stack, pool.file, pool.function);
+  });
+  return found == kPools.end() ? std::string_view{} : found->name;
+}
+
+/// The method of a queue in Python that waits; empty: one in C, which only get() waits for.
+std::string_view queue_method(const Stack& stack) {
+  for (const std::string_view method : {"get", "put", "join"}) {
+    if (waits_in(stack, "queue.py", method) ||
+        waits_in(stack, "/multiprocessing/queues.py", method))
+      return method;
+  }
+  return "";
+}
+
+/// The only other thread that is in the application's code: it may be who is waited for.
+std::string only_other_text(const Facts& facts) {
+  const ThreadLook* only = nullptr;
+  for (const ThreadLook& thread : facts.last->threads) {
+    if (&thread == facts.thread || !has_application_code(thread.stack)) continue;
+    if (only != nullptr) return "";
+    only = &thread;
+  }
+  if (only == nullptr) return "";
+  return fmt::format(" (the only other thread in the application's code: {}{}{})",
+                     thread_text(*only), place_of(*only, facts), activity_of(*only));
+}
+
 bool waits_for_queue(const Facts& facts) {
   const LockWait* wait = facts.lock_wait_of(facts.thread->tstate);
   return waits_in(facts.stack(), "queue.py", "") ||
@@ -165,9 +208,16 @@ const char* event_text(const Facts& facts) {
 
 Judgement for_lock(const Facts& facts) {
   if (facts.call != Call::Futex) return std::nullopt;
+  if (const std::string_view pool = pool_in(facts.stack()); !pool.empty()) {
+    return verdict_of(
+        Cause::WaitQueue, Confidence::Likely,
+        fmt::format("waited {} for a connection of its pool ({}), which has none free",
+                    waited(facts), pool));
+  }
   if (waits_for_queue(facts)) {
     return verdict_of(Cause::WaitQueue, Confidence::Likely,
-                      fmt::format("waited {} for a queue", waited(facts)));
+                      fmt::format("waited {} for {}{}", waited(facts),
+                                  queue_text(queue_method(facts.stack())), only_other_text(facts)));
   }
   const bool import = waits_for_import(facts.stack());
   const Chain chain = chain_from(facts);
@@ -181,7 +231,7 @@ Judgement for_lock(const Facts& facts) {
   }
   const char* what = import ? "a module whose import is under way, its lock" : event_text(facts);
   const std::string held = holder == nullptr
-                               ? ""
+                               ? waits_for_an_event(facts.stack()) ? only_other_text(facts) : ""
                                : fmt::format(" (held by {}{}{})", thread_text(*holder),
                                              place_of(*holder, facts), activity_of(*holder));
   return verdict_of(Cause::WaitLock, Confidence::Likely,
@@ -189,6 +239,12 @@ Judgement for_lock(const Facts& facts) {
 }
 
 }  // namespace
+
+std::string queue_text(std::string_view method) {
+  if (method.ends_with("put")) return "room in a full queue";
+  if (method.ends_with("join")) return "all items of a queue to be done";
+  return "an item of an empty queue";
+}
 
 std::string waited(const Facts& facts) {
   const double limit_s = static_cast<double>(facts.evidence.timeout_ns) / 1e9;

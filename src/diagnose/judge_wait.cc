@@ -216,6 +216,19 @@ std::string others_text(const Peer& peer) {
   return fmt::format(" and {} other{}", peer.others, peer.others == 1 ? "" : "s");
 }
 
+/// " (3 of 4 threads busy),": whether this server can answer itself.
+std::string threads_text(const Facts& facts) {
+  const Evidence& evidence = facts.evidence;
+  if (evidence.server_threads == 0) return ",";
+  if (evidence.server_busy >= evidence.server_threads) {
+    return evidence.server_threads == 1
+               ? " (its only thread is busy: with this request),"
+               : fmt::format(" (all its {} threads are busy),", evidence.server_threads);
+  }
+  return fmt::format(" ({} of its {} threads busy),", evidence.server_busy,
+                     evidence.server_threads);
+}
+
 /// Whoever comes first is waited for: the socket has no far end, its address is the worker's own.
 Judgement for_anybody(const Facts& facts) {
   if (!is_socket(facts) || peer_of(facts)->client) return std::nullopt;
@@ -248,10 +261,11 @@ Judgement for_socket(const Facts& facts) {
   if (peer.service.empty()) peer.service = driver;
   const bool database = !driver.empty() || is_database(peer.service);
   const char* what = is(facts, Call::Send) ? "to take its data" : "to answer";
+  const std::string ours = peer.server ? ", which is this server itself" + threads_text(facts) : "";
   Verdict verdict =
       verdict_of(database ? Cause::WaitDatabase : Cause::WaitNetwork, Confidence::Likely,
-                 fmt::format("waited {} for {}{} {}", waited(facts), peer_text(peer),
-                             others_text(peer), what));
+                 fmt::format("waited {} for {}{}{} {}", waited(facts), peer_text(peer),
+                             others_text(peer), ours, what));
   verdict.hint = session_hint(peer);
   verdict.peer = peer_text(peer);
   return verdict;
@@ -268,6 +282,12 @@ bool waits_for_a_timer(const Facts& facts) {
   return is(facts, Call::Epoll) && own && timeout >= 0;
 }
 
+/// An exception that is being handled tells why somebody sleeps: before another try.
+std::string handling_text(const Facts& facts) {
+  const std::string& type = facts.evidence.handling;
+  return type.empty() || !is(facts, Call::Sleep) ? "" : ", while it handles " + type;
+}
+
 Judgement for_sleep(const Facts& facts) {
   const bool empty_select = is(facts, Call::Select) && facts.thread->args[0] == 0;
   const bool empty_poll = is(facts, Call::Poll) && facts.thread->args[1] == 0;
@@ -279,7 +299,8 @@ Judgement for_sleep(const Facts& facts) {
                     : signal ? "until a signal comes"
                              : "time.sleep or alike";
   return verdict_of(Cause::WaitSleep, Confidence::Likely,
-                    fmt::format("slept {} ({})", waited(facts), how));
+                    fmt::format("slept {} ({}{}{})", waited(facts), how, often_text(facts),
+                                handling_text(facts)));
 }
 
 /// What inotify(7) gives. Source: proc_pid_fd(5)

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "diagnose/cgroup.h"
+#include "diagnose/coroutines.h"
 #include "diagnose/database_file.h"
 #include "diagnose/facts.h"
 #include "diagnose/frames.h"
@@ -79,6 +80,7 @@ std::string task_text(int process, pid_t tid, const char* name) {
 void add_python(ThreadLook& look, PythonThread&& thread) {
   look.tstate = thread.tstate;
   look.stack = without_server(std::move(thread.stack));
+  look.awaited = thread.awaited;
   look.instruction = thread.instruction;
   look.jumps = thread.jumps;
 }
@@ -185,6 +187,7 @@ struct Inspector::State {
   [[nodiscard]] bool dies_now() const;
   void add_python_threads(const Target& target, const PythonState& state, ProcessLook& look) const;
   [[nodiscard]] pid_t tid_of(const PythonThread& thread, const Target& target, bool main) const;
+  [[nodiscard]] PythonThread read_python(std::uint64_t tstate) const;
   [[nodiscard]] PythonState read_gil(ProcessLook& look) const;
   [[nodiscard]] const Slot* slot_of(std::uint64_t tstate) const;
 
@@ -226,6 +229,7 @@ std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
       peer && (peer->kind == Peer::Kind::Tcp || peer->kind == Peer::Kind::Unix) && !peer->client;
   if (upstream && peer->service.empty()) peer->service = service_by_callers(thread);
   if (upstream && peer->service.empty()) peer->service = service_of_listener(*peer);
+  if (upstream) peer->server = listens_itself(process.get(), *peer);
   return peer;
 }
 
@@ -299,6 +303,12 @@ PythonState Inspector::State::read_gil(ProcessLook& look) const {
   return state;
 }
 
+PythonThread Inspector::State::read_python(std::uint64_t tstate) const {
+  PythonThread thread = read_request_thread(memory, layout(), tstate);
+  add_awaited(memory, layout(), thread);
+  return thread;
+}
+
 /// Kernel id of a Python thread. CPython 3.10 does not keep it: the slots know the app threads, the
 /// oldest thread is the main one, others stay 0.
 pid_t Inspector::State::tid_of(const PythonThread& thread, const Target& target, bool main) const {
@@ -313,7 +323,7 @@ void Inspector::State::add_python_threads(const Target& target, const PythonStat
                                           ProcessLook& look) const {
   const auto states = read_thread_list(memory, layout());
   for (const std::uint64_t tstate : states) {
-    PythonThread thread = read_request_thread(memory, layout(), tstate);
+    PythonThread thread = read_python(tstate);
     const pid_t tid = tid_of(thread, target, tstate == states.back());
     if (state.gil_holder == tstate) look.gil_holder = tid;
     const auto same = [tid](const ThreadLook& other) { return tid != 0 && other.tid == tid; };
@@ -340,7 +350,7 @@ ProcessLook Inspector::light_look(const Target& target) {
   state_->look_at_server(target, false, look);
   ThreadLook& thread = look.threads[0];
   if (python.readable && target.tstate != 0) {
-    add_python(thread, read_request_thread(state_->memory, state_->layout(), target.tstate));
+    add_python(thread, state_->read_python(target.tstate));
     mark_gil(thread, python, state_->layout());
     if (thread.has_gil) look.gil_holder = target.tid;
   }
@@ -391,7 +401,7 @@ std::optional<std::vector<StackSample>> Inspector::stack_samples(std::size_t thr
     if (idle) continue;
     if (samples.size() >= threads_max) break;
     StackSample sample{slot != nullptr, tstate == python.gil_holder, {}};
-    PythonThread thread = read_request_thread(state_->memory, state_->layout(), tstate);
+    PythonThread thread = state_->read_python(tstate);
     sample.stack = without_server(std::move(thread.stack));
     if (!sample.stack.empty()) samples.push_back(std::move(sample));
   }
@@ -407,11 +417,12 @@ std::vector<LockWait> Inspector::lock_waits(const ProcessLook& look) const {
   return read_lock_waits(state_->memory, state_->layout(), look.threads);
 }
 
-std::optional<Delegate> Inspector::delegate_of(const ProcessLook& look) const {
+std::optional<Delegate> Inspector::delegate_of(const ProcessLook& look,
+                                               std::vector<PythonFrame>& asked) const {
   if (!state_->python_readable()) return std::nullopt;
-  const std::size_t index = read_delegate(state_->memory, state_->layout(), look.threads);
-  if (index == 0) return std::nullopt;
-  return Delegate{look.threads[index].tstate, state_->peer_of(look.threads[index])};
+  auto thread = read_delegate(state_->memory, state_->layout(), look.threads, asked);
+  if (!thread) return std::nullopt;
+  return Delegate{thread->tstate, state_->peer_of(*thread), std::move(thread->stack)};
 }
 
 void Inspector::add_quick_looks(const Target& target, Evidence& evidence) {
@@ -459,7 +470,13 @@ void Inspector::investigate(Evidence& evidence) const {
   evidence.children = children();
   evidence.ports = port_use();
   evidence.lock_waits = lock_waits(last);
-  evidence.delegate = delegate_of(last);
+  evidence.delegate = delegate_of(last, evidence.asked);
+  if (state_->python_readable() && !last.threads.empty()) {
+    const ThreadLook& thread = last.threads[0];
+    evidence.handling = exception_handled(state_->memory, state_->layout(), thread.tstate);
+    if (call_of(thread.syscall, thread.args[1]) == Call::Sleep && !evidence.peer)
+      evidence.contended = contended_file(state_->process.get());
+  }
   if (last.process_limit > 0 && last.process_limit <= kProcessLimitCounted)
     evidence.user_tasks = count_user_tasks(state_->process.get());
 }

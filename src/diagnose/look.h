@@ -79,7 +79,9 @@ class Inspector {
   /// The locks its threads wait for, and who has them. @param look  the last full one
   [[nodiscard]] std::vector<LockWait> lock_waits(const ProcessLook& look) const;
   /// The thread that does what the serving one waits to be done, if that is what it waits for.
-  [[nodiscard]] std::optional<Delegate> delegate_of(const ProcessLook& look) const;
+  /// @param asked  Evidence::asked
+  [[nodiscard]] std::optional<Delegate> delegate_of(const ProcessLook& look,
+                                                    std::vector<PythonFrame>& asked) const;
   /// Fills in what takes longer than a look, once, when it is judged: peer, children, ports, locks,
   /// delegate; from the last of `evidence.looks`.
   void investigate(Evidence& evidence) const;

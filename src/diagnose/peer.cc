@@ -309,6 +309,33 @@ std::string_view service_of_listener(const Peer& peer) {
   return "";
 }
 
+bool listens_itself(int process, const Peer& peer) {
+  if (peer.kind != Peer::Kind::Tcp || peer.port == 0) return false;
+  const std::string tables =
+      read_file(process, "net/tcp").value_or("") + read_file(process, "net/tcp6").value_or("");
+  const auto inodes = listeners_behind(tables, peer);
+  return std::any_of(inodes.begin(), inodes.end(),
+                     [&](std::uint64_t inode) { return has_socket(process, inode); });
+}
+
+std::vector<std::uint64_t> listeners_behind(std::string_view tables, const Peer& peer) {
+  constexpr std::size_t kState = 3;
+  constexpr std::size_t kInode = 9;
+  std::vector<std::uint64_t> listeners;
+  bool is_here = false;
+  each_line(tables, [&](std::string_view line) {
+    const auto fields = fields_of(line, kInode + 1);
+    if (fields.size() <= kInode || port_of(fields[1]) != peer.port) return true;
+    if (fields[kState] == "0A") listeners.push_back(number_from(fields[kInode]));
+    const std::string_view host = fields[1].substr(0, fields[1].find(':'));
+    is_here = is_here || (port_of(fields[2]) == peer.local_port &&
+                          fmt::format("{}:{}", address_from_hex(host), peer.port) == peer.address);
+    return true;
+  });
+  if (!is_here) listeners.clear();
+  return listeners;
+}
+
 std::optional<Peer> choose_peer(std::vector<Peer> peers) {
   const auto by_rank = [](const Peer& left, const Peer& right) { return rank(left) < rank(right); };
   const auto best = std::min_element(peers.begin(), peers.end(), by_rank);

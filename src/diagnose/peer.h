@@ -29,6 +29,15 @@ inline constexpr std::size_t kPolledMax = 64;
 /// not on this machine, not readable, or not a program we know. Reads /proc of all processes.
 [[nodiscard]] std::string_view service_of_listener(const Peer& peer);
 
+/// Whether the far end of a process's connection is a socket that the process itself listens on.
+/// @param process  fd of /proc/PID
+[[nodiscard]] bool listens_itself(int process, const Peer& peer);
+
+/// The sockets that listen on a peer's port, where the peer is on this machine: the connection's
+/// other half is in the same table. @param tables  of /proc/net/tcp and tcp6  @return inodes
+[[nodiscard]] std::vector<std::uint64_t> listeners_behind(std::string_view tables,
+                                                          const Peer& peer);
+
 /// What the descriptor `fd` of a process is connected to. Nothing when it cannot be read.
 [[nodiscard]] std::optional<Peer> peer_of_descriptor(int process, int fd);
 

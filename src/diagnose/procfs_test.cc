@@ -157,6 +157,29 @@ TEST(Peer, ASynWithoutAnswerShowsItsRetransmits) {
   EXPECT_EQ(peer->retransmits, 2U);
 }
 
+// A server on port 8000 of all addresses, a connection to it from here, and one from elsewhere.
+constexpr std::string_view kOwnServer =
+    "   0: 00000000:1F40 00000000:0000 0A 00000000:00000001 00:00000000 00000000     0        0 "
+    "3000 1 0 100 0 0 10 0\n"
+    "   1: 0100007F:1F40 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 "
+    "0 1 0 20 4 30 10 -1\n"
+    "   2: 0700000A:1F40 0900000A:C002 01 00000000:00000000 00:00000000 00000000     0        0 "
+    "3001 1 0 20 4 30 10 -1\n";
+
+TEST(Peer, IsThisServerOnlyWhereTheOtherHalfOfTheConnectionIsHere) {
+  Peer peer;
+  peer.kind = Peer::Kind::Tcp;
+  peer.address = "127.0.0.1:8000";
+  peer.port = 8000;
+  peer.local_port = 0xC001;
+  EXPECT_EQ(listeners_behind(kOwnServer, peer), std::vector<std::uint64_t>{3000});
+  peer.local_port = 0xC003;
+  EXPECT_TRUE(listeners_behind(kOwnServer, peer).empty());
+  peer.local_port = 0xC002;  // another machine's port 8000
+  peer.address = "10.0.0.8:8000";
+  EXPECT_TRUE(listeners_behind(kOwnServer, peer).empty());
+}
+
 TEST(Peer, AnInodeIsNotFoundInAnotherColumn) {
   EXPECT_FALSE(find_inet_socket(kTcp, 100, Peer::Kind::Tcp));
   EXPECT_FALSE(find_inet_socket(kTcp, 200, Peer::Kind::Tcp));

@@ -138,26 +138,6 @@ std::optional<std::string> read_text(const Memory& memory, const TricornPythonLa
   return utf8_from(*raw, shape->kind);
 }
 
-std::optional<RawFrame> read_frame(const Memory& memory, const TricornPythonLayout& layout,
-                                   std::uint64_t address) {
-  Copy copy;
-  if (!is_plausible(address) || !copy.take(memory, address,
-                                           {layout.frame_code, layout.frame_previous,
-                                            layout.frame_instruction, layout.frame_owner})) {
-    return std::nullopt;
-  }
-  RawFrame frame;
-  frame.address = address;
-  frame.code = copy.at<std::uint64_t>(layout.frame_code);
-  frame.previous = copy.at<std::uint64_t>(layout.frame_previous);
-  frame.instruction = layout.code_instructions == kNone
-                          ? copy.at<std::uint32_t>(layout.frame_instruction)
-                          : copy.at<std::uint64_t>(layout.frame_instruction);
-  frame.skip = layout.owner_cstack != kNone &&
-               copy.at<std::uint8_t>(layout.frame_owner) == layout.owner_cstack;
-  return frame;
-}
-
 /// Where the frame's bytecode lies; 0: not readable.
 std::uint64_t opcode_address(const Memory& memory, const TricornPythonLayout& layout,
                              const RawFrame& frame) {
@@ -189,26 +169,6 @@ int line_of(const TricornPythonLayout& layout, const RawFrame& frame, std::strin
   }
   return line > 0 ? line
                   : first_line;  // a prologue instruction has none: the def line is the nearest
-}
-
-std::optional<PythonFrame> describe(const Memory& memory, const TricornPythonLayout& layout,
-                                    const RawFrame& frame) {
-  Copy code;
-  if (!is_plausible(frame.code) ||
-      !code.take(memory, frame.code,
-                 {layout.object_type, layout.code_filename, layout.code_name, layout.code_qualname,
-                  layout.code_firstlineno, layout.code_linetable}) ||
-      code.at<std::uint64_t>(layout.object_type) != layout.code_type) {
-    return std::nullopt;
-  }
-  const std::uint32_t name_at =
-      layout.code_qualname != kNone ? layout.code_qualname : layout.code_name;
-  auto file = read_text(memory, layout, code.at<std::uint64_t>(layout.code_filename));
-  auto name = read_text(memory, layout, code.at<std::uint64_t>(name_at));
-  const auto table = read_bytes(memory, layout, code.at<std::uint64_t>(layout.code_linetable));
-  if (!file || !name || !table) return std::nullopt;
-  return PythonFrame{std::move(*file), std::move(*name),
-                     line_of(layout, frame, *table, code.at<int>(layout.code_firstlineno))};
 }
 
 /// Address of the innermost frame; 0 no Python code runs; nothing: unreadable.
@@ -286,6 +246,46 @@ std::optional<std::string> read_bytes(const Memory& memory, const TricornPythonL
   if (size < 0) return std::nullopt;
   return object.bytes(memory, layout.bytes_data,
                       std::min<std::size_t>(static_cast<std::size_t>(size), kTableMax));
+}
+
+std::optional<RawFrame> read_frame(const Memory& memory, const TricornPythonLayout& layout,
+                                   std::uint64_t address) {
+  Copy copy;
+  if (!is_plausible(address) || !copy.take(memory, address,
+                                           {layout.frame_code, layout.frame_previous,
+                                            layout.frame_instruction, layout.frame_owner})) {
+    return std::nullopt;
+  }
+  RawFrame frame;
+  frame.address = address;
+  frame.code = copy.at<std::uint64_t>(layout.frame_code);
+  frame.previous = copy.at<std::uint64_t>(layout.frame_previous);
+  frame.instruction = layout.code_instructions == kNone
+                          ? copy.at<std::uint32_t>(layout.frame_instruction)
+                          : copy.at<std::uint64_t>(layout.frame_instruction);
+  frame.skip = layout.owner_cstack != kNone &&
+               copy.at<std::uint8_t>(layout.frame_owner) == layout.owner_cstack;
+  return frame;
+}
+
+std::optional<PythonFrame> describe_frame(const Memory& memory, const TricornPythonLayout& layout,
+                                          const RawFrame& frame) {
+  Copy code;
+  if (!is_plausible(frame.code) ||
+      !code.take(memory, frame.code,
+                 {layout.object_type, layout.code_filename, layout.code_name, layout.code_qualname,
+                  layout.code_firstlineno, layout.code_linetable}) ||
+      code.at<std::uint64_t>(layout.object_type) != layout.code_type) {
+    return std::nullopt;
+  }
+  const std::uint32_t name_at =
+      layout.code_qualname != kNone ? layout.code_qualname : layout.code_name;
+  auto file = read_text(memory, layout, code.at<std::uint64_t>(layout.code_filename));
+  auto name = read_text(memory, layout, code.at<std::uint64_t>(name_at));
+  const auto table = read_bytes(memory, layout, code.at<std::uint64_t>(layout.code_linetable));
+  if (!file || !name || !table) return std::nullopt;
+  return PythonFrame{std::move(*file), std::move(*name),
+                     line_of(layout, frame, *table, code.at<int>(layout.code_firstlineno))};
 }
 
 std::vector<RawFrame> read_frames(const Memory& memory, const TricornPythonLayout& layout,
@@ -375,7 +375,7 @@ PythonThread read_stack(const Memory& memory, const TricornPythonLayout& layout,
   const SnapshotMemory frames(memory, address == 0 ? 0 : address + kFrameBytes);
   for (std::size_t depth = 0; address != 0 && depth < kFramesMax; ++depth) {
     const auto raw = read_frame(frames, layout, address);
-    auto frame_there = raw && !raw->skip ? describe(memory, layout, *raw) : std::nullopt;
+    auto frame_there = raw && !raw->skip ? describe_frame(memory, layout, *raw) : std::nullopt;
     if (!raw || (!frame_there && !raw->skip)) {
       thread.torn = true;
       break;

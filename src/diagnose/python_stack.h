@@ -66,6 +66,7 @@ struct PythonThread {
   std::uint64_t instruction = 0;   ///< position in the bytecode, comparable between looks
   bool jumps = false;              ///< the bytecode there is an unconditional jump
   bool torn = false;               ///< the chain of frames broke while it was read
+  std::uint64_t awaited = 0;       ///< future its coroutines wait for; 0: none. add_awaited()
 };
 
 /// The interpreter's own state.
@@ -96,6 +97,16 @@ struct RawFrame {
   std::uint64_t instruction = 0;  ///< absolute address (3.11+) or code units from the start (3.10)
   bool skip = false;              ///< a frame of the C stack: shows no Python code
 };
+
+/// One frame at its address; nothing when it cannot be read.
+[[nodiscard]] std::optional<RawFrame> read_frame(const Memory& memory,
+                                                 const TricornPythonLayout& layout,
+                                                 std::uint64_t address);
+
+/// File, function and line of a frame; nothing when its code object is none.
+[[nodiscard]] std::optional<PythonFrame> describe_frame(const Memory& memory,
+                                                        const TricornPythonLayout& layout,
+                                                        const RawFrame& frame);
 
 /// The frames of one thread without their names, innermost first, at most `most`.
 [[nodiscard]] std::vector<RawFrame> read_frames(const Memory& memory,

@@ -2,24 +2,21 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <map>
 #include <optional>
 #include <utility>
 
+#include "diagnose/coroutines.h"
 #include "diagnose/frames.h"
+#include "diagnose/python_objects.h"
 #include "diagnose/syscalls.h"
 
 namespace tricorn::diagnose {
 namespace {
 
-constexpr std::uint32_t kNone = UINT32_MAX;
 constexpr std::size_t kWaiterFrames = 4;   // that may name the lock, innermost first
 constexpr std::size_t kHolderFrames = 60;  // that may be inside a `with`
-constexpr std::size_t kSlotsMax = 128;     // variables and stack entries of one frame
 constexpr std::size_t kThreadsMax = 64;    // of which holders are looked for
-constexpr std::uint32_t kSlotsOf310 = 48;  // where the code object does not say how many
-constexpr std::size_t kTypeNameBytes = 48;
 
 using Word = std::uint64_t;
 
@@ -39,82 +36,6 @@ std::optional<T> read_as(const Memory& memory, Word address) {
   return value;
 }
 
-std::uint32_t number_in(const Memory& memory, Word object, std::uint32_t offset) {
-  std::uint32_t value = 0;
-  if (offset == kNone || !memory.read(object + offset, &value, sizeof value)) return 0;
-  return value;
-}
-
-/// Reads the variables and stack entries of frames, and what they point to.
-class Reader {
- public:
-  Reader(const Memory& memory, const TricornPythonLayout& layout)
-      : memory_(memory), layout_(layout) {}
-
-  [[nodiscard]] std::vector<Word> slots(const RawFrame& frame, std::uint32_t from,
-                                        std::uint32_t count) const {
-    std::vector<Word> words(std::min<std::size_t>(count, kSlotsMax));
-    const Word start = frame.address + layout_.frame_localsplus + Word{from} * sizeof(Word);
-    while (!words.empty() && !memory_.read(start, words.data(), words.size() * sizeof(Word)))
-      words.resize(words.size() / 2);
-    return words;
-  }
-
-  [[nodiscard]] std::uint32_t variables(const RawFrame& frame) const {
-    return layout_.code_nlocalsplus == kNone
-               ? kSlotsOf310
-               : number_in(memory_, frame.code, layout_.code_nlocalsplus);
-  }
-
-  /// All a frame refers to, entries of its stack that are out of use included.
-  [[nodiscard]] std::vector<Word> everything(const RawFrame& frame) const {
-    const std::uint32_t stack = number_in(memory_, frame.code, layout_.code_stacksize);
-    return slots(frame, 0, variables(frame) + std::min<std::uint32_t>(stack, kSlotsMax));
-  }
-
-  /// Entries of its stack that are surely in use.
-  [[nodiscard]] std::vector<Word> live_stack(const RawFrame& frame) const {
-    if (layout_.code_exceptiontable == kNone) return {};
-    const auto object = read_word(memory_, frame.code + layout_.code_exceptiontable);
-    const auto table = object ? read_bytes(memory_, layout_, *object) : std::nullopt;
-    if (!table) return {};
-    const auto bytes =
-        static_cast<std::int64_t>(frame.instruction - frame.code - layout_.code_instructions);
-    return slots(frame, variables(frame), depth_from_exceptions(*table, bytes / 2));
-  }
-
-  [[nodiscard]] std::string type_name(Word type) {
-    const auto known = names_.find(type);
-    if (known != names_.end()) return known->second;
-    const auto name = read_word(memory_, type + layout_.type_name);
-    std::array<char, kTypeNameBytes> text{};
-    // The name may lie near the end of its page.
-    std::size_t bytes = text.size();
-    while (name && bytes > 0 && !memory_.read(*name, text.data(), bytes)) bytes /= 2;
-    std::string found(text.data(), ::strnlen(text.data(), bytes));
-    names_.emplace(type, found);
-    return found;
-  }
-
-  /// What a method of a type made in C is bound to; 0: the object is none.
-  [[nodiscard]] Word self_of_builtin(Word object) {
-    if (!is_plausible(object)) return 0;
-    const auto type = read_word(memory_, object + layout_.object_type);
-    if (!type || !is_plausible(*type) || type_name(*type) != "builtin_function_or_method") return 0;
-    return read_word(memory_, object + layout_.bound_self).value_or(0);
-  }
-
-  [[nodiscard]] std::vector<RawFrame> frames(Word tstate, std::size_t most) const {
-    return read_frames(memory_, layout_, tstate, most);
-  }
-  [[nodiscard]] const Memory& memory() const { return memory_; }
-
- private:
-  const Memory& memory_;
-  const TricornPythonLayout& layout_;
-  std::map<Word, std::string> names_;
-};
-
 bool sleeps_on_a_lock(const ThreadLook& thread) {
   return thread.tstate != 0 && !thread.waits_for_gil &&
          call_of(thread.syscall, thread.args[1]) == Call::Futex;
@@ -122,7 +43,7 @@ bool sleeps_on_a_lock(const ThreadLook& thread) {
 
 using FoundLock = std::optional<std::pair<Word, LockObject>>;
 
-FoundLock lock_at(const Reader& reader, Word address, Word slept_on) {
+FoundLock lock_at(const PythonObjects& reader, Word address, Word slept_on) {
   const auto object = read_as<LockObject>(reader.memory(), address);
   if (!object || object->lock != slept_on || !is_plausible(object->type)) return std::nullopt;
   return std::pair{address, *object};
@@ -130,7 +51,7 @@ FoundLock lock_at(const Reader& reader, Word address, Word slept_on) {
 
 /// The lock among what a frame refers to whose word is the one slept on. While `with lock:` waits,
 /// only the lock's bound __exit__ is on the frame's stack.
-FoundLock lock_in(Reader& reader, const RawFrame& frame, Word slept_on) {
+FoundLock lock_in(PythonObjects& reader, const RawFrame& frame, Word slept_on) {
   for (const Word candidate : reader.everything(frame)) {
     if (auto found = lock_at(reader, candidate, slept_on)) return found;
     const Word self = reader.self_of_builtin(candidate);
@@ -141,7 +62,7 @@ FoundLock lock_in(Reader& reader, const RawFrame& frame, Word slept_on) {
 }
 
 /// A queue made in C, which from 3.13 on sleeps on a word of the thread's own.
-FoundLock queue_in(Reader& reader, const RawFrame& frame) {
+FoundLock queue_in(PythonObjects& reader, const RawFrame& frame) {
   for (const Word candidate : reader.everything(frame)) {
     const auto object = read_as<LockObject>(reader.memory(), candidate);
     if (object && is_plausible(object->type) &&
@@ -151,7 +72,7 @@ FoundLock queue_in(Reader& reader, const RawFrame& frame) {
   return std::nullopt;
 }
 
-std::optional<LockWait> wait_of(Reader& reader, const ThreadLook& thread,
+std::optional<LockWait> wait_of(PythonObjects& reader, const ThreadLook& thread,
                                 const std::map<Word, Word>& threads_by_ident) {
   const auto frames = reader.frames(thread.tstate, kWaiterFrames);
   FoundLock found;
@@ -171,7 +92,7 @@ std::optional<LockWait> wait_of(Reader& reader, const ThreadLook& thread,
 
 /// Puts the thread down as holder of all locks whose `with` blocks it is in: the block keeps the
 /// lock's bound __exit__ on the frame's stack.
-void note_held(Reader& reader, Word tstate, std::vector<LockWait>& waits) {
+void note_held(PythonObjects& reader, Word tstate, std::vector<LockWait>& waits) {
   for (const RawFrame& frame : reader.frames(tstate, kHolderFrames)) {
     for (const Word candidate : reader.live_stack(frame)) {
       const Word self = reader.self_of_builtin(candidate);
@@ -187,62 +108,114 @@ bool is_function(const PythonFrame& frame, std::string_view file, std::string_vi
          (frame.function == function || frame.function.ends_with("." + std::string(function)));
 }
 
-/// First variable, `self`, of the frame of this function; 0 when the thread is not in it.
-Word self_of(const Reader& reader, const ThreadLook& thread, std::string_view file,
-             std::string_view function) {
-  const auto& stack = thread.stack;
-  const auto found = std::find_if(stack.begin(), stack.end(), [&](const PythonFrame& frame) {
-    return is_function(frame, file, function);
-  });
-  if (found == stack.end()) return 0;
-  const auto depth = static_cast<std::size_t>(found - stack.begin());
-  const auto frames = reader.frames(thread.tstate, depth + 1);
-  if (frames.size() <= depth) return 0;
-  const auto words = reader.slots(frames[depth], 0, 1);
-  return words.empty() ? 0 : words[0];
+/// A variable of the frame of this function, by its place; 0 when the thread is not in it.
+Word variable_of(const PythonObjects& reader, const ThreadLook& thread, std::string_view file,
+                 std::string_view function, std::uint32_t index = 0) {
+  const auto is_it = [&](const PythonFrame& frame) { return is_function(frame, file, function); };
+  if (std::none_of(thread.stack.begin(), thread.stack.end(), is_it)) return 0;
+  for (const RawFrame& raw : reader.frames(thread.tstate, kHolderFrames)) {
+    const auto frame = describe_frame(reader.memory(), reader.layout(), raw);
+    if (!frame || !is_it(*frame)) continue;
+    const auto words = reader.slots(raw, index, 1);
+    return words.empty() ? 0 : words[0];
+  }
+  return 0;
 }
 
-/// Whether an object refers to another one directly or by the array that holds its attributes,
-/// which lies in front of it (3.11, 3.12), or behind it (3.13).
-bool refers_to(const Memory& memory, Word object, Word wanted) {
-  constexpr Word kBefore = 32;
-  std::array<Word, 12> near{};
-  if (!is_plausible(object) || !memory.read(object - kBefore, near.data(), sizeof near))
-    return false;
-  return std::any_of(near.begin(), near.end(), [&](Word word) {
-    if (word == wanted) return true;
-    std::array<Word, 6> further{};
-    const Word untagged = word & ~Word{7};
-    return is_plausible(untagged) && memory.read(untagged, further.data(), sizeof further) &&
-           std::find(further.begin(), further.end(), wanted) != further.end();
-  });
+/// Whether an object refers to another one by its attributes.
+bool refers_to(const PythonObjects& reader, Word object, Word wanted) {
+  const auto values = reader.attributes_of(object);
+  return std::find(values.begin(), values.end(), wanted) != values.end();
 }
 
 constexpr std::string_view kThreading = "/threading.py";
 constexpr std::string_view kPool = "/concurrent/futures/thread.py";
 constexpr std::string_view kFutures = "/concurrent/futures/_base.py";
+constexpr std::string_view kAsgiref = "/asgiref/current_thread_executor.py";
+constexpr std::string_view kEventLoop = "/asyncio/base_events.py";
+constexpr std::size_t kNobody = 0;  // the index of the thread that waits for all
 
-std::size_t joined(const Reader& reader, const std::vector<ThreadLook>& threads) {
-  const Word thread = self_of(reader, threads[0], kThreading, "join");
+using Threads = std::vector<ThreadLook>;
+
+/// The thread whose end is waited for.
+std::size_t joined(const PythonObjects& reader, const Threads& threads, const ThreadLook& waiter) {
+  const Word thread = variable_of(reader, waiter, kThreading, "join");
   for (std::size_t i = 1; thread != 0 && i < threads.size(); ++i) {
-    if (self_of(reader, threads[i], kThreading, "_bootstrap") == thread) return i;
+    if (variable_of(reader, threads[i], kThreading, "_bootstrap") == thread) return i;
   }
-  return 0;
+  return kNobody;
 }
 
-/// The pool's thread that works on the future; the only busy one when that cannot be read.
-std::size_t worked_on(const Reader& reader, const std::vector<ThreadLook>& threads) {
-  const Word future = self_of(reader, threads[0], kFutures, "result");
-  std::size_t only = 0;
-  std::size_t busy = 0;
-  for (std::size_t i = 1; i < threads.size(); ++i) {
-    const Word item = self_of(reader, threads[i], kPool, "run");
+/// The pool's thread that works on one of these futures.
+std::size_t worked_on(const PythonObjects& reader, const Threads& threads,
+                      const std::vector<Word>& futures) {
+  for (std::size_t i = 1; !futures.empty() && i < threads.size(); ++i) {
+    const Word item = variable_of(reader, threads[i], kPool, "run");
     if (item == 0) continue;
-    if (future != 0 && refers_to(reader.memory(), item, future)) return i;
-    only = i;
-    ++busy;
+    const auto is_of_item = [&](Word future) {
+      return future != 0 && refers_to(reader, item, future);
+    };
+    if (std::any_of(futures.begin(), futures.end(), is_of_item)) return i;
   }
-  return busy == 1 ? only : 0;
+  return kNobody;
+}
+
+/// The only busy thread of a pool that is no event loop's.
+std::size_t only_worker(const PythonObjects& reader, const Threads& threads,
+                        const ThreadLook& waiter) {
+  std::size_t only = kNobody;
+  for (std::size_t i = 1; i < threads.size(); ++i) {
+    if (threads[i].tstate == waiter.tstate || variable_of(reader, threads[i], kPool, "run") == 0)
+      continue;
+    if (only != kNobody) return kNobody;
+    only = i;
+  }
+  return only;
+}
+
+/// The thread whose event loop runs the task that one of these is. The task is what is waited for
+/// then, not whatever else the loop runs.
+std::size_t looping_for(PythonObjects& reader, const Threads& threads,
+                        const std::vector<Word>& futures, ThreadLook& waiter) {
+  for (const Word task : futures) {
+    const Word loop = loop_of_task(reader, task);
+    for (std::size_t i = 1; loop != 0 && i < threads.size(); ++i) {
+      if (variable_of(reader, threads[i], kEventLoop, "run_forever") != loop) continue;
+      waiter = threads[i];
+      Stack awaiting = frames_of_task(reader, task, waiter.awaited);
+      if (is_waiting_event_loop(waiter.stack)) waiter.stack = std::move(awaiting);
+      return i;
+    }
+  }
+  return kNobody;
+}
+
+/// The concurrent future that a thread waits for; 0: none.
+Word future_of(const PythonObjects& reader, const ThreadLook& waiter) {
+  const Word future = variable_of(reader, waiter, kFutures, "result");
+  // Flask and Django run a coroutine in another thread's event loop with it.
+  return future != 0 || sent_back_by_coroutine(waiter.stack) != 0
+             ? future
+             : variable_of(reader, waiter, kAsgiref, "run_until_future", 1);
+}
+
+/// The thread that does what this one waits to be done, and takes its place.
+std::size_t done_by(PythonObjects& reader, const Threads& threads, ThreadLook& waiter) {
+  const auto take = [&](std::size_t index) {
+    if (index != kNobody) waiter = threads[index];
+    return index;
+  };
+  if (const std::size_t thread = joined(reader, threads, waiter); thread != kNobody)
+    return take(thread);
+  if (is_waiting_event_loop(waiter.stack)) return take(only_worker(reader, threads, waiter));
+  if (waiter.awaited != 0)
+    return take(worked_on(reader, threads, chained_to(reader, waiter.awaited)));
+  const Word future = future_of(reader, waiter);
+  if (future == 0 && !waits_in(waiter.stack, "/concurrent/futures/", "")) return kNobody;
+  if (const std::size_t worker = worked_on(reader, threads, {future}); worker != kNobody)
+    return take(worker);
+  const std::size_t loop = looping_for(reader, threads, chained_to(reader, future), waiter);
+  return loop != kNobody ? loop : take(only_worker(reader, threads, waiter));
 }
 
 }  // namespace
@@ -280,7 +253,7 @@ std::vector<LockWait> read_lock_waits(const Memory& memory, const TricornPythonL
     if (const auto ident = read_word(memory, threads[i].tstate + layout.tstate_thread_id))
       by_ident.emplace(*ident, threads[i].tstate);
   }
-  Reader reader(memory, layout);
+  PythonObjects reader(memory, layout);
   for (std::size_t i = 0; i < count; ++i) {
     if (!sleeps_on_a_lock(threads[i])) continue;
     if (auto wait = wait_of(reader, threads[i], by_ident)) waits.push_back(std::move(*wait));
@@ -292,15 +265,42 @@ std::vector<LockWait> read_lock_waits(const Memory& memory, const TricornPythonL
   return waits;
 }
 
-std::size_t read_delegate(const Memory& memory, const TricornPythonLayout& layout,
-                          const std::vector<ThreadLook>& threads) {
-  if (layout.filled != 1 || threads.empty() || threads[0].tstate == 0) return 0;
-  const Reader reader(memory, layout);
-  const std::size_t thread = joined(reader, threads);
-  if (thread != 0) return thread;
-  const bool waits = waits_in(threads[0].stack, "/concurrent/futures/", "") ||
-                     waits_in(threads[0].stack, "/asyncio/", "run_until_complete");
-  return waits ? worked_on(reader, threads) : 0;
+std::string exception_handled(const Memory& memory, const TricornPythonLayout& layout,
+                              std::uint64_t tstate) {
+  constexpr int kNestedMax = 8;  // one of each generator that is being run
+  if (layout.filled != 1 || tstate == 0) return "";
+  PythonObjects reader(memory, layout);
+  Word item = read_word(memory, tstate + layout.tstate_exceptions).value_or(0);
+  for (int nested = 0; nested < kNestedMax && is_plausible(item); ++nested) {
+    const Word value = read_word(memory, item + layout.exception_value).value_or(0);
+    const std::string& type = reader.type_of(value);
+    if (!type.empty() && type != "NoneType") return type;
+    item = read_word(memory, item + layout.exception_previous).value_or(0);
+  }
+  return "";
+}
+
+std::optional<ThreadLook> read_delegate(const Memory& memory, const TricornPythonLayout& layout,
+                                        const std::vector<ThreadLook>& threads,
+                                        std::vector<PythonFrame>& asked) {
+  constexpr int kLinksMax = 8;  // one may wait for another one, and so on
+  if (layout.filled != 1 || threads.empty() || threads[0].tstate == 0) return std::nullopt;
+  PythonObjects reader(memory, layout);
+  ThreadLook last = threads[0];
+  if (sent_back_by_coroutine(last.stack) != 0) {
+    const Word future = variable_of(reader, last, kAsgiref, "run_until_future", 1);
+    const std::size_t loop = worked_on(reader, threads, {future});
+    if (loop != kNobody && has_application_code(threads[loop].stack)) asked = threads[loop].stack;
+    return std::nullopt;
+  }
+  int links = 0;
+  for (; links < kLinksMax; ++links) {
+    Stack waiting = last.stack;
+    if (done_by(reader, threads, last) == kNobody) break;
+    if (has_application_code(waiting)) asked = std::move(waiting);
+  }
+  if (links == 0) return std::nullopt;
+  return last;
 }
 
 }  // namespace tricorn::diagnose

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,10 +22,21 @@ namespace tricorn::diagnose {
                                                     const std::vector<ThreadLook>& threads);
 
 /// The thread that does what the first one of `threads` waits to be done: it joins that thread, or
-/// waits for the future that the thread works on. Index into `threads`, 0: there is none, or it
-/// cannot be told which.
-[[nodiscard]] std::size_t read_delegate(const Memory& memory, const TricornPythonLayout& layout,
-                                        const std::vector<ThreadLook>& threads);
+/// waits for the future that the thread, or a coroutine in its event loop, works on. That one may
+/// wait for a further one in its turn: the last is given, with the stack of that coroutine.
+/// Nothing: there is none, or it cannot be told which.
+/// @param asked  the stack, of those that wait in this row, that is the nearest to the last with
+/// code of the application; or that of the coroutine that the first thread works for, as asgiref
+/// has it do
+[[nodiscard]] std::optional<ThreadLook> read_delegate(const Memory& memory,
+                                                      const TricornPythonLayout& layout,
+                                                      const std::vector<ThreadLook>& threads,
+                                                      std::vector<PythonFrame>& asked);
+
+/// Type of the exception that a thread is handling: it is inside the `except` block, or what that
+/// calls. Empty: none.
+[[nodiscard]] std::string exception_handled(const Memory& memory, const TricornPythonLayout& layout,
+                                            std::uint64_t tstate);
 
 /// How many entries of a frame's stack are certainly in use at an instruction: what the `with` and
 /// `try` blocks around it will need. 0 outside of all.

@@ -1,9 +1,10 @@
-// The rules behind decide(), in four groups asked in this order. Each returns the verdict of the
+// The rules behind decide(), in groups asked in this order. Each returns the verdict of the
 // first of its rules that holds, or nothing. Pure.
 #pragma once
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "diagnose/evidence.h"
 #include "diagnose/facts.h"
@@ -19,6 +20,9 @@ namespace tricorn::diagnose {
 [[nodiscard]] std::optional<Verdict> judge_client(const Facts& facts);
 /// Another thread of the worker holds what this one waits for.
 [[nodiscard]] std::optional<Verdict> judge_threads(const Facts& facts);
+/// What code that is known for it waits for by other means than the kernel's: by asking again and
+/// again, or in an event loop.
+[[nodiscard]] std::optional<Verdict> judge_idiom(const Facts& facts);
 /// What a sleeping thread waits for outside the worker.
 [[nodiscard]] std::optional<Verdict> judge_wait(const Facts& facts);
 /// What a busy thread computes.
@@ -33,6 +37,11 @@ namespace tricorn::diagnose {
 [[nodiscard]] std::string peer_text(const Peer& peer);
 /// "1.9 of 2.0 s": how long the thread was seen where it is, of how long it may.
 [[nodiscard]] std::string waited(const Facts& facts);
+/// ", about 10 times a second": of a thread that was seen to sleep for a moment again and again;
+/// empty: it was not.
+[[nodiscard]] std::string often_text(const Facts& facts);
+/// "an item of an empty queue" by the method that waits: get, put, join.
+[[nodiscard]] std::string queue_text(std::string_view method);
 /// The next command to run against a database; empty: none is known to help.
 [[nodiscard]] std::string session_hint(const Peer& peer);
 /// The next command to run after this cause; empty: there is none.

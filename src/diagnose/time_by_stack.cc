@@ -37,8 +37,9 @@ void TimeByStack::add(const Stack& stack, std::int64_t ms, std::string_view unde
   if (!known && stacks_.size() >= kStacksKept) line = kOtherStacks;
   stacks_[line] += ms;
   const PythonFrame* frame = place_in(stack);
-  std::string place =
-      frame == nullptr ? std::string(kNoPython) : place_text(*frame, app_directory_);
+  std::string place = frame != nullptr ? place_text(*frame, app_directory_)
+                      : stack.empty()  ? std::string(kNoPython)
+                                       : std::string(kServerItself);
   if (!places_.contains(place) && places_.size() >= kStacksKept) place = kOtherStacks;
   Place& entry = places_[place];
   if (frame != nullptr) entry.function = frame->function;

@@ -16,6 +16,8 @@ namespace tricorn::diagnose {
 inline constexpr std::size_t kStacksKept = 2000;
 inline constexpr std::string_view kOtherStacks = "(other stacks)";
 inline constexpr std::string_view kNoPython = "(no Python code)";
+/// A stack of nothing but this server's own frames: it reads or writes.
+inline constexpr std::string_view kServerItself = "(the server itself)";
 
 /// "outer (file:line);inner (file:line)", outermost first: the collapsed form of flamegraph.pl.
 /// Semicolons and control characters in names become '_'.

@@ -19,11 +19,13 @@ TEST(TimeByStack, SharesAreOfTheApplicationsLines) {
   time.add(kSleep, 600);
   time.add(kSleep, 210);
   time.add(kLibrary, 150);
-  time.add({}, 40);
+  time.add({}, 30);
+  time.add({{"/usr/lib/python3.11/site-packages/tricorn/boot.py", "_boot_and_serve", 176}}, 10);
   EXPECT_EQ(time.total_ms(), 1000);
   EXPECT_EQ(time.stacks().at(collapsed(kSleep)), 810);
-  EXPECT_EQ(shares_text(time.places(3)),
-            "81% at app.py:159 in sleep, 15% at app.py:170 in view, 4% at (no Python code)");
+  EXPECT_EQ(shares_text(time.places(4)),
+            "81% at app.py:159 in sleep, 15% at app.py:170 in view, 3% at (no Python code), 1% at "
+            "(the server itself)");
   EXPECT_EQ(time.places(1).size(), 1U);
 }
 

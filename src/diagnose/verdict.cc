@@ -30,6 +30,21 @@ std::string raw_look(const Facts& facts) {
   return fmt::format("no rule holds; state {}{}{}{}{}", thread.state, wchan, call, cpu, python);
 }
 
+/// Names a stack's place, and beside it what was compiled from it or its innermost frame.
+void take_place(const Stack& stack, const Evidence& evidence, Verdict& verdict) {
+  const PythonFrame* frame = source_place_in(stack);
+  if (frame == nullptr || !verdict.place.empty()) return;
+  verdict.place = place_text(*frame, evidence.app_directory);
+  verdict.function = frame->function;
+  if (frame == &stack.front()) return;
+  const PythonFrame* own = place_in(stack);
+  const bool in_template = own != frame;
+  const PythonFrame& inner = in_template ? *own : stack.front();
+  verdict.innermost = fmt::format(
+      "{} {}", in_template ? place_text(inner, evidence.app_directory) : library_text(inner),
+      inner.function);
+}
+
 /// What the request waits for is being done by another thread of the worker: what that one does is
 /// the reason. Each look is turned so that this thread is the first.
 std::optional<Verdict> judge_delegate(const Facts& facts) {
@@ -40,11 +55,16 @@ std::optional<Verdict> judge_delegate(const Facts& facts) {
   turned.quick.clear();
   turned.peer = delegate->peer;
   turned.delegate.reset();
+  turned.handling.clear();
+  turned.contended.reset();
   for (ProcessLook& look : turned.looks) {
     const auto done_by =
         std::find_if(look.threads.begin(), look.threads.end(),
                      [&](const ThreadLook& other) { return other.tstate == delegate->tstate; });
     if (done_by == look.threads.end()) return std::nullopt;
+    // Of an event loop that waits, the coroutine that is waited for: it runs others too.
+    if (!delegate->stack.empty() && is_waiting_event_loop(done_by->stack))
+      done_by->stack = delegate->stack;
     std::iter_swap(look.threads.begin(), done_by);
   }
   Facts inner(turned);
@@ -52,12 +72,10 @@ std::optional<Verdict> judge_delegate(const Facts& facts) {
   inner.ran_s = facts.waited_s;
   auto verdict = first_verdict(inner);
   if (!verdict) return std::nullopt;
-  verdict->because += fmt::format(", in thread {}, whose result it waits for", inner.thread->tid);
-  const PythonFrame* frame = place_in(inner.thread->stack);
-  if (frame != nullptr && verdict->place.empty()) {
-    verdict->place = place_text(*frame, turned.app_directory);
-    verdict->function = frame->function;
-  }
+  verdict->because += fmt::format(" (in thread {}, which it waits for)", inner.thread->tid);
+  const Stack& done = inner.thread->stack;
+  const bool own = has_application_code(done) || turned.asked.empty();
+  take_place(own ? done : turned.asked, turned, *verdict);
   return verdict;
 }
 
@@ -98,18 +116,12 @@ bool is_loop(const Evidence& evidence, Cause cause) {
 void name_the_place(const Evidence& evidence, Verdict& verdict) {
   const Stack* hot = is_loop(evidence, verdict.cause) ? hottest(evidence) : nullptr;
   const Stack& stack = hot == nullptr ? last_stack(evidence) : *hot;
-  const PythonFrame* frame = source_place_in(stack);
-  if (frame == nullptr || !verdict.place.empty()) return;
   // A module that is not there has no line of the application's to blame.
   if (verdict.cause == Cause::BootFailure && !has_application_code(stack)) return;
-  verdict.place = place_text(*frame, evidence.app_directory);
-  verdict.function = frame->function;
-  if (frame == &stack.front()) return;
-  const PythonFrame* own = place_in(stack);
-  const bool in_template = own != frame;
-  const PythonFrame& inner = in_template ? *own : stack.front();
-  verdict.innermost = fmt::format(
-      "{} {}", place_text(inner, in_template ? evidence.app_directory : ""), inner.function);
+  Stack done = stack;  // without who waits for the coroutine that asked for it
+  if (const std::size_t frames = sent_back_by_coroutine(stack); frames != 0) done.resize(frames);
+  const bool own = has_application_code(done) || evidence.asked.empty();
+  take_place(own ? stack : evidence.asked, evidence, verdict);
 }
 
 /// Not its own trouble as far as was seen, but worth a look.
@@ -151,8 +163,8 @@ void add_not_causes(const Facts& facts, Verdict& verdict) {
 }  // namespace
 
 std::optional<Verdict> first_verdict(const Facts& facts) {
-  for (const auto group :
-       {judge_resources, judge_client, judge_delegate, judge_wait, judge_threads, judge_cpu}) {
+  for (const auto group : {judge_resources, judge_client, judge_delegate, judge_idiom, judge_wait,
+                           judge_threads, judge_cpu}) {
     if (auto verdict = group(facts)) return verdict;
   }
   return std::nullopt;

@@ -519,6 +519,14 @@ TEST(Verdict, NeverGuessesWithoutEvidence) {
   EXPECT_EQ(verdict.because, "0 looks taken, 2 needed");
 }
 
+TEST(Verdict, OfAClientThatReadsTooSlowlyNoLineOfOursIsThePlace) {
+  const Verdict verdict = decide(in_phase(
+      with_stack(locked(), {{"/srv/lib/python3.11/site-packages/tricorn/boot.py", "run", 176}}),
+      heartbeat::Phase::Writing));
+  EXPECT_EQ(verdict.cause, Cause::ClientSlowRead);
+  EXPECT_EQ(verdict.place, "");
+}
+
 TEST(Verdict, ABootThatHangsSaysWhatItHangsIn) {
   Evidence evidence = sleeping();
   evidence.life = heartbeat::Life::Booting;
@@ -526,15 +534,6 @@ TEST(Verdict, ABootThatHangsSaysWhatItHangsIn) {
   EXPECT_EQ(verdict.cause, Cause::BootSlow);
   EXPECT_NE(verdict.because.find("wait.sleep"), std::string::npos);
   EXPECT_EQ(verdict.place, "app.py:10");
-}
-
-TEST(Verdict, ThePlaceIsTheApplicationsAndTheInnermostIsNamedToo) {
-  const Verdict verdict = decide(
-      with_stack(with_peer(receiving(), tcp(5432)), {package("psycopg/cursor.py"), app(203)}));
-  EXPECT_EQ(verdict.place, "app.py:203");
-  EXPECT_EQ(verdict.function, "view");
-  EXPECT_EQ(verdict.innermost, "cursor.py:7 execute");
-  EXPECT_EQ(verdict.peer, "10.0.0.7:5432 (PostgreSQL)");
 }
 
 TEST(Verdict, TheHolderOfALockIsNamedWithItsLine) {
@@ -552,11 +551,6 @@ TEST(Verdict, OfWorkDoneByAnotherThreadThatThreadsLineIsThePlace) {
   EXPECT_EQ(verdict.place, "app.py:77");
   EXPECT_EQ(verdict.peer, "10.0.0.7:8080");
   EXPECT_NE(verdict.because.find("in thread 101"), std::string::npos) << verdict.because;
-}
-
-TEST(Verdict, ADatabaseIsAskedForTheSessionWithOurPort) {
-  const Verdict verdict = decide(with_peer(receiving(), tcp(5432)));
-  EXPECT_NE(verdict.hint.find("pg_stat_activity WHERE client_port = 40000"), std::string::npos);
 }
 
 TEST(Verdict, ALoopIsAtItsMostFrequentLine) {

@@ -233,5 +233,19 @@ TEST(ExternalKill, NeverExcludesTheApplicationItself) {
             "From outside this server by pid 999");
 }
 
+TEST(Verdict, ADatabaseIsAskedForTheSessionWithOurPort) {
+  const Verdict verdict = decide(with_peer(receiving(), tcp(5432)));
+  EXPECT_NE(verdict.hint.find("pg_stat_activity WHERE client_port = 40000"), std::string::npos);
+}
+
+TEST(Verdict, ThePlaceIsTheApplicationsAndTheInnermostIsNamedToo) {
+  const Verdict verdict = decide(
+      with_stack(with_peer(receiving(), tcp(5432)), {package("psycopg/cursor.py"), app(203)}));
+  EXPECT_EQ(verdict.place, "app.py:203");
+  EXPECT_EQ(verdict.function, "view");
+  EXPECT_EQ(verdict.innermost, "psycopg/cursor.py:7 execute");
+  EXPECT_EQ(verdict.peer, "10.0.0.7:5432 (PostgreSQL)");
+}
+
 }  // namespace
 }  // namespace tricorn::diagnose

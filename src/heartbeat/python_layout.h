@@ -51,6 +51,20 @@ typedef struct TricornPythonLayout {
   uint32_t type_name;           /* tp_name of PyTypeObject */
   uint32_t bound_self;          /* m_self of PyCFunctionObject */
 
+  /* what a coroutine that is suspended keeps: to find what it awaits */
+  uint32_t generator_frame; /* 3.11+: its frame lies here; 3.10: points to it */
+  uint32_t generator_state; /* 3.11+: a byte, below 0 while it can go on; else UINT32_MAX */
+  uint32_t frame_stack_top; /* int: entries in use, from localsplus (3.11+) or frame_value_stack */
+  uint32_t frame_value_stack; /* 3.10, else UINT32_MAX */
+  uint32_t function_closure;  /* func_closure */
+  uint32_t tuple_items;       /* ob_item, in place */
+  uint32_t list_items;        /* ob_item, points to them */
+
+  /* the exceptions that a thread is handling, innermost first */
+  uint32_t tstate_exceptions;  /* exc_info, points to the first */
+  uint32_t exception_value;    /* exc_value of a _PyErr_StackItem */
+  uint32_t exception_previous; /* previous_item */
+
   /* PyBytesObject, PyUnicodeObject, PyObject */
   uint32_t bytes_size;
   uint32_t bytes_data;
@@ -63,5 +77,5 @@ typedef struct TricornPythonLayout {
   uint32_t code_bytes;     /* 3.10: co_code, a bytes object; else UINT32_MAX */
   uint8_t jump_opcodes[8]; /* unconditional ones, which run nothing else; 0 after the last */
 
-  char reserved[TRICORN_LAYOUT_BYTES - 8 - 7 * 8 - 30 * 4 - 8];
+  char reserved[TRICORN_LAYOUT_BYTES - 8 - 7 * 8 - 40 * 4 - 8];
 } TricornPythonLayout;

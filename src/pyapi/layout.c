@@ -33,6 +33,9 @@ static void fill_threads(TricornPythonLayout* layout, PyInterpreterState* interp
 #endif
   layout->tstate_next = OFFSET(PyThreadState, next);
   layout->tstate_thread_id = OFFSET(PyThreadState, thread_id);
+  layout->tstate_exceptions = OFFSET(PyThreadState, exc_info);
+  layout->exception_value = OFFSET(_PyErr_StackItem, exc_value);
+  layout->exception_previous = OFFSET(_PyErr_StackItem, previous_item);
   layout->cframe_current_frame = NONE;
 #if PY_VERSION_HEX >= 0x030D0000
   layout->tstate_frame = OFFSET(PyThreadState, current_frame);
@@ -102,6 +105,23 @@ static void fill_code(TricornPythonLayout* layout) {
   layout->code_instructions = NONE;
   layout->code_bytes = OFFSET(PyCodeObject, co_code);
 #endif
+}
+
+static void fill_coroutines(TricornPythonLayout* layout) {
+#if PY_VERSION_HEX >= 0x030B0000
+  layout->generator_frame = OFFSET(PyGenObject, gi_iframe);
+  layout->generator_state = OFFSET(PyGenObject, gi_frame_state);
+  layout->frame_stack_top = OFFSET(_PyInterpreterFrame, stacktop);
+  layout->frame_value_stack = NONE;
+#else
+  layout->generator_frame = OFFSET(PyGenObject, gi_frame);
+  layout->generator_state = NONE;
+  layout->frame_stack_top = OFFSET(PyFrameObject, f_stackdepth);
+  layout->frame_value_stack = OFFSET(PyFrameObject, f_valuestack);
+#endif
+  layout->function_closure = OFFSET(PyFunctionObject, func_closure);
+  layout->tuple_items = OFFSET(PyTupleObject, ob_item);
+  layout->list_items = OFFSET(PyListObject, ob_item);
 }
 
 static void fill_objects(TricornPythonLayout* layout) {
@@ -203,6 +223,7 @@ int tricorn_fill_python_layout(TricornPythonLayout* layout) {
   fill_gil(layout, interpreter);
   fill_frame(layout);
   fill_code(layout);
+  fill_coroutines(layout);
   fill_objects(layout);
   fill_jumps(layout);
   if (!reads_itself(layout)) return -1;

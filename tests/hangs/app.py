@@ -34,6 +34,7 @@ import urllib.request
 import zlib
 
 AGES = 60
+own_port = None
 
 
 def address_of(name):
@@ -163,6 +164,20 @@ def receive_udp():
         upstream.recv(1)  # <- receive_udp
 
 
+def connect_refused():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens there
+        while True:
+            try:
+                return socket.create_connection(closed.getsockname())
+            except ConnectionRefusedError:
+                time.sleep(0.2)  # <- connect_refused
+
+
+def call_oneself():
+    urllib.request.urlopen(f"http://127.0.0.1:{own_port}/pid", timeout=AGES)  # <- call_oneself
+
+
 def accept_nobody():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.accept()  # <- accept_nobody
@@ -202,11 +217,88 @@ def call_httpx():
 
 async def read_one():
     reader, _ = await asyncio.open_connection(*address_of("SILENT"))
-    await reader.read(1)
+    await reader.read(1)  # <- receive_async
 
 
 def receive_async():
-    asyncio.run(read_one())  # <- receive_async
+    asyncio.run(read_one())
+
+
+def as_async_view(view):
+    """Run a coroutine as Flask and Django do for an `async def` view."""
+    from asgiref.sync import async_to_sync
+
+    async_to_sync(view)()
+
+
+async def doze():
+    await asyncio.sleep(AGES)  # <- async_view_sleeps
+
+
+def async_view_sleeps():
+    async def view():
+        # What else the loop watches is not what is waited for.
+        _kept = await asyncio.open_connection(*address_of("SILENT"))
+        await doze()
+
+    as_async_view(view)
+
+
+def async_view_receives():
+    async def view():
+        reader, _ = await asyncio.open_connection(*address_of("SILENT"))
+        await reader.read(1)  # <- async_view_receives
+
+    as_async_view(view)
+
+
+def async_view_blocks():
+    async def view():
+        time.sleep(AGES)  # <- async_view_blocks
+
+    as_async_view(view)
+
+
+def async_view_in_thread():
+    async def view():
+        await asyncio.to_thread(time.sleep, AGES)  # <- async_view_in_thread
+
+    as_async_view(view)
+
+
+def async_view_sends_back():
+    from asgiref.sync import sync_to_async
+
+    async def view():
+        await sync_to_async(time.sleep)(AGES)  # <- async_view_sends_back
+
+    as_async_view(view)
+
+
+def async_view_shields():
+    from asgiref.sync import sync_to_async
+
+    async def view():
+        await sync_to_async(read_shielded, thread_sensitive=False)()
+
+    as_async_view(view)
+
+
+def read_shielded():
+    with socket.create_connection(address_of("SILENT")) as upstream:
+        upstream.recv(1)  # <- async_view_shields
+
+
+def other_loop():
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+
+    async def ask():
+        reader, _ = await asyncio.open_connection(*address_of("SILENT"))
+        await reader.read(1)  # <- other_loop
+
+    asyncio.run_coroutine_threadsafe(doze(), loop)
+    asyncio.run_coroutine_threadsafe(ask(), loop).result()
 
 
 def receive_nested():
@@ -293,17 +385,26 @@ async def ask_asyncpg():
     import asyncpg
 
     connection = await asyncpg.connect("postgresql://tricorn@{}/postgres".format(os.environ["PG_PEER"]))
-    await connection.execute("SELECT pg_sleep(60)")
+    await connection.execute("SELECT pg_sleep(60)")  # <- query_asyncpg
 
 
 def query_asyncpg():
-    asyncio.run(ask_asyncpg())  # <- query_asyncpg
+    asyncio.run(ask_asyncpg())
 
 
 def pop_redis():
     import redis
 
     redis.Redis(port=int(os.environ["REDIS_PORT"])).blpop("nothing-ever-comes", timeout=AGES)  # <- pop_redis
+
+
+def lock_redis():
+    import redis
+
+    client = redis.Redis(port=int(os.environ["REDIS_PORT"]))
+    name = f"lock-{os.getpid()}"
+    client.lock(name).acquire()
+    client.lock(name).acquire()  # <- lock_redis
 
 
 def query_mysql():
@@ -396,6 +497,26 @@ def queue_put():
     full = queue.Queue(1)
     full.put(1)
     full.put(2, timeout=AGES)  # <- queue_put
+
+
+def queue_served():
+    answers = queue.Queue()
+
+    def work():
+        time.sleep(AGES)
+        answers.put(1)
+
+    threading.Thread(target=work, daemon=True).start()
+    answers.get()  # <- queue_served
+
+
+def connection_pool():
+    import urllib3
+
+    pool = urllib3.HTTPConnectionPool(*address_of("SILENT"), maxsize=1, block=True)
+    threading.Thread(target=pool.request, args=("GET", "/"), daemon=True).start()
+    until(lambda: pool.num_connections)
+    pool.request("GET", "/")  # <- connection_pool
 
 
 def simple_queue_get():
@@ -497,6 +618,15 @@ def flock():
 def lockf():
     with open(os.environ["LOCK_FILE"], "w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)  # <- lockf
+
+
+def flock_polled():
+    with open(os.environ["LOCK_FILE"], "w") as file:
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.1)  # <- flock_polled
 
 
 def sqlite():
@@ -738,6 +868,11 @@ def sleep_3():
     time.sleep(3)
 
 
+def stream_big():
+    while True:
+        yield b"x" * (1 << 20)
+
+
 def big_answer():
     return [b"x" * (64 << 20)]
 
@@ -785,6 +920,8 @@ def failing():
 
 
 def application(environ, start_response):
+    global own_port
+    own_port = environ["SERVER_PORT"]
     path = environ["PATH_INFO"].strip("/") or "pid"
     if environ["REQUEST_METHOD"] == "POST":
         while environ["wsgi.input"].read(65536):

@@ -178,7 +178,7 @@ def judge_incident(trouble, around, incident, outcome):
         wanted = place_of(trouble)
         given = incident.get("place") or ""
         outcome.note("line", given == wanted or given.endswith("/" + wanted), f"{given} instead of {wanted}")
-    peer = trouble.peer or (around.peer if trouble.cause.startswith("wait.") else None)
+    peer = around.peer if trouble.peer is None and trouble.cause.startswith("wait.") else trouble.peer
     if peer:
         outcome.note("peer", peer in (incident.get("peer") or "") and peer in outcome.line, f"{incident.get('peer')} instead of {peer}")
     if trouble.boots and trouble.named:

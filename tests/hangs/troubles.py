@@ -15,7 +15,7 @@ class Trouble:
     cause: str
     around: object = s.plain
     place: str = None  # mark of the line; None: the path's own; "": none is asked for
-    peer: str = None  # part of what must be named; None: what the surroundings say
+    peer: str = None  # part of what must be named; None: what the surroundings say; "": none is asked for
     answer: str = ANSWERED
     alone: bool = False  # measures CPU or fills the machine: nothing runs beside it
     client: str = "get"
@@ -85,6 +85,15 @@ TROUBLES = [
     wait("receive_nested", "wait.network", s.silent),
     wait("receive_in_pool", "wait.network", s.silent, short=True),
     wait("join_thread", "wait.network", s.silent),
+    wait("async_view_sleeps", "wait.sleep", s.silent, peer="", short=True, said=r"asyncio\.sleep\) \(in thread \d+, which it waits for\)"),
+    wait("async_view_receives", "wait.network", s.silent, short=True),
+    wait("async_view_blocks", "wait.sleep"),
+    wait("async_view_in_thread", "wait.sleep"),
+    wait("async_view_sends_back", "wait.sleep", short=True),
+    wait("async_view_shields", "wait.network", s.silent),
+    wait("other_loop", "wait.network", s.silent),
+    wait("call_oneself", "wait.network", modes=("sync",), options=("--timeout", "1"), said="which is this server itself .its only thread is busy", short=True),
+    wait("connect_refused", "wait.sleep", said=r"about \d+ times a second, while it handles ConnectionRefusedError", short=True),
     wait("connect_backlog", "wait.connect", s.backlog),
     wait("connect_blackhole", "wait.connect", s.blackhole, short=True),
     wait("connect_with_timeout", "wait.connect", s.blackhole),
@@ -96,6 +105,7 @@ TROUBLES = [
     wait("row_lock_pg8000", "wait.database", s.postgresql, short=True),
     wait("query_asyncpg", "wait.database", s.postgresql, short=True),
     wait("pop_redis", "wait.database", s.redis),
+    wait("lock_redis", "wait.lock", s.redis, peer="", said="a lock in Redis, which it asks for again and again", short=True),
     wait("query_mysql", "wait.database", s.silent_mysql),
     # threads
     wait("lock", "wait.lock", said="held by thread", short=True),
@@ -103,8 +113,10 @@ TROUBLES = [
     wait("lock_twice", "wait.deadlock"),
     wait("deadlock", "wait.deadlock", short=True),
     wait("deadlock_beside_others", "wait.deadlock", short=True),
-    wait("queue_get", "wait.queue"),
-    wait("queue_put", "wait.queue"),
+    wait("queue_get", "wait.queue", said="an item of an empty queue"),
+    wait("queue_put", "wait.queue", said="room in a full queue"),
+    wait("queue_served", "wait.queue", said=r"the only other thread in the application's code: thread \d+ at \S*app.py:\d+ in \S*work, which sleeps"),
+    wait("connection_pool", "wait.queue", s.silent, peer="", said=r"a connection of its pool \(urllib3\), which has none free"),
     wait("simple_queue_get", "wait.queue", short=True),
     wait("condition_wait", "wait.lock"),
     wait("event_wait", "wait.lock"),
@@ -117,6 +129,7 @@ TROUBLES = [
     wait("left_running", "wait.subprocess", peer="sleep", short=True),
     wait("join_process", "wait.subprocess", peer="pid"),
     wait("flock", "wait.file_lock", s.flocked, said="held by pid"),
+    wait("flock_polled", "wait.file_lock", s.flocked, said="asked for the lock on", short=True),
     wait("lockf", "wait.file_lock", s.lockfed, short=True, said="held by pid"),
     wait("sqlite", "wait.file_lock", s.locked_database, said="held by pid", short=True),
     wait("sqlite_in_thread", "wait.file_lock", s.locked_database, said="held by pid"),
@@ -177,6 +190,7 @@ TROUBLES = [
     wait("pid", "client.slow_upload", client="slow_upload", answer=TOO_SLOW, place="", options=("--body-timeout", "1")),
     wait("pid", "client.slow_headers", client="slow_headers", answer=TOO_SLOW, place="", options=("--header-timeout", "1"), short=True),
     wait("big_answer", "client.slow_read", client="slow_read", answer=CUT, place="", options=("--write-timeout", "1"), short=True),
+    wait("stream_big", "client.slow_read", client="slow_read", answer=CUT, place="", said=r"the last 2\.\d s ago; ", short=True),
     wait("sleep_3", "overload.queue", client="crowd", named=False, answer=UNHARMED, place="", options=("--timeout", "10"), short=True),
     wait("stream_on", "timeout.too_short", answer=CUT, short=True),
     wait("many_calls", "timeout.too_short", s.slowish, short=True),

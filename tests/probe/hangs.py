@@ -2,6 +2,8 @@
 
 Started by look_probe: hangs.py CASE PAGE_FD LAYOUT_AT STATE_AT SLOT_TID_AT SLOT_TSTATE_AT
 """
+import asyncio
+import concurrent.futures
 import gc
 import hashlib
 import itertools
@@ -102,6 +104,97 @@ def deadlock():
     held = threading.Lock()
     held.acquire()
     held.acquire()  # LINE deadlock
+
+
+async def awaited():
+    await asyncio.sleep(60)  # LINE awaited
+
+
+def run_sleep():
+    async def outer():
+        async with asyncio.Lock():
+            await awaited()
+
+    asyncio.run(outer())
+
+
+def run_limited():
+    asyncio.run(asyncio.wait_for(awaited(), 60))
+
+
+def run_steps():
+    async def steps():
+        await awaited()
+        yield
+
+    async def each():
+        return [step async for step in steps()]
+
+    asyncio.run(each())
+
+
+async def read_silence():
+    server = socket.create_server(("127.0.0.1", 0))
+    reader, _ = await asyncio.open_connection(*server.getsockname())
+    await reader.read(1)  # LINE run_read
+
+
+def run_read():
+    asyncio.run(read_silence())
+
+
+async def sleep_beside_a_socket():
+    server = socket.create_server(("127.0.0.1", 0))
+    _kept = await asyncio.open_connection(*server.getsockname())
+    await asyncio.sleep(60)  # LINE run_idle
+
+
+def run_idle():
+    asyncio.run(sleep_beside_a_socket())
+
+
+def run_lock():
+    async def twice():
+        held = asyncio.Lock()
+        await held.acquire()
+        await held.acquire()  # LINE run_lock
+
+    asyncio.run(twice())
+
+
+def run_queue():
+    async def get():
+        await asyncio.Queue().get()  # LINE run_queue
+
+    asyncio.run(get())
+
+
+def run_thread():
+    async def other():
+        threading.Thread(target=noise, daemon=True).start()
+        await asyncio.get_running_loop().run_in_executor(None, sleep)  # LINE run_thread_itself
+
+    asyncio.run(other())
+
+
+def run_thread_of_two():
+    async def other():
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+        await asyncio.get_running_loop().run_in_executor(None, sleep)  # LINE run_thread_of_two_itself
+
+    asyncio.run(other())
+
+
+def pooled():
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, awaited()).result()  # LINE pooled_itself
+
+
+def threadsafe():
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    asyncio.run_coroutine_threadsafe(read_silence(), loop)
+    asyncio.run_coroutine_threadsafe(awaited(), loop).result()  # LINE threadsafe_itself
 
 
 def noise():

@@ -18,14 +18,22 @@ EXPECTED = {
     "recv": "wait.network", "recv_ipv6": "wait.network", "recv_timeout": "wait.network",
     "recv_unix": "wait.network", "connect": "wait.connect", "lock": "wait.lock",
     "deadlock": "wait.deadlock", "circle": "wait.deadlock", "joined": "wait.sleep",
+    "run_sleep": "wait.sleep", "run_limited": "wait.sleep", "run_steps": "wait.sleep",
+    "run_read": "wait.network", "run_idle": "wait.sleep", "run_lock": "wait.lock", "run_queue": "wait.queue",
+    "run_thread": "wait.sleep", "run_thread_of_two": "wait.sleep", "pooled": "wait.sleep", "threadsafe": "wait.sleep",
     "simple_queue": "wait.queue", "wait_queue": "wait.queue", "wait_gil": "wait.gil",
     "child": "wait.subprocess", "child_output": "wait.subprocess", "pipe_write": "wait.pipe",
     "file_lock": "wait.file_lock", "collector": "gc.pause", "stopped": "signal.stopped",
 }
 # The request waits for another thread there: that thread's line is the place.
-PLACE_OF = {"wait_gil": "native_gil", "joined": "sleep"}
-# Python 3.10 has no thread's waits for a lock in its frames: what is said there instead, and of which line.
-ON_3_10 = {"circle": ("wait.lock", "circle"), "joined": ("wait.lock", "joined_itself")}
+PLACE_OF = {
+    "wait_gil": "native_gil", "joined": "sleep", "run_sleep": "awaited", "run_limited": "awaited", "run_steps": "awaited",
+    "run_thread": "sleep", "run_thread_of_two": "sleep", "pooled": "awaited", "threadsafe": "awaited",
+}
+# Python 3.10 has no thread's waits for a lock in its frames, and no thread's kernel id: what is said there instead, and of which line.
+ON_3_10 = {"circle": ("wait.lock", "circle")} | {
+    case: ("wait.lock", f"{case}_itself") for case in ("joined", "run_thread", "run_thread_of_two", "pooled", "threadsafe")
+}
 
 
 def expected_of(python, case):

@@ -1,0 +1,122 @@
+#include "diagnose/coroutines.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "diagnose/testing/interpreter.h"
+
+namespace tricorn::diagnose {
+namespace {
+
+using Word = std::uint64_t;
+
+/// An event loop of CPython 3.12's kind that waits in `select`, and runs one task.
+struct EventLoop : Interpreter {
+  static constexpr Word kTask = 0x70000, kOuter = 0x71000, kInner = 0x72000, kIterator = 0x73000,
+                        kFuture = 0x74000, kFrameOf = 48, kStateOf = 40, kLocals = 48;
+  Word next_type = 0x80000;
+
+  EventLoop() {
+    layout.generator_state = kStateOf;
+    layout.generator_frame = kFrameOf;
+    layout.frame_localsplus = kLocals;
+    layout.frame_stack_top = 40;
+    layout.frame_value_stack = UINT32_MAX;
+    layout.code_nlocalsplus = 44;
+    layout.type_name = 24;
+    memory.put(kCode + 44, std::uint32_t{1});
+    put_object(kTask, "_asyncio.Task", {0, 0, kOuter});
+    put_coroutine(kOuter, "coroutine", kInner);
+    put_coroutine(kInner, "generator", kIterator);
+    put_object(kIterator, "_asyncio.FutureIter", {kFuture});
+    put_object(kFuture, "_asyncio.Future", {});
+    put_function(0x42000, "/usr/lib/python3.12/selectors.py", "EpollSelector.select", kFrame, 0);
+    put_function(0x43000, "/usr/lib/python3.12/asyncio/base_events.py", "run", kFrame + 0x100,
+                 kTask);
+    put_function(0x44000, "/srv/app.py", "view", kFrame + 0x200, 0);
+    put_frame(kFrame, 0x42000, kFrame + 0x100, 4, 0);
+    put_frame(kFrame + 0x100, 0x43000, kFrame + 0x200, 4, 0);
+    put_frame(kFrame + 0x200, 0x44000, 0, 4, 0);
+  }
+  void put_object(Word at, std::string_view type, const std::vector<Word>& fields) {
+    memory.put_bytes(at, std::string(256, '\0'));
+    memory.put(at + 8, next_type);
+    for (std::size_t i = 0; i < fields.size(); ++i) memory.put(at + 16 + i * 8, fields[i]);
+    memory.put(next_type + 24, next_type + 64);
+    memory.put_bytes(next_type + 64, std::string(type) + std::string(64, '\0'));
+    next_type += 0x1000;
+  }
+  void put_coroutine(Word at, std::string_view type, Word awaits, std::int8_t state = -1) {
+    put_object(at, type, {});
+    memory.put(at + kStateOf, state);
+    put_frame(at + kFrameOf, kCode, 0, 4, 0);
+    memory.put(at + kFrameOf + 40, std::int32_t{2});
+    memory.put(at + kFrameOf + kLocals + 8, awaits);
+  }
+  /// A code object of its own name, and its frame with one variable.
+  void put_function(Word code, std::string_view file, std::string_view name, Word frame,
+                    Word variable) {
+    memory.put_bytes(code, std::string(64, '\0'));
+    memory.put(code + 8, kCodeType);
+    memory.put(code + 16, code + 0x200);
+    memory.put(code + 24, code + 0x400);
+    memory.put(code + 32, kTable);
+    memory.put(code + 40, 2);
+    memory.put(code + 44, std::uint32_t{1});
+    put_text(code + 0x200, file);
+    put_text(code + 0x400, name);
+    memory.put(frame + 40, Word{1});
+    memory.put(frame + kLocals, variable);
+  }
+  [[nodiscard]] PythonThread read() const {
+    PythonThread thread = read_thread(memory, layout, kTstate);
+    add_awaited(memory, layout, thread);
+    return thread;
+  }
+};
+
+std::vector<std::string> functions(const PythonThread& thread) {
+  std::vector<std::string> names;
+  for (const PythonFrame& frame : thread.stack) names.push_back(frame.function);
+  return names;
+}
+
+const std::vector<std::string> kLoopItself = {"EpollSelector.select", "run", "view"};
+
+TEST(Awaited, EachAwaitReadsAsACallAndTheLoopsOwnFramesGo) {
+  const EventLoop loop;
+  EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"f", "f", "run", "view"}));
+  EXPECT_EQ(loop.read().stack[0].line, 7);
+  EXPECT_EQ(loop.read().awaited, EventLoop::kFuture);
+}
+
+TEST(Awaited, ALoopThatRunsACallbackKeepsItsFrames) {
+  EventLoop loop;
+  loop.put_function(0x42000, "/srv/app.py", "callback", Interpreter::kFrame, 0);
+  EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"callback", "run", "view"}));
+}
+
+TEST(Awaited, ATaskThatHasEndedIsNotReadOn) {
+  EventLoop loop;
+  loop.put_coroutine(EventLoop::kOuter, "coroutine", EventLoop::kInner, 4);
+  EXPECT_EQ(functions(loop.read()), kLoopItself);
+  EXPECT_EQ(loop.read().awaited, 0U);
+}
+
+TEST(Awaited, WithoutATaskInTheLoopsFramesNothingIsSaid) {
+  EventLoop loop;
+  loop.put_object(EventLoop::kTask, "dict", {0, 0, EventLoop::kOuter});
+  EXPECT_EQ(functions(loop.read()), kLoopItself);
+}
+
+TEST(Awaited, ARingOfCoroutinesEndsAtTheBound) {
+  EventLoop loop;
+  loop.put_coroutine(EventLoop::kInner, "coroutine", EventLoop::kOuter);
+  EXPECT_EQ(loop.read().stack.size(), 64U + 2);
+}
+
+}  // namespace
+}  // namespace tricorn::diagnose

@@ -1,0 +1,66 @@
+// What the frames and objects of another process refer to: variables, entries of a frame's stack,
+// names of types. Every pointer is taken as possibly wrong, as in python_stack.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "diagnose/python_stack.h"
+
+namespace tricorn::diagnose {
+
+/// "This CPython has no such field."
+inline constexpr std::uint32_t kNoField = UINT32_MAX;
+
+/// Reads what frames and objects refer to. Addresses are the other process's.
+class PythonObjects {
+ public:
+  using Word = std::uint64_t;
+
+  /// Both must outlive this.
+  PythonObjects(const Memory& memory, const TricornPythonLayout& layout)
+      : memory_(memory), layout_(layout) {}
+
+  /// Words of a frame's variables and stack, as many as can be read.
+  [[nodiscard]] std::vector<Word> slots(const RawFrame& frame, std::uint32_t from,
+                                        std::uint32_t count) const;
+  /// How many variables a frame has.
+  [[nodiscard]] std::uint32_t variables(const RawFrame& frame) const;
+  /// All a frame refers to, entries of its stack that are out of use included.
+  [[nodiscard]] std::vector<Word> everything(const RawFrame& frame) const;
+  /// Entries of its stack that are surely in use.
+  [[nodiscard]] std::vector<Word> live_stack(const RawFrame& frame) const;
+  [[nodiscard]] std::vector<RawFrame> frames(Word tstate, std::size_t most) const {
+    return read_frames(memory_, layout_, tstate, most);
+  }
+
+  /// tp_name of a type.
+  [[nodiscard]] const std::string& type_name(Word type);
+  /// Name of an object's type; empty: it is no object.
+  [[nodiscard]] const std::string& type_of(Word object);
+  /// What a method of a type made in C is bound to; 0: the object is none.
+  [[nodiscard]] Word self_of_builtin(Word object);
+  /// Values of a function's closure.
+  [[nodiscard]] std::vector<Word> closure_of(Word function);
+  /// Objects in a list, at most 16.
+  [[nodiscard]] std::vector<Word> items_of_list(Word list) const;
+  /// The first words of an object.
+  [[nodiscard]] std::vector<Word> words_of(Word object, std::size_t count) const;
+  /// The values of an object's attributes as far as they lie in an array: that may be in front of
+  /// it (3.11, 3.12) or behind its head (3.13). Other words are among them.
+  [[nodiscard]] std::vector<Word> attributes_of(Word object) const;
+
+  [[nodiscard]] const Memory& memory() const { return memory_; }
+  [[nodiscard]] const TricornPythonLayout& layout() const { return layout_; }
+
+ private:
+  const Memory& memory_;
+  const TricornPythonLayout& layout_;
+  std::map<Word, std::string> names_;
+};
+
+}  // namespace tricorn::diagnose
