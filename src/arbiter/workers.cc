@@ -287,13 +287,13 @@ void Arbiter::on_passed_on(WorkerProcess& worker, heartbeat::Verb how,
   }
 }
 
-// Back it goes rather than to a queue elsewhere, unless it comes from one that is stuck.
+// Back it goes rather than to a queue elsewhere, unless it comes from one that is stuck or leaves.
 void Arbiter::place_offer(WorkerProcess& from, ClientConnection connection) {
   WorkerProcess* taker = best_adopter(&from);
   const bool better =
       taker != nullptr && (taker->has_free_thread() || (from.stuck() && !taker->stuck()));
   if (better && send_connection(*taker, connection, false)) return;
-  if (send_connection(from, connection, true)) return;
+  if (!from.leaving && send_connection(from, connection, true)) return;
   adopt(std::move(connection));
 }
 

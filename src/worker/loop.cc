@@ -449,9 +449,9 @@ void Loop::return_unbegun(Exchange& exchange) {
 }
 
 void Loop::adopt(base::UniqueFd connection, bool came_back, std::string read) {
-  // Known to the page at once: if this worker dies now, the keeper hands it on, or answers it.
-  heartbeat::note_hold(page_.hold(connection.get()), read.empty() ? Hold::Idle : Hold::Queued);
-  page_.header().adopted.fetch_add(1, std::memory_order_release);
+  // Known to the page at once: if this worker dies now, the keeper hands it on. With what was read
+  // of it only the arbiter can, who keeps a copy of both until it is open.
+  if (read.empty()) heartbeat::note_hold(page_.hold(connection.get()), Hold::Idle);
   {
     const std::lock_guard lock(mailbox_.mutex);
     mailbox_.adopted.push_back({std::move(connection), came_back, std::move(read)});

@@ -166,6 +166,7 @@ class Loop {
   void queue(Connection& connection);
   void hold(Connection& connection);
   void open_adopted(Adopted adopted);
+  void note_adopted() const { page_.header().adopted.fetch_add(1, std::memory_order_release); }
   void resume(Connection& connection, std::string_view read);
   bool offer(Connection& connection, std::string_view read);
   bool offer_whole(Connection& connection);

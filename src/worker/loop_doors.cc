@@ -96,7 +96,8 @@ bool Loop::offer(Connection& connection, std::string_view read) {
 // Takes along what was read. The answer before it must not wait for one that we will not give.
 bool Loop::offer_whole(Connection& connection) {
   const std::string_view read = connection.exchange->as_read();
-  if (read.empty()) return false;
+  // A worker that leaves serves what it has read, if it can: others leave as well.
+  if (read.empty() || (drain_asked() && doors_ != Doors::Stuck)) return false;
   uncork(connection);
   return offer(connection, read);
 }
@@ -270,8 +271,9 @@ void Loop::open_adopted(Adopted adopted) {
   socklen_t length = sizeof address;
   const bool alive = ::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
   if (!alive || (draining_ && !drains_with(heartbeat::Drain::kAlone))) {
-    heartbeat::note_hold(page_.hold(fd), Hold::None);
     if (alive) static_cast<void>(options_.give_away(fd, adopted.read));
+    heartbeat::note_hold(page_.hold(fd), Hold::None);
+    note_adopted();
     return;
   }
   const net::Endpoint local = net::local_endpoint(fd);
@@ -283,6 +285,7 @@ void Loop::open_adopted(Adopted adopted) {
   }
   const Hold hold = adopted.read.empty() ? Hold::Idle : Hold::Queued;
   Connection* connection = open_connection(adopted.fd.release(), through, client_of(address), hold);
+  note_adopted();
   if (connection == nullptr) return;
   connection->came_back = adopted.came_back;
   connection->written = net::bytes_written(fd).value_or(0);
