@@ -166,7 +166,7 @@ struct Header {
   LatencyCounts latency;  ///< how long requests took, app threads only: from call to last byte
   std::atomic<std::int32_t>
       control_fd;                      ///< the worker's end of control: orders it has not read yet
-  std::atomic<std::uint64_t> adopted;  ///< connections from the arbiter that are open or passed on by now
+  std::atomic<std::uint64_t> adopted;  ///< connections from the arbiter, once open or passed on
   std::atomic<std::uint32_t> accepting;    ///< 1: in accept4, or its connection is in no Hold yet
   std::atomic<std::uint32_t> drain_asked;  ///< Drain; bits are only ever added
   std::atomic<std::uint32_t> abort_asked;  ///< arbiter sets 1 before it sends SIGABRT
