@@ -421,7 +421,10 @@ def test_an_upgrade_takes_the_path_over(controlled):
     poll(lambda: successor.json("status")["workers"]["ready"] == 1)
     assert ctl.json("status")["pid"] == site.pid != new_pid
     site.send(signal.SIGTERM)
-    poll(lambda: ctl.run("status")[0] == 0 and ctl.json("status")["pid"] == new_pid, what=lambda: site.log)
+    def taken_over():
+        code, out, _ = ctl.run("status", "--json")  # nobody is there for a moment
+        return code == 0 and json.loads(out)["pid"] == new_pid
+    poll(taken_over, what=lambda: site.log)
     assert not os.path.exists(successor.path)
     os.kill(new_pid, signal.SIGTERM)
     poll(lambda: not site.processes(), what=lambda: site.log)
