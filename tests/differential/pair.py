@@ -164,7 +164,8 @@ class Mask:
         text = re.sub(r"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]", "[<TIME>]", text)
         text = re.sub(r"(?m)^Date: [^\r\n]*", "Date: <TIME>", text)
         text = without_foreign_frames(text)
-        text = LEAVING.sub(lambda match: "".join(sorted(match[0].splitlines(True), key=lambda line: line.rsplit(None, 1)[-1])), text)
+        in_boot_order = lambda line: list(self.names).index(re.search(r"(\d+)\)$", line)[1])  # pids may wrap, or get a digit more
+        text = LEAVING.sub(lambda match: "".join(sorted(match[0].splitlines(True), key=in_boot_order)), text)
         text = text.replace(str(self.server.folder), "<FOLDER>").replace(str(APPS), "<APPS>")
         text = re.sub(rf"(?:(?<=[:\"])|(?<=', )){self.server.port}\b", "<PORT>", text)
         text = re.sub(r"\b\d+\b", lambda match: self.names.get(match[0], match[0]), text)
