@@ -195,7 +195,7 @@ class Arbiter {
                  std::int64_t deadline_ns, std::int64_t limit_ns);
   void judge(WorkerProcess& worker, std::uint32_t index);
   void abort_when_alone(WorkerProcess& worker);
-  diagnose::Evidence evidence_of(const WorkerProcess& worker) const;
+  diagnose::Evidence evidence_of(pid_t pid) const;
   void watch_overload();
   void tell_overload(std::uint64_t waiting, std::int64_t lasts_ns);
   void on_told(const WorkerProcess& worker, std::string_view text);

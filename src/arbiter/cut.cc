@@ -1,8 +1,6 @@
 // The end of what is late when a worker has to leave: what it hung in, said before it is killed;
 // and of workers that cannot be killed.
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <string>
@@ -33,7 +31,7 @@ void Arbiter::look_before_cut(WorkerProcess& worker, std::int64_t cut_at_ns) {
   std::uint32_t taken = 0;
   for (std::uint32_t i = 0; i < worker.page.slot_count() && taken < kCausesPerWorker; ++i) {
     const heartbeat::Slot& slot = worker.page.slot(i);
-    if (slot.started_ns.load() == 0 || slot.is_abandoned()) continue;
+    if (!slot.is_serving()) continue;
     SlotWatch& watch = worker.slots[i];
     if (watch.request_id != slot.request_id.load()) watch = {};
     watch.request_id = slot.request_id.load();
@@ -55,8 +53,8 @@ void Arbiter::cut_worker(WorkerProcess& worker, const std::string& why) {
 void Arbiter::cut_request(WorkerProcess& worker, std::uint32_t index) {
   heartbeat::Slot& slot = worker.page.slot(index);
   SlotWatch& watch = worker.slots[index];
-  if (slot.started_ns.load() == 0 || slot.is_abandoned()) return;
-  diagnose::Evidence evidence = evidence_of(worker);
+  if (!slot.is_serving()) return;
+  diagnose::Evidence evidence = evidence_of(worker.pid);
   diagnose::describe_request(worker.page, slot, base::monotonic_ns(), evidence);
   const bool known = watch.before_cut && watch.request_id == slot.request_id.load();
   if (known) {
@@ -80,7 +78,7 @@ void Arbiter::cut_request(WorkerProcess& worker, std::uint32_t index) {
 std::string Arbiter::what_keeps(WorkerProcess& worker) {
   if (worker.crash_looks.empty()) return "";
   worker.crash_looks.push_back(worker.inspector->full_look({worker.pid, 0, nullptr}));
-  diagnose::Evidence evidence = evidence_of(worker);
+  diagnose::Evidence evidence = evidence_of(worker.pid);
   evidence.looks = worker.crash_looks;
   if (const auto* frame = diagnose::kept_by(evidence.looks.back()); frame != nullptr)
     return fmt::format(", while it waited for a thread that is no daemon, at {} in {}",

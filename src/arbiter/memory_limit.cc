@@ -61,7 +61,7 @@ void Arbiter::limit_memory(WorkerProcess& worker) {
     return entry.second->leaving || !entry.second->ready();
   });
   if (another_leaves) return;
-  diagnose::Evidence evidence = evidence_of(worker);
+  diagnose::Evidence evidence = evidence_of(worker.pid);
   evidence.looks.push_back(worker.inspector->full_look({worker.pid, 0, nullptr}));
   incidents_.outgrown(growth_verdict(worker.memory, rss, limit), evidence, references_.next());
   drain(worker);

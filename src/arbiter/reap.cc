@@ -48,7 +48,7 @@ std::vector<std::uint32_t> story_of(const WorkerProcess& worker) {
   std::vector<std::uint32_t> running;
   for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
     const heartbeat::Slot& slot = worker.page.slot(i);
-    if (slot.started_ns.load() == 0 || slot.is_abandoned()) continue;
+    if (!slot.is_serving()) continue;
     if (crashed != 0 && slot.tid.load() == crashed) return {i};
     running.push_back(i);
   }
@@ -136,7 +136,7 @@ std::string Arbiter::reference_of_death(const WorkerProcess& worker) {
 }
 
 void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::string& ref) {
-  diagnose::Evidence evidence = evidence_of(worker);
+  diagnose::Evidence evidence = evidence_of(worker.pid);
   evidence.life = worker.life();
   diagnose::Death death = worker.inspector->autopsy(wait_status);
   death.ours = !worker.kill.reason.empty() || worker.page.header().abort_asked.load() != 0;
@@ -158,7 +158,7 @@ void Arbiter::explain_death(WorkerProcess& worker, int wait_status, const std::s
   if (death.planned && story.empty()) return;
   if (story.size() == 1) tell_request(worker, story.front(), evidence);
   for (std::size_t i = 0; i < story.size() && story.size() > 1; ++i) {
-    diagnose::Evidence one = evidence_of(worker);
+    diagnose::Evidence one = evidence_of(worker.pid);
     tell_request(worker, story[i], one);
     evidence.in_flight.push_back(diagnose::in_flight_of(one));
   }

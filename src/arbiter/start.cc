@@ -273,10 +273,7 @@ void Arbiter::supervise_preload() {
   take_look(preload.inspector, preload.watch, target, due, limit);
   if (preload.watch.looks.size() < kLooks) return;
   preload.told = true;
-  diagnose::Evidence evidence;
-  evidence.pid = preload.pid;
-  evidence.arbiter = ::getpid();
-  evidence.app_directory = options_.app_directory;
+  diagnose::Evidence evidence = evidence_of(preload.pid);
   evidence.life = heartbeat::Life::Booting;
   evidence.running_ns = base::monotonic_ns() - preload.began_ns;
   evidence.timeout_ns = limit;

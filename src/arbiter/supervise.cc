@@ -92,7 +92,7 @@ void Arbiter::note_wear(WorkerProcess& worker) {
 bool Arbiter::others_running(const WorkerProcess& worker) const {
   for (std::uint32_t i = 0; i < worker.page.slot_count(); ++i) {
     const heartbeat::Slot& slot = worker.page.slot(i);
-    if (slot.started_ns.load() != 0 && !slot.is_abandoned()) return true;
+    if (slot.is_serving()) return true;
   }
   return false;
 }
@@ -150,9 +150,9 @@ void Arbiter::take_look(diagnose::Inspector& inspector, SlotWatch& watch,
   wake_at(watch.next_look_ns);
 }
 
-diagnose::Evidence Arbiter::evidence_of(const WorkerProcess& worker) const {
+diagnose::Evidence Arbiter::evidence_of(pid_t pid) const {
   diagnose::Evidence evidence;
-  evidence.pid = worker.pid;
+  evidence.pid = pid;
   evidence.arbiter = ::getpid();
   evidence.app_directory = options_.app_directory;
   evidence.timeout_ns = options_.request_limit_ns();
@@ -179,7 +179,7 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   const std::int64_t now = base::monotonic_ns();
   if (slot.request_id.load() != watch.request_id || slot.started_ns.load() == 0)
     return;  // it ended just now
-  diagnose::Evidence evidence = evidence_of(worker);
+  diagnose::Evidence evidence = evidence_of(worker.pid);
   diagnose::describe_request(worker.page, slot, now, evidence);
   evidence.looks = std::move(watch.looks);
   evidence.samples = std::move(watch.samples);
@@ -279,7 +279,7 @@ void Arbiter::supervise_boot(WorkerProcess& worker) {
   take_look(*worker.inspector, watch, {worker.pid, 0, nullptr}, began + limit, limit);
   if (watch.looks.size() < kLooks) return;
   worker.boot_reported = true;
-  diagnose::Evidence evidence = evidence_of(worker);
+  diagnose::Evidence evidence = evidence_of(worker.pid);
   evidence.life = worker.life();
   evidence.running_ns = base::monotonic_ns() - began;
   evidence.timeout_ns = limit;

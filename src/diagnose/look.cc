@@ -148,11 +148,6 @@ std::string client_of(const Slot& slot) {
   return fmt::format(fmt::runtime(form), heartbeat::text_of(client), client.port);
 }
 
-base::UniqueFd open_process(pid_t pid) {
-  return base::UniqueFd(
-      ::open(fmt::format("/proc/{}", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-}
-
 }  // namespace
 
 std::string request_of(const Slot& slot) {

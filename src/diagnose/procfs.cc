@@ -10,8 +10,6 @@
 #include <map>
 #include <memory>
 
-#include "base/unique_fd.h"
-
 namespace tricorn::diagnose {
 namespace {
 
@@ -73,6 +71,11 @@ std::vector<int> numbers_in(int directory, const char* path) {
     if (name[0] >= '0' && name[0] <= '9') numbers.push_back(static_cast<int>(number_from(name)));
   }
   return numbers;
+}
+
+base::UniqueFd open_process(pid_t pid) {
+  const std::string folder = "/proc/" + std::to_string(pid);
+  return base::UniqueFd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 pid_t pid_of(int process) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "diagnose/evidence.h"
 
 namespace tricorn::diagnose {
@@ -29,6 +30,8 @@ inline constexpr std::size_t kFileBytesMax = std::size_t{16} << 20;
 /// @param process  fd of /proc/PID
 [[nodiscard]] std::string program_of(int process);
 
+/// Its folder in /proc; invalid when it is gone.
+[[nodiscard]] base::UniqueFd open_process(pid_t pid);
 /// The pid behind a /proc/PID that is open; 0 when the process is gone.
 [[nodiscard]] pid_t pid_of(int process);
 

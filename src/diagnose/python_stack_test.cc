@@ -197,7 +197,7 @@ TEST(ReadRequestThread, IsOfTheGreenletThatTheHubWasStartedFrom) {
   memory.put(kHubPart + 200, kMain);
   memory.put(kMain + 8, kType);
   memory.put(kType + 24, kTypeName);
-  memory.put_bytes(kTypeName, std::string("greenlet.greenlet\0", 18));
+  memory.put_bytes(kTypeName, std::string("greenlet.greenlet") + std::string(64, 0));
   memory.put(kMain + 32, kMainPart);
   memory.put(kMainPart + 96, kRequest);
   python.put_frame(kRequest, Interpreter::kCode, 0, 4, 0);

@@ -30,8 +30,7 @@ void parse_usage_statm(std::string_view text, long page_bytes, Usage& usage) {
 }
 
 std::optional<std::string> uninterruptible_in(pid_t pid) {
-  const base::UniqueFd process(
-      ::open(fmt::format("/proc/{}", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::UniqueFd process = open_process(pid);
   if (!process.valid()) return std::nullopt;
   for (const int tid : numbers_in(process.get(), "task")) {
     const auto text = [&](const char* name) {
@@ -48,8 +47,7 @@ std::optional<std::string> uninterruptible_in(pid_t pid) {
 
 std::vector<SocketInode> sockets_of(pid_t pid) {
   std::vector<SocketInode> sockets;
-  const base::UniqueFd process(
-      ::open(fmt::format("/proc/{}", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::UniqueFd process = open_process(pid);
   if (!process.valid()) return sockets;
   for (const int tid : numbers_in(process.get(), "task")) {
     const std::string folder = fmt::format("task/{}/fd", tid);
@@ -95,14 +93,13 @@ std::string descriptors_text(const std::vector<std::string>& links) {
 
 std::string descriptors_text(pid_t pid) {
   constexpr std::size_t kLinksRead = 4096;  // some 2 us each
-  const base::UniqueFd folder(
-      ::open(fmt::format("/proc/{}/fd", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::UniqueFd process = open_process(pid);
   std::vector<std::string> links;
-  if (!folder.valid()) return "";
-  for (const int fd : numbers_in(folder.get(), ".")) {
+  if (!process.valid()) return "";
+  for (const int fd : numbers_in(process.get(), "fd")) {
     char target[512];
     const ssize_t bytes =
-        ::readlinkat(folder.get(), std::to_string(fd).c_str(), target, sizeof target);
+        ::readlinkat(process.get(), fmt::format("fd/{}", fd).c_str(), target, sizeof target);
     if (bytes > 0) links.emplace_back(target, static_cast<std::size_t>(bytes));
     if (links.size() == kLinksRead) break;
   }

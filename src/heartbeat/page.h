@@ -119,6 +119,8 @@ struct alignas(64) Slot {
     const std::uint32_t id = abandoned.load();
     return id != 0 && id == request_id.load();  // 0: nobody was answered yet, nor asked perhaps
   }
+  /// Whether it has a request whose client still waits for the worker.
+  [[nodiscard]] bool is_serving() const { return started_ns.load() != 0 && !is_abandoned(); }
 };
 static_assert(sizeof(Slot) == 512);
 
