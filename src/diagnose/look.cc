@@ -224,7 +224,7 @@ std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
       peer && (peer->kind == Peer::Kind::Tcp || peer->kind == Peer::Kind::Unix) && !peer->client;
   if (upstream && peer->service.empty()) peer->service = service_by_callers(thread);
   if (upstream && peer->service.empty()) peer->service = service_of_listener(*peer);
-  if (upstream) peer->server = listens_itself(process.get(), *peer);
+  if (upstream) peer->server = is_this_server(process.get(), *peer);
   return peer;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -309,13 +310,15 @@ std::string_view service_of_listener(const Peer& peer) {
   return "";
 }
 
-bool listens_itself(int process, const Peer& peer) {
+bool is_this_server(int process, const Peer& peer) {
   if (peer.kind != Peer::Kind::Tcp || peer.port == 0) return false;
   const std::string tables =
       read_file(process, "net/tcp").value_or("") + read_file(process, "net/tcp6").value_or("");
   const auto inodes = listeners_behind(tables, peer);
+  if (inodes.empty()) return false;
+  const base::UniqueFd arbiter = open_process(::getpid());
   return std::any_of(inodes.begin(), inodes.end(),
-                     [&](std::uint64_t inode) { return has_socket(process, inode); });
+                     [&](std::uint64_t inode) { return has_socket(arbiter.get(), inode); });
 }
 
 std::vector<std::uint64_t> listeners_behind(std::string_view tables, const Peer& peer) {

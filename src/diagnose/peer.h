@@ -29,9 +29,10 @@ inline constexpr std::size_t kPolledMax = 64;
 /// not on this machine, not readable, or not a program we know. Reads /proc of all processes.
 [[nodiscard]] std::string_view service_of_listener(const Peer& peer);
 
-/// Whether the far end of a process's connection is a socket that the process itself listens on.
-/// @param process  fd of /proc/PID
-[[nodiscard]] bool listens_itself(int process, const Peer& peer);
+/// Whether the far end of a worker's connection is a socket that this server listens on, which is
+/// one that the caller, the arbiter, has as well: the application may listen on some of its own.
+/// @param process  fd of the worker's /proc/PID
+[[nodiscard]] bool is_this_server(int process, const Peer& peer);
 
 /// The sockets that listen on a peer's port, where the peer is on this machine: the connection's
 /// other half is in the same table. @param tables  of /proc/net/tcp and tcp6  @return inodes

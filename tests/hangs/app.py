@@ -178,6 +178,11 @@ def call_oneself():
     urllib.request.urlopen(f"http://127.0.0.1:{own_port}/pid", timeout=AGES)  # <- call_oneself
 
 
+def call_own_listener():
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+        peer.recv(100)  # <- call_own_listener
+
+
 def accept_nobody():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.accept()  # <- accept_nobody

@@ -93,6 +93,7 @@ TROUBLES = [
     wait("async_view_shields", "wait.network", s.silent),
     wait("other_loop", "wait.network", s.silent),
     wait("call_oneself", "wait.network", modes=("sync",), options=("--timeout", "1"), said="which is this server itself .its only thread is busy", short=True),
+    wait("call_own_listener", "wait.network", modes=("sync",), said=r"for 127\.0\.0\.1:\d+ to answer"),
     wait("connect_refused", "wait.sleep", said=r"about \d+ times a second, while it handles ConnectionRefusedError", short=True),
     wait("connect_backlog", "wait.connect", s.backlog),
     wait("connect_blackhole", "wait.connect", s.blackhole, short=True),
