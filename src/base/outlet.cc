@@ -118,7 +118,8 @@ void Outlet::write(std::string_view lines) {
   }
   // Room may have come meanwhile; what is dropped is the newest, so that the order stays.
   if (flush_locked()) {
-    pending_.assign(lines.substr(0, kOutletPendingMax - 1)).push_back('\n');
+    pending_.assign(lines.substr(0, kOutletPendingMax));
+    pending_.back() = '\n';  // as it is, unless it was cut
     flush_locked();
     return;
   }

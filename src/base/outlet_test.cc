@@ -129,6 +129,22 @@ TEST(Outlet, LinesOfTwoWritersAreNotTorn) {
   EXPECT_EQ(count, 1200);
 }
 
+TEST(Outlet, LinesThatFindRoomAtTheLastMomentStayAsTheyAre) {
+  const Pipe pipe;
+  ::fcntl(pipe.writer.get(), F_SETPIPE_SZ, 4096);
+  Outlet outlet;
+  outlet.share(pipe.writer.get());
+  const std::string line = std::string(1023, 'x') + "\n";
+  std::string written;
+  for (; written.size() + line.size() <= kOutletPendingMax; written += line) outlet.write(line);
+  ASSERT_EQ(::fcntl(pipe.writer.get(), F_SETPIPE_SZ, 1 << 20), 1 << 20);
+  std::string many;  // more than is kept beside what is pending, yet the pipe has room for all
+  for (int i = 0; i < 16; ++i) many += line;
+  outlet.write(many);
+  EXPECT_EQ(pipe.read_all(), written + many);
+  EXPECT_EQ(outlet.take_dropped(), 0U);
+}
+
 TEST(Outlet, ALineLongerThanPipeBufIsOneWrite) {
   const Pipe pipe;
   Outlet outlet;
