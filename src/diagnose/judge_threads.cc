@@ -27,15 +27,24 @@ std::string thread_text(const ThreadLook& thread) {
   return thread.tid == 0 ? "another thread" : fmt::format("thread {}", thread.tid);
 }
 
+/// In the last look that shows it: who waits in a loop has the GIL itself for moments in between.
+const ThreadLook* holder_of_gil(const Facts& facts) {
+  const auto& looks = facts.evidence.looks;
+  for (auto look = looks.rbegin(); look != looks.rend(); ++look) {
+    for (const ThreadLook& thread : look->threads) {
+      if (thread.has_gil && thread.tid != facts.thread->tid) return &thread;
+    }
+  }
+  return nullptr;
+}
+
 Judgement for_gil(const Facts& facts) {
   constexpr double kMostLooks = 0.5;
   if (facts.gil_wait_share < kMostLooks) return std::nullopt;
-  const auto& threads = facts.last->threads;
-  const auto holder = std::find_if(threads.begin(), threads.end(),
-                                   [](const ThreadLook& thread) { return thread.has_gil; });
+  const ThreadLook* holder = holder_of_gil(facts);
   std::string who = "another thread";
   Verdict verdict = verdict_of(Cause::WaitGil, Confidence::Likely, "");
-  if (holder != threads.end() && !holder->stack.empty()) {
+  if (holder != nullptr && !holder->stack.empty()) {
     if (const PythonFrame* frame = place_in(holder->stack)) {
       verdict.place = place_text(*frame, facts.evidence.app_directory);
       verdict.function = frame->function;

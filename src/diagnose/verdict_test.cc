@@ -562,7 +562,12 @@ TEST(Verdict, WaitingForTheGilThePlaceIsTheHoldersLine) {
   holder.tid = 101;
   holder.has_gil = true;
   holder.stack = {app(77)};
-  EXPECT_EQ(decide(beside(watched(gil_waiter()), holder)).place, "app.py:77");
+  Evidence evidence = beside(watched(gil_waiter()), holder);
+  EXPECT_EQ(decide(evidence).place, "app.py:77");
+  ProcessLook& last = evidence.looks.back();  // it has just let go
+  last.threads.front().waits_for_gil = last.threads.back().has_gil = false;
+  last.threads.front().has_gil = true;
+  EXPECT_EQ(decide(evidence).place, "app.py:77");
 }
 
 TEST(Verdict, OfADeathThePlaceIsTheLastSample) {
