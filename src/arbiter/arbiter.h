@@ -171,6 +171,7 @@ class Arbiter {
                               bool came_back);
   void let_others_look(const WorkerProcess* than);
   void on_passed_on(WorkerProcess& worker, heartbeat::Verb how, ClientConnection connection);
+  void call_for_offers();
   void place_offer(WorkerProcess& from, ClientConnection connection);
   void adopt(ClientConnection connection);
   void place_orphans();

@@ -52,6 +52,7 @@ void Arbiter::supervise() {
   slow_watch_.begin_turn();
   wake_at(base::monotonic_ns() + kTickNs);
   for (const auto& [pid, worker] : workers_) supervise_worker(*worker);
+  call_for_offers();
   watch_overload();
   load_.note(workers_, base::monotonic_ns());
 }

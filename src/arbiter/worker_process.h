@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -87,15 +88,16 @@ struct WorkerProcess {
     return given_count - page.header().adopted.load(std::memory_order_acquire);
   }
 
-  /// For one more connection, those on their way to it counted.
-  [[nodiscard]] bool has_free_thread() const {
-    if (doors() != heartbeat::Doors::Open) return false;
-    unsigned free = 0;
+  /// For further connections, those on their way to it counted.
+  [[nodiscard]] std::size_t free_threads() const {
+    if (doors() != heartbeat::Doors::Open) return 0;
+    std::size_t free = 0;
     for (std::uint32_t i = 0; i < page.slot_count(); ++i) {
       free += page.slot(i).started_ns.load(std::memory_order_relaxed) == 0 ? 1 : 0;
     }
-    return free > on_the_way();
+    return free - std::min(free, on_the_way());
   }
+  [[nodiscard]] bool has_free_thread() const { return free_threads() > 0; }
 
   pid_t pid = -1;
   base::UniqueFd pidfd;

@@ -166,6 +166,7 @@ void Arbiter::on_worker_ready(WorkerProcess& worker) {
   if (!std::exchange(ever_ready_, true)) tell_ready();
   boot_failures_ = 0;
   place_orphans();
+  call_for_offers();
   if (state_ == State::Stopping) drain(worker);
   replace_worn_out();
   after_reload_ready();
@@ -295,6 +296,23 @@ void Arbiter::place_offer(WorkerProcess& from, ClientConnection connection) {
   if (better && send_connection(*taker, connection, false)) return;
   if (!from.leaving && send_connection(from, connection, true)) return;
   adopt(std::move(connection));
+}
+
+// A request that came back waits behind a slow one: when a thread is free elsewhere, it need not.
+void Arbiter::call_for_offers() {
+  std::size_t free = 0;
+  for (const auto& [pid, worker] : workers_) {
+    if (worker->ready() && !worker->leaving) free += worker->free_threads();
+  }
+  for (const auto& [pid, worker] : workers_) {
+    const std::size_t returned = worker->page.header().returned.load(std::memory_order_relaxed);
+    const std::size_t most = std::min(free, returned);
+    if (most == 0 || !worker->ready() || worker->leaving) continue;
+    free -= most;
+    static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::OfferAgain,
+                                              static_cast<std::int32_t>(most), nullptr, 0, -1,
+                                              MSG_DONTWAIT));
+  }
 }
 
 // Without a ready worker it waits, or goes to the arbiter that stays when this one leaves.

@@ -23,7 +23,7 @@ namespace tricorn::heartbeat {
 
 inline constexpr std::uint32_t kMagic = 0x54524943;  // "TRIC"
 /// Changes whenever the layout does; arbiter and `_core` are built together and check it.
-inline constexpr std::uint32_t kVersion = 7;
+inline constexpr std::uint32_t kVersion = 8;
 /// App threads a worker can have. Source: our bound; Gunicorn has none.
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
@@ -164,6 +164,7 @@ struct Header {
   std::atomic<std::uint64_t> requests_max;  ///< leaves after so many; 0 never
   std::atomic<std::uint32_t> connections;
   std::atomic<std::uint32_t> deferred;  ///< idle ones with something to read and no thread free
+  std::atomic<std::uint32_t> returned;  ///< waiting ones that nobody else had a thread free for
   std::atomic<Doors> doors;
   LatencyCounts latency;  ///< how long requests took, app threads only: from call to last byte
   std::atomic<std::int32_t>

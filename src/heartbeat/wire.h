@@ -44,9 +44,10 @@ enum class Verb : std::uint32_t {
   Adopt = 18,  ///< take this client connection (fd rides along) as freshly accepted; number 1: it
                ///< was offered and nobody else has a thread free
   ReopenLogs = 19,
-  Look = 20,       ///< connections may wait in the backlog that nobody was woken for
-  Interrupt = 21,  ///< number = app thread, payload = Slot::request_id (4 bytes): end that request
-  Release = 22,    ///< number = fd; the keeper has answered on it and ended it: it may be closed
+  Look = 20,        ///< connections may wait in the backlog that nobody was woken for
+  Interrupt = 21,   ///< number = app thread, payload = Slot::request_id (4 bytes): end that request
+  Release = 22,     ///< number = fd; the keeper has answered on it and ended it: it may be closed
+  OfferAgain = 23,  ///< number = threads that are free elsewhere now, for offers that came back
   // arbiter -> keeper
   Answer =
       32,  ///< number = fd; write the payload to it if not empty, then end the connection properly

@@ -304,6 +304,7 @@ void Loop::queue(Connection& connection) {
   connection.deadline.disarm();
   set_hold(connection, Hold::Queued);
   ready_.push_back(&connection);
+  if (doors_ != Doors::Open) note_waiting();
 }
 
 void Loop::uncork(Connection& connection) {
@@ -477,6 +478,11 @@ void Loop::look_again() {
   wakeup_.raise();
 }
 
+void Loop::offer_again(std::uint32_t most) {
+  offers_asked_.store(most, std::memory_order_relaxed);
+  wakeup_.raise();
+}
+
 void Loop::ask_doors(Doors doors) {
   doors_wanted_.store(doors, std::memory_order_relaxed);
   doors_asked_.store(true, std::memory_order_release);
@@ -503,6 +509,8 @@ void Loop::read_mailbox() {
   if (drain_asked()) follow_drain();
   if (doors_asked_.exchange(false, std::memory_order_acquire))
     set_doors(doors_wanted_.load(std::memory_order_relaxed));
+  if (const std::uint32_t most = offers_asked_.exchange(0, std::memory_order_relaxed); most != 0)
+    offer_returned(most);
   if (look_asked_.exchange(false, std::memory_order_relaxed) && accepting_) {
     // Adding a listener to epoll looks at it.
     for (std::uint32_t i = 0; i < listeners_.size(); ++i) go_to_the_back(i);

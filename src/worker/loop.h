@@ -98,6 +98,9 @@ class Loop {
   void release(int connection_fd);
   /// Looks into the backlog without having been woken for it. Any thread.
   void look_again();
+  /// Offers requests that came back once more, those first that have waited longest. Any thread.
+  /// @param most  at most so many of them
+  void offer_again(std::uint32_t most);
   /// Starts leaving: no new connections, idle ones go, responses end their connection. Any thread.
   /// @param how  bits of heartbeat::Drain
   void ask_to_drain(std::uint32_t how = heartbeat::Drain::kLeave);
@@ -172,6 +175,8 @@ class Loop {
   bool offer_whole(Connection& connection);
   void offer_queued();
   void see_to_deferred();
+  void offer_returned(std::uint32_t most);
+  void note_waiting() const;
   void on_unbegun(Connection& connection);
   void put_off(Connection& connection);
   void hand_on(Connection& connection);
@@ -247,6 +252,7 @@ class Loop {
   };
   Mailbox mailbox_;
   std::atomic<bool> look_asked_{false};
+  std::atomic<std::uint32_t> offers_asked_{0};
   std::atomic<bool> doors_asked_{false};
   std::atomic<heartbeat::Doors> doors_wanted_{heartbeat::Doors::Open};
 };

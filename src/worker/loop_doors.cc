@@ -83,6 +83,7 @@ void Loop::set_doors(Doors doors) {
   page_.header().doors.store(doors, std::memory_order_relaxed);
   if (doors != Doors::Open) offer_queued();
   see_to_deferred();
+  note_waiting();
 }
 
 // Nobody here is free to serve it: another worker may be. @return whether it went there
@@ -115,7 +116,6 @@ void Loop::offer_queued() {
 void Loop::see_to_deferred() {
   std::vector<std::uint64_t> waiting;
   waiting.swap(deferred_);
-  page_.header().deferred.store(0, std::memory_order_relaxed);
   for (const std::uint64_t token : waiting) {
     Connection& connection = *by_fd_[static_cast<std::uint32_t>(token)];
     if (connection.state != State::Idle || token != token_of(connection)) continue;
@@ -139,8 +139,31 @@ void Loop::put_off(Connection& connection) {
   if (offer(connection, {})) return;
   connection.deadline.disarm();  // it is us who keep the client waiting
   deferred_.push_back(token_of(connection));
-  page_.header().deferred.store(static_cast<std::uint32_t>(deferred_.size()),
-                                std::memory_order_relaxed);
+  note_waiting();
+}
+
+// Others were busy, or booting, when these came back.
+void Loop::offer_returned(std::uint32_t most) {
+  const auto again = [&most](Connection& connection) {
+    if (most == 0 || !connection.came_back) return;
+    connection.came_back = false;
+    --most;
+  };
+  if (doors_ == Doors::Open) return;  // they are served here
+  for (Connection* connection : ready_) again(*connection);
+  for (const std::uint64_t token : deferred_) again(*by_fd_[static_cast<std::uint32_t>(token)]);
+  offer_queued();
+  see_to_deferred();
+  note_waiting();
+}
+
+// While a thread is free, nobody waits.
+void Loop::note_waiting() const {
+  const bool open = doors_ == Doors::Open;
+  const auto deferred = static_cast<std::uint32_t>(deferred_.size());
+  const auto queued = static_cast<std::uint32_t>(ready_.size());
+  page_.header().deferred.store(deferred, std::memory_order_relaxed);
+  page_.header().returned.store(open ? 0 : deferred + queued, std::memory_order_relaxed);
 }
 
 // Its descriptor is on its way to another worker.

@@ -117,6 +117,9 @@ void Sentinel::obey(const heartbeat::Message& order, base::UniqueFd passed) {
     case heartbeat::Verb::Look:
       loop_.look_again();
       break;
+    case heartbeat::Verb::OfferAgain:
+      loop_.offer_again(static_cast<std::uint32_t>(std::max(order.number, 0)));
+      break;
     case heartbeat::Verb::ReopenLogs:
       options_.reopen_logs();
       break;

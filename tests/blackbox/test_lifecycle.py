@@ -1,5 +1,6 @@
 """Starting, stopping, reloading, and losing processes: nobody is left behind, no request is lost."""
 
+import collections
 import concurrent.futures
 import contextlib
 import os
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from blackbox.judge import place_of
-from blackbox.support.answer import Answer, read_all
+from blackbox.support.answer import Answer, read_all, read_answer
 from blackbox.support.load import Load
 from blackbox.support.site import GTHREAD, MODES, free_port
 from blackbox.support.waiting import poll
@@ -260,6 +261,46 @@ def test_killed_workers_under_load_lose_no_request(serve, mode):
     assert {reference for _, reference, _ in load.answers} <= references, load.answers
     assert {incident["pid"] for incident in server.incidents(5)} == set(killed)
     assert server.zombies() == []
+
+
+PID_OR_GATE = """
+import os, pathlib, time
+
+def app(environ, start):
+    gate = environ["QUERY_STRING"]
+    while gate and not pathlib.Path(gate).exists():
+        time.sleep(0.01)
+    body = str(os.getpid()).encode()
+    start("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def ask(client, gate=""):
+    client.sendall(f"GET /?{gate} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+
+
+def test_a_request_behind_a_slow_one_moves_when_another_worker_is_free_again(serve, tmp_path):
+    (tmp_path / "gated.py").write_text(PID_OR_GATE)
+    server = serve("gated:app", "-w", "2", "--keep-alive", "30", cwd=tmp_path)
+    server.wait_log("Booting worker", count=2)
+    with contextlib.ExitStack() as clients:
+        by_worker = collections.defaultdict(list)
+        while len(by_worker) < 2 or max(map(len, by_worker.values())) < 2:
+            client = clients.enter_context(server.connect())
+            ask(client)
+            by_worker[read_answer(client).content].append(client)
+        (other, [second, *_]), (pid, [first, waiting, *_]) = sorted(by_worker.items(), key=lambda item: len(item[1]))
+        ask(first, tmp_path / "first")
+        ask(second, tmp_path / "second")
+        server.wait_running(2)
+        ask(waiting)
+        poll(lambda: server.control("status")["requests"]["queued"] == 1, 10, lambda: f"one waits\n{server.log}")
+        (tmp_path / "second").touch()
+        assert read_answer(second).content == other
+        assert read_answer(waiting).content == other
+        (tmp_path / "first").touch()
+        assert read_answer(first).content == pid
 
 
 def test_a_worker_killed_while_stopping_does_not_stop_the_stop(serve):

@@ -190,15 +190,19 @@ class Site:
             client.sendall(request)
             return read_all(client)
 
-    def running(self):
-        """Give the requests that applications have, as the control socket tells them."""
+    def control(self, command):
+        """Give what the control socket answers."""
         path = self.wait_log(r"Control socket listening at (\S+)")[1]
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(20)
             control.connect(path)
-            control.sendall(b'{"v":1,"command":"requests"}\n')
+            control.sendall(json.dumps({"v": 1, "command": command}).encode() + b"\n")
             with control.makefile("rb") as answers:
                 return json.loads(answers.readline())["data"]
+
+    def running(self):
+        """Give the requests that applications have."""
+        return self.control("requests")
 
     def wait_running(self, count=1):
         """Wait until applications have `count` requests or more."""
