@@ -24,6 +24,7 @@
 #include "arbiter/load.h"
 #include "arbiter/notify.h"
 #include "arbiter/options.h"
+#include "arbiter/pace.h"
 #include "arbiter/outputs.h"
 #include "arbiter/overload.h"
 #include "arbiter/path_statistics.h"
@@ -184,6 +185,7 @@ class Arbiter {
 
   // ---- supervision (supervise.cc) ----
   void supervise();
+  [[nodiscard]] bool settled() const;
   void supervise_worker(WorkerProcess& worker);
   static void note_wear(WorkerProcess& worker);
   void supervise_slot(WorkerProcess& worker, std::uint32_t index);
@@ -293,6 +295,7 @@ class Arbiter {
   std::unique_ptr<Profiler> profiler_;  // null: nobody wants a profile
   PathStatistics paths_;
   LoadHistory load_;
+  Pace pace_;
   bool memory_limit_told_ = false;
 
   State state_ = State::Starting;

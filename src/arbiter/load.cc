@@ -6,6 +6,7 @@ namespace tricorn::arbiter {
 namespace {
 
 constexpr std::int64_t kPauseNs = 100'000'000;
+constexpr std::int64_t kCountsMax = 10;
 constexpr std::int64_t kMinuteNs = 60'000'000'000;
 
 }  // namespace
@@ -15,15 +16,17 @@ ThreadsInUse count_threads(const std::map<pid_t, std::unique_ptr<WorkerProcess>>
   for (const auto& [pid, worker] : workers) {
     if (!worker->ready()) continue;
     threads.all += worker->page.slot_count();
+    threads.answered += worker->page.header().requests.load(std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < worker->page.slot_count(); ++i)
       threads.busy += worker->page.slot(i).started_ns.load(std::memory_order_relaxed) != 0 ? 1 : 0;
   }
   return threads;
 }
 
-void LoadHistory::note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers,
-                       std::int64_t now_ns) {
-  if (now_ns - last_ns_ < kPauseNs) return;
+void LoadHistory::note(const ThreadsInUse& threads, std::int64_t now_ns) {
+  const std::int64_t passed = std::min((now_ns - last_ns_) / kPauseNs, kCountsMax);
+  const auto counts = static_cast<unsigned>(last_ns_ == 0 ? 1 : passed);
+  if (counts == 0) return;
   last_ns_ = now_ns;
   if (minutes_[at_].began_ns == 0) minutes_[at_].began_ns = now_ns;
   if (now_ns - minutes_[at_].began_ns >= kMinuteNs) {
@@ -31,14 +34,13 @@ void LoadHistory::note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& wo
     minutes_[at_] = {};
     minutes_[at_].began_ns = now_ns;
   }
-  const auto [busy, threads] = count_threads(workers);
-  if (threads == 0) return;
+  if (threads.all == 0) return;
   LoadPeriod& minute = minutes_[at_];
-  ++minute.readings;
-  minute.busy += busy;
-  minute.threads += threads;
-  minute.busy_max = std::max(minute.busy_max, busy);
-  minute.full += busy >= threads ? 1 : 0;
+  minute.readings += counts;
+  minute.busy += std::uint64_t{counts} * threads.busy;
+  minute.threads += std::uint64_t{counts} * threads.all;
+  minute.busy_max = std::max(minute.busy_max, threads.busy);
+  minute.full += threads.busy >= threads.all ? counts : 0;
 }
 
 LoadPeriod LoadHistory::lately() const {

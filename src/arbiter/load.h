@@ -25,14 +25,15 @@ struct LoadPeriod {
 struct ThreadsInUse {
   unsigned busy = 0;
   unsigned all = 0;
+  std::uint64_t answered = 0;  ///< requests since their boots
 };
 [[nodiscard]] ThreadsInUse count_threads(
     const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers);
 
 class LoadHistory {
  public:
-  /// Reads the slots of all ready workers; not more often than each tenth of a second.
-  void note(const std::map<pid_t, std::unique_ptr<WorkerProcess>>& workers, std::int64_t now_ns);
+  /// Counts once for each tenth of a second since the last time, at most a second.
+  void note(const ThreadsInUse& threads, std::int64_t now_ns);
   /// Of the last hour, or since the start.
   [[nodiscard]] LoadPeriod lately() const;
 

@@ -1,6 +1,7 @@
 // The settings the arbiter acts on.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -57,6 +58,11 @@ struct Options {
   /// The one it meets first, in nanoseconds; 0: none.
   [[nodiscard]] std::int64_t request_limit_ns() const {
     return limits_request() ? request_timeout_ns : timeout_ns;
+  }
+  /// When something is first due for a request, in nanoseconds; 0: never.
+  [[nodiscard]] std::int64_t first_due_ns() const {
+    const std::int64_t limit = request_limit_ns();
+    return slow_ns == 0 || limit == 0 ? std::max(slow_ns, limit) : std::min(slow_ns, limit);
   }
 };
 

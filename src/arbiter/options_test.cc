@@ -22,6 +22,18 @@ TEST_P(RequestLimit, IsTheShorterOne) {
   EXPECT_EQ(options.request_limit_ns(), GetParam().limit_ns);
 }
 
+TEST(FirstDue, IsTheWarningOrTheLimit) {
+  Options options;
+  options.timeout_ns = 30;
+  EXPECT_EQ(options.first_due_ns(), 30);
+  options.slow_ns = 3;
+  EXPECT_EQ(options.first_due_ns(), 3);
+  options.timeout_ns = 0;
+  EXPECT_EQ(options.first_due_ns(), 3);
+  options.slow_ns = 0;
+  EXPECT_EQ(options.first_due_ns(), 0);
+}
+
 const Row kRows[] = {
     {"none", 0, 0, false, 0},
     {"timeout_alone", 30, 0, false, 30},

@@ -20,9 +20,6 @@ namespace {
 using heartbeat::Claim;
 
 constexpr std::int64_t kMs = 1'000'000;
-// Nothing tells us that a request began, so we look this often, at the cost of a few reads of
-// shared pages.
-constexpr std::int64_t kTickNs = 100 * kMs;
 // Age of a request at its first light sample; each next one comes at twice the age, and later each
 // eighth of the time it may take: what takes a quarter of it must not be missed.
 constexpr std::int64_t kFirstSampleNs = 100 * kMs;
@@ -50,11 +47,20 @@ std::int64_t sample_pause(std::int64_t age_ns, std::int64_t limit_ns) {
 
 void Arbiter::supervise() {
   slow_watch_.begin_turn();
-  wake_at(base::monotonic_ns() + kTickNs);
   for (const auto& [pid, worker] : workers_) supervise_worker(*worker);
   call_for_offers();
   watch_overload();
-  load_.note(workers_, base::monotonic_ns());
+  const std::int64_t now = base::monotonic_ns();
+  const ThreadsInUse threads = count_threads(workers_);
+  load_.note(threads, now);
+  pace_.note(threads.busy > 0 || !settled(), threads.answered, now);
+  wake_at(now + pace_.pause_ns(options_.first_due_ns(), now));
+}
+
+bool Arbiter::settled() const {
+  return std::all_of(workers_.begin(), workers_.end(), [](const auto& entry) {
+    return entry.second->ready() && !entry.second->leaving;
+  });
 }
 
 void Arbiter::supervise_worker(WorkerProcess& worker) {
