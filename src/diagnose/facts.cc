@@ -96,24 +96,31 @@ bool other_place(const ThreadLook& left, const ThreadLook& right) {
   return left.instruction != right.instruction || left.stack != right.stack;
 }
 
-/// Whether the bytecode goes on and on. One change between two looks does not show that: a call
-/// into C may have ended and the next have begun, as in `compress(read())`.
+/// Whether the bytecode goes on and on. Some changes between looks do not show that: a call into C
+/// may have ended and the next have begun, as in `compress(read())` or `while True: sort()`.
 bool moves_on(const Evidence& evidence) {
   constexpr int kChangesMin = 2;
   int changes = 0;
+  int pairs = 0;
   const ThreadLook* before = nullptr;
   for (const ProcessLook& look : evidence.looks) {
     const ThreadLook* now = serving(look);
-    if (before != nullptr && now != nullptr && other_place(*before, *now)) ++changes;
-    if (now != nullptr) before = now;
+    if (now == nullptr) continue;
+    if (before != nullptr) {
+      ++pairs;
+      if (other_place(*before, *now)) ++changes;
+    }
+    before = now;
   }
-  if (changes >= kChangesMin || before == nullptr) return changes >= kChangesMin;
+  if (before == nullptr) return false;
+  if (changes >= kChangesMin && changes * 2 > pairs) return true;
   int quick_changes = 0;
   for (const ThreadLook& now : evidence.quick) {
     if (other_place(*before, now)) ++quick_changes;
     before = &now;
   }
-  return quick_changes >= kChangesMin;
+  if (quick_changes >= kChangesMin) return true;
+  return changes >= kChangesMin && looks_while_running(evidence) < kRunningLooks;
 }
 
 /// `while True: pass` is one bytecode, which jumps to itself. A jump runs nothing else.
