@@ -112,6 +112,7 @@ bool Reading::read_parts(std::string_view text, const Line& line, const Hits& hi
   }
   note_platform_signs(text, hits);
   const auto record = read_record(text, hits);
+  if (record) unwrapper_.learn(text.substr(0, record->begin));
   const bool access = is_access_line(text, hits);
   bool part = false;
   const bool relevant = record || open_lanes_ > 0 || hits.has(Word::Traceback) ||

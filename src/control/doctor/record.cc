@@ -26,6 +26,8 @@ constexpr std::array<std::pair<std::string_view, int>, 20> kSignals = {{
 // The status Python cannot name has the core flag, 128, beside the signal.
 constexpr int kCoreFlag = 128;
 
+constexpr std::string_view kSmallLetters = "abcdefghijklmnopqrstuvwxyz";
+
 // Before the level: "[2031-02-03 04:05:06 +0000] [31] ", in any state of damage.
 void read_header(std::string_view before, Record& record) {
   while (before.ends_with(' ')) before.remove_suffix(1);
@@ -50,6 +52,7 @@ void read_header(std::string_view before, Record& record) {
     record.stamp = iso->stamp;
     const bool zoned = iso->stamp.clock == Clock::IsoZoned;
     record.stamp.clock = zoned ? Clock::RecordZoned : Clock::RecordNaive;
+    if (bracket && at > 0 && before[at - 1] == '[') record.begin = at - 1;
     return;
   }
 }
@@ -65,6 +68,19 @@ std::int64_t pid_from(std::string_view text, std::size_t at) {
   return take_number(rest, 9).value_or(-1);
 }
 
+// "customer wrote:" is a sentence's end; "till gunicorn.error:" and Flask's "in glogging:" are
+// none.
+bool ends_a_sentence(std::string_view before) {
+  before.remove_suffix(1);
+  const std::size_t blank = before.rfind(' ');
+  const std::string_view name = before.substr(blank + 1);
+  if (blank == std::string_view::npos || name.find_first_not_of(kSmallLetters) != name.npos)
+    return false;
+  before = before.substr(0, blank);
+  const std::string_view word = before.substr(before.rfind(' ') + 1);
+  return !word.empty() && word != "in" && word.find_first_not_of(kSmallLetters) == word.npos;
+}
+
 // Words of a record without its header count only where a message may begin: not inside quotes, a
 // path or a sentence.
 bool begins_message(std::string_view text, std::size_t at) {
@@ -77,8 +93,8 @@ bool begins_message(std::string_view text, std::size_t at) {
   if (before.empty()) return true;
   const char last = before.back();
   if (last == ']' || last == '|' || last == '>') return true;
-  if (blank && (last == ':' || last == '-')) return true;
-  if (last == ':') return true;
+  if (last == ':') return !ends_a_sentence(before);
+  if (blank && last == '-') return true;
   for (const std::string_view word :
        {"CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "Error:", "gunicorn.error", "glogging"})
     if (before.ends_with(word)) return true;

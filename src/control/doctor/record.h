@@ -47,6 +47,7 @@ struct Record {
   bool has_header = false;  ///< "[LEVEL] " was there
   bool by_arbiter = false;  ///< written by the arbiter: `column` is its pid
   Stamp stamp;
+  std::size_t begin = 0;     ///< where its stamp's bracket is: what stands before is none of it
   std::int64_t column = -1;  ///< the pid before the level; -1 lost
   std::int64_t pid = -1;     ///< the worker it is about; -1 when it names none
   int number = 0;            ///< exit code or signal

@@ -54,6 +54,9 @@ const Row kRows[] = {
     {"flask_root_logger", "[2031-02-03 04:05:06,123] CRITICAL in glogging: WORKER TIMEOUT (pid:44)",
      Kind::Timeout, -1, 44, 0},
     {"in_quotes", "user typed \"WORKER TIMEOUT (pid:44)\"", Kind::None, -1, -1, 0},
+    {"behind_a_sentence", "INFO support: customer wrote: WORKER TIMEOUT (pid:44)", Kind::None, -1,
+     -1, 0},
+    {"behind_a_logger", "till gunicorn.error: WORKER TIMEOUT (pid:44)", Kind::Timeout, -1, 44, 0},
     {"in_a_sentence", "we saw a WORKER TIMEOUT (pid:44) once", Kind::None, -1, -1, 0},
     {"no_number", NOW "[CRITICAL] WORKER TIMEOUT (pid:", Kind::None, 31, -1, 0},
 };

@@ -13,6 +13,10 @@ namespace {
 constexpr std::string_view kEscapes[] = {"\x1b",    "\\x1b", "\\x1B", "\\033",       "\\u001b",
                                          "\\u001B", "#033",  "^[",    "\xE2\x90\x9B"};
 
+// Keys under which collectors keep a line's text, the best first.
+constexpr std::string_view kTexts[] = {
+    "log", "message", "msg", "textPayload", "MESSAGE", "event", "resultDescription", "text"};
+
 // Length of a colour sequence at `at` ("\x1b[1;31m", or what copying left of it: "[31m").
 std::size_t colour_length(std::string_view text, std::size_t at) {
   std::size_t used = 0;
@@ -106,7 +110,7 @@ bool Unwrapper::unwrap(std::string_view raw, Line& line) {
   if (raw.starts_with("\xEF\xBB\xBF")) raw.remove_prefix(3);
   line.text = without_colours(raw);
   waiting_ = false;
-  for (depth_ = 0; depth_ < kLayersMax && peel(line); ++depth_) {
+  for (depth_ = 0; depth_ < kLayersMax && (peel(line) || peel_learnt(line)); ++depth_) {
   }
   while (line.text.ends_with('\r')) line.text.remove_suffix(1);
   return !waiting_;
@@ -128,6 +132,7 @@ bool Unwrapper::peel(Line& line) {
   if (text.empty()) return false;
   const char first = text[0];
   if (first == '{') return peel_json(line);
+  if (first == '"') return peel_json_member(line);
   if (is_digit(first) && peel_iso(line)) return true;
   if (first == '[') return peel_bracket(line);
   if (first == '<') return peel_rfc5424(line);
@@ -221,9 +226,47 @@ bool Unwrapper::join(Line& line, std::string_view stream, bool goes_on) {
   return true;
 }
 
+// A prefix that records had before.
+bool Unwrapper::peel_learnt(Line& line) {
+  const std::size_t length = waiting_ ? 0 : prefixes_.length(line.text);
+  if (length == 0) return false;
+  const bool column = line.text[length - 1] == ',';
+  line.text.remove_prefix(length);
+  if (!column || !line.text.starts_with('"')) return true;
+  std::string& out = decoded_[depth_];
+  out.clear();
+  for (std::size_t at = 1; at < line.text.size(); ++at) {
+    if (line.text[at] == '"' && line.text.substr(at + 1, 1) != "\"") break;
+    if (line.text[at] == '"') ++at;
+    out += line.text[at];
+  }
+  line.text = out;
+  return true;
+}
+
+// A member on a line of its own, as in printed arrays of log entries: "message": "text",
+bool Unwrapper::peel_json_member(Line& line) {
+  if (contains(line.text, "OOMKilled")) return false;
+  std::string_view rest = line.text;
+  take_blanks(rest);
+  rest.remove_prefix(1);
+  const std::size_t quote = rest.find('"');
+  if (quote == std::string_view::npos) return false;
+  const std::string_view key = rest.substr(0, quote);
+  if (std::find(std::begin(kTexts), std::end(kTexts), key) == std::end(kTexts)) return false;
+  rest.remove_prefix(quote + 1);
+  if (!take(rest, ":")) return false;
+  take_blanks(rest);
+  if (!take(rest, "\"")) return false;
+  std::string& out = decoded_[depth_];
+  out.clear();
+  (void)unescape_json(rest, out);
+  while (out.ends_with('\n')) out.pop_back();
+  line.text = out;
+  return true;
+}
+
 bool Unwrapper::peel_json(Line& line) {
-  constexpr std::string_view kTexts[] = {
-      "log", "message", "msg", "textPayload", "MESSAGE", "event", "resultDescription", "text"};
   constexpr std::string_view kTimes[] = {"time", "timestamp", "@timestamp", "ts", "asctime"};
   if (contains(line.text, "OOMKilled")) return false;
   std::string_view text, time, level, pid, trace, stream, container;

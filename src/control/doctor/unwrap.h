@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "control/doctor/prefixes.h"
 #include "control/doctor/stamp.h"
 
 namespace tricorn::control::doctor {
@@ -47,10 +48,15 @@ class Unwrapper {
   /// What was split and never went on, one by one, when the log has ended.
   [[nodiscard]] bool flush(Line& line);
 
+  /// What stood before a record in the line unwrapped last: later lines may begin so too.
+  void learn(std::string_view prefix) { prefixes_.note(prefix); }
+
  private:
   bool peel(Line& line);
   bool peel_iso(Line& line);
   bool peel_json(Line& line);
+  bool peel_json_member(Line& line);
+  bool peel_learnt(Line& line);
   bool peel_syslog(Line& line);
   bool peel_rfc5424(Line& line);
   bool after_host(Line& line, std::string_view rest, bool strict);
@@ -67,6 +73,7 @@ class Unwrapper {
   std::string joined_;
   std::string tagged_;
   std::map<std::string, std::string, std::less<>> split_;
+  Prefixes prefixes_;
   int depth_ = 0;
   bool waiting_ = false;
 };

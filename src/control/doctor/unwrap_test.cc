@@ -59,6 +59,9 @@ const Row kRows[] = {
     {"json_escapes", R"({"log":"a\tb \u00e9 \"q\"\n","stream":"stdout"})", "a\tb \xC3\xA9 \"q\"",
      "", Origin::Program},
     {"json_cut", R"({"log":"a b)", "a b", "", Origin::Program},
+    {"json_member", R"(      "message": "  File \"x\", line 1\n",)", "  File \"x\", line 1", "",
+     Origin::Program},
+    {"json_member_of_another_name", R"("reason": "x")", R"("reason": "x")", "", Origin::Program},
     {"swarm", "till.1.abc@host    | x", "x", "till.1.abc@host", Origin::Program},
 };
 INSTANTIATE_TEST_SUITE_P(Wrappers, Unwrap, testing::ValuesIn(kRows),
@@ -91,6 +94,48 @@ TEST(UnwrapLimits, WhatNeverGoesOnComesAtTheEnd) {
   ASSERT_TRUE(unwrapper.flush(line));
   EXPECT_EQ(line.text, "half");
   EXPECT_FALSE(unwrapper.flush(line));
+}
+
+std::string after_learning(std::initializer_list<const char*> prefixes, const char* raw) {
+  Unwrapper unwrapper;
+  for (const char* prefix : prefixes) unwrapper.learn(prefix);
+  Line line;
+  EXPECT_TRUE(unwrapper.unwrap(raw, line));
+  return std::string(line.text);
+}
+
+TEST(UnwrapLearnt, APrefixIsBelievedTheSecondTime) {
+  EXPECT_EQ(after_learning({"till-7 web "}, "till-7 web   File"), "till-7 web   File");
+  EXPECT_EQ(after_learning({"till-7 web ", "till-7 web "}, "till-7 web   File"), "  File");
+  EXPECT_EQ(after_learning({"", ""}, "  File"), "  File");
+  EXPECT_EQ(after_learning({"    ", "    "}, "      File"), "      File");
+}
+
+TEST(UnwrapLearnt, NumbersAndLevelsMayDiffer) {
+  const auto learnt = {"04:10:31 [info] ", "04:10:32 [critical] "};
+  EXPECT_EQ(after_learning(learnt, "23:59:59 [ERROR]   File"), "  File");
+  EXPECT_EQ(after_learning(learnt, "23:59 [ERROR] x"), "23:59 [ERROR] x");
+  EXPECT_EQ(after_learning(learnt, "23:59:59 [cart] x"), "23:59:59 [cart] x");
+}
+
+TEST(UnwrapLearnt, AColumnsQuotesGo) {
+  const auto learnt = {"1927858231123,", "1927858231124,\""};
+  EXPECT_EQ(after_learning(learnt, "1927858231125,\"  File \"\"x\"\", line 1\",web"),
+            "  File \"x\", line 1");
+  EXPECT_EQ(after_learning(learnt, "1927858231125,\"cut"), "cut");
+}
+
+TEST(UnwrapLearnt, NoMoreThanItsBound) {
+  Unwrapper unwrapper;
+  for (std::size_t index = 0; index < 2 * kPrefixesMax; ++index)
+    for (int time = 0; time < 2; ++time)
+      unwrapper.learn(std::string(1, static_cast<char>('a' + index)) + "> ");
+  unwrapper.learn(std::string(kPrefixBytesMax + 1, 'z'));
+  Line line;
+  ASSERT_TRUE(unwrapper.unwrap("a> x", line));
+  EXPECT_EQ(line.text, "x");
+  ASSERT_TRUE(unwrapper.unwrap("p> x", line));
+  EXPECT_EQ(line.text, "p> x");
 }
 
 TEST(UnwrapPrefix, OnlySevenDigitsAndZAreAppServices) {
