@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Instructions per request, counted by valgrind's callgrind: a figure that no neighbour on the machine can move.
 
-    instructions.py --peers-root build/peers                    # tricorn, the floor and bjoern
+    instructions.py --peers-root build/peers                    # tricorn, the floor and the leanest peers
     instructions.py --servers tricorn --cases hello --keep /tmp/profile    # then callgrind_annotate /tmp/profile/many/*
 
 Each server is started twice under callgrind and asked a few requests and many over one connection; the difference
@@ -51,6 +51,8 @@ def valgrind(out):
 class Tricorn:
     """The worker under callgrind; arbiter and spawner start as usual."""
 
+    end = signal.SIGTERM
+
     def __init__(self, opts, folder):
         self.opts, self.folder = opts, folder
         self.shim = folder / "shim.so"
@@ -75,6 +77,8 @@ class Tricorn:
 class Floor:
     """The least that any WSGI server in CPython must do."""
 
+    end = signal.SIGINT
+
     def __init__(self, opts, folder):
         self.root = Path(opts.peers_root).resolve()
 
@@ -87,13 +91,23 @@ class Floor:
 
 
 class Bjoern(Floor):
-    """The leanest peer."""
+    """A lean peer."""
+
+    name = "bjoern"
 
     def command(self, app, out):
-        return [*valgrind(out), str(self.root / "main" / "bin" / "python"), str(APPS / "launch.py"), "bjoern", app, str(PORT), "1", "1"], {}
+        launch = [str(self.root / "main" / "bin" / "python"), str(APPS / "launch.py")]
+        return [*valgrind(out), *launch, self.name, app, str(PORT), "1", "1"], {}
 
 
-SERVERS = {"tricorn": Tricorn, "floor: wsgi": Floor, "bjoern": Bjoern}
+class Freastal(Bjoern):
+    """Another one."""
+
+    name = "freastal"
+    end = signal.SIGTERM  # it does not end by SIGINT
+
+
+SERVERS = {"tricorn": Tricorn, "floor: wsgi": Floor, "bjoern": Bjoern, "freastal": Freastal}
 
 
 def connect(process):
@@ -135,7 +149,7 @@ def count(server, app, request, requests, keep):
                 env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "BENCH_FILE": __file__, **env})
             with connect(process) as client:
                 ask(client, request, requests)
-            process.send_signal(signal.SIGTERM if server.__class__ is Tricorn else signal.SIGINT)
+            process.send_signal(server.end)
             process.wait(120)
             log.seek(0)
             pid = server.worker(log.read()) or str(process.pid)
