@@ -176,7 +176,7 @@ Json ControlAnswers::status() const {
     unsigned& kind = worker->leaving ? leaving : worker->ready() ? ready : booting;
     ++kind;
     running += busy_threads(worker->page);
-    queued += heartbeat::count_waiting(worker->page);
+    queued += worker->page.header().waiting.load(std::memory_order_relaxed);
     connections += header.connections.load();
     answered += header.requests.load();
   }
@@ -220,7 +220,7 @@ Json ControlAnswers::worker(const WorkerProcess& worker) const {
           {"requests", header.requests.load()},
           {"running", busy_threads(worker.page)},
           {"threads", worker.page.slot_count()},
-          {"queued", heartbeat::count_waiting(worker.page)},
+          {"queued", worker.page.header().waiting.load(std::memory_order_relaxed)},
           {"connections", header.connections.load()},
           {"rss_bytes", or_null(usage.rss_bytes)},
           {"cpu_s", usage.cpu_ns < 0 ? Json(nullptr) : Json(seconds_of(usage.cpu_ns))},

@@ -70,7 +70,7 @@ void Arbiter::watch_overload() {
   if (load.all_busy) {  // the rest costs a little
     for (const BoundListener& listener : listeners_) load.waiting += backlog_of(listener.fd.get());
     for (const auto& [pid, worker] : workers_)
-      load.waiting += heartbeat::count_waiting(worker->page);
+      load.waiting += worker->page.header().waiting.load(std::memory_order_relaxed);
   }
   const std::int64_t now = base::monotonic_ns();
   if (overload_.note(load, now)) tell_overload(load.waiting, overload_.lasts_ns(now));

@@ -125,7 +125,7 @@ void SlowWatch::end(WorkerProcess& worker, SlotWatch& watch, std::string_view ho
 // "4 of 4 threads busy: 4 x app.py:159 in sleep".
 std::string SlowWatch::busy_text(const WorkerProcess& worker) const {
   const std::uint32_t threads = worker.page.slot_count();
-  const unsigned queued = heartbeat::count_waiting(worker.page);
+  const unsigned queued = worker.page.header().waiting.load(std::memory_order_relaxed);
   if (threads == 1 && queued == 0) return "";
   diagnose::BusyPlaces places(options_.app_directory);
   std::size_t looked = 0;

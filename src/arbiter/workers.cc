@@ -305,8 +305,8 @@ void Arbiter::call_for_offers() {
     if (worker->ready() && !worker->leaving) free += worker->free_threads();
   }
   for (const auto& [pid, worker] : workers_) {
-    const std::size_t returned = worker->page.header().returned.load(std::memory_order_relaxed);
-    const std::size_t most = std::min(free, returned);
+    const std::size_t waiting = worker->page.header().waiting.load(std::memory_order_relaxed);
+    const std::size_t most = std::min(free, waiting);
     if (most == 0 || !worker->ready() || worker->leaving) continue;
     free -= most;
     static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::OfferAgain,

@@ -552,7 +552,7 @@ void describe_request(const Page& page, const Slot& slot, std::int64_t now_ns, E
   evidence.silent_ns = progress == 0 ? -1 : now_ns - progress;
   evidence.bytes_in = slot.bytes_in.load(std::memory_order_relaxed);
   evidence.bytes_out = slot.bytes_out.load(std::memory_order_relaxed);
-  evidence.queued = heartbeat::count_waiting(page);
+  evidence.queued = page.header().waiting.load(std::memory_order_relaxed);
   evidence.busy_threads = 0;
   for (std::uint32_t i = 0; i < page.slot_count(); ++i) {
     if (page.slot(i).started_ns.load(std::memory_order_relaxed) != 0) ++evidence.busy_threads;

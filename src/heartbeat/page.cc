@@ -112,18 +112,6 @@ Slot& Page::slot(std::uint32_t index) const {
   return slots_[index];
 }
 
-unsigned count_held(const Page& page, Hold hold) {
-  unsigned count = 0;
-  for (int fd = 0; fd < static_cast<int>(page.hold_count()); ++fd) {
-    if (page.hold(fd).load(std::memory_order_relaxed) == hold) ++count;
-  }
-  return count;
-}
-
-unsigned count_waiting(const Page& page) {
-  return count_held(page, Hold::Queued) + page.header().deferred.load(std::memory_order_relaxed);
-}
-
 void set_note(Note& note, std::string_view text) {
   const std::size_t kept = std::min(text.size(), kNoteBytesMax);
   note.bytes.store(0, std::memory_order_release);

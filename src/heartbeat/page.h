@@ -163,8 +163,9 @@ struct Header {
   std::atomic<std::uint64_t> requests;      ///< answered since boot
   std::atomic<std::uint64_t> requests_max;  ///< leaves after so many; 0 never
   std::atomic<std::uint32_t> connections;
-  std::atomic<std::uint32_t> deferred;  ///< idle ones with something to read and no thread free
-  std::atomic<std::uint32_t> returned;  ///< waiting ones that nobody else had a thread free for
+  /// Those with something to read, or a request that was read, that no thread here is free for; 0
+  /// while one is.
+  std::atomic<std::uint32_t> waiting;
   std::atomic<Doors> doors;
   LatencyCounts latency;  ///< how long requests took, app threads only: from call to last byte
   std::atomic<std::int32_t>
@@ -235,12 +236,6 @@ class Page {
   std::uint32_t slot_count_ = 0;
   std::uint32_t hold_count_ = 0;
 };
-
-/// Client connections in this state. Any process.
-[[nodiscard]] unsigned count_held(const Page& page, Hold hold);
-
-/// Requests that wait for an app thread: read, or still in their sockets because none is free.
-[[nodiscard]] unsigned count_waiting(const Page& page);
 
 /// Creates the memfd for a page, CLOEXEC. @return -1 with errno on failure. Source:
 /// memfd_create(2).

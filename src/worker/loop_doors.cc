@@ -157,13 +157,9 @@ void Loop::offer_returned(std::uint32_t most) {
   note_waiting();
 }
 
-// While a thread is free, nobody waits.
 void Loop::note_waiting() const {
-  const bool open = doors_ == Doors::Open;
-  const auto deferred = static_cast<std::uint32_t>(deferred_.size());
-  const auto queued = static_cast<std::uint32_t>(ready_.size());
-  page_.header().deferred.store(deferred, std::memory_order_relaxed);
-  page_.header().returned.store(open ? 0 : deferred + queued, std::memory_order_relaxed);
+  const std::size_t waiting = doors_ == Doors::Open ? 0 : deferred_.size() + ready_.size();
+  page_.header().waiting.store(static_cast<std::uint32_t>(waiting), std::memory_order_relaxed);
 }
 
 // Its descriptor is on its way to another worker.
