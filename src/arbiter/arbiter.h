@@ -344,6 +344,7 @@ class Arbiter {
     SlotWatch watch;
     std::int64_t began_ns;
     bool told = false;
+    bool ended = false;  // by us
   };
   std::unique_ptr<PreloadWatch> preload_watch_;  // null: none does
   bool reload_wanted_ = false;

@@ -121,11 +121,18 @@ void Incidents::cut(const std::optional<diagnose::Verdict>& verdict,
 }
 
 void Incidents::slow_preload(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
-                             std::string_view ref) {
-  log_.warning(
-      fmt::format("Spawner (pid:{}) loads the application slowly, no worker starts before: "
-                  "{}",
-                  evidence.pid, diagnose::log_tail(verdict, evidence, ref)));
+                             std::string_view ref, bool ended) {
+  const std::string tail = diagnose::log_tail(verdict, evidence, ref);
+  if (ended) {
+    log_.critical(
+        fmt::format("Spawner (pid:{}) loaded the application for longer than "
+                    "--boot-timeout and is ended: {}",
+                    evidence.pid, tail));
+  } else {
+    log_.warning(
+        fmt::format("Spawner (pid:{}) loads the application slowly, no worker starts before: {}",
+                    evidence.pid, tail));
+  }
   report(verdict, evidence, ref);
 }
 

@@ -40,12 +40,12 @@ class Incidents {
   /// More requests come than are served.
   void overloaded(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                   std::string_view ref);
-  /// A boot takes longer than --timeout, or is ended by --boot-timeout (`ended`).
   /// A request that ends with its worker. @param when  "shutdown"; @param verdict  empty: not known
   void cut(const std::optional<diagnose::Verdict>& verdict, const diagnose::Evidence& evidence,
            std::string_view when, std::string_view ref);
+  /// A boot takes longer than --timeout, or is ended by --boot-timeout (`ended`).
   void slow_preload(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
-                    std::string_view ref);
+                    std::string_view ref, bool ended);
   void slow_boot(const diagnose::Verdict& verdict, const diagnose::Evidence& evidence,
                  std::string_view ref, bool ended);
   /// A worker has more memory than it may and leaves when its requests are done.

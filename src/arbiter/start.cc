@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -280,7 +281,9 @@ void Arbiter::supervise_preload() {
   evidence.looks = std::move(preload.watch.looks);
   evidence.samples = std::move(preload.watch.samples);
   preload.inspector.investigate(evidence);
-  incidents_.slow_preload(diagnose::decide(evidence), evidence, references_.next());
+  preload.ended = options_.boot_timeout_ns != 0;
+  incidents_.slow_preload(diagnose::decide(evidence), evidence, references_.next(), preload.ended);
+  if (preload.ended) ::kill(preload.pid, SIGKILL);  // not reaped before it is seen as lost
 }
 
 // ---- a spawner that dies while we serve: workers go on, a new one takes over
@@ -296,11 +299,14 @@ void Arbiter::on_spawner_lost() {
     done_ = true;
     return;
   }
-  if (state_ == State::Starting)
-    return fail_start(1, "the spawner died while it loaded the configuration");
+  const bool ended = preload_watch_ && preload_watch_->pid == lost.pid() && preload_watch_->ended;
+  if (state_ == State::Starting) {
+    return fail_start(1, ended ? "the application was not loaded within --boot-timeout"
+                               : "the spawner died while it loaded the configuration");
+  }
   if (state_ == State::Stopping) return;
-  log_.error(fmt::format(
-      "Spawner (pid:{}) died; the workers go on serving, a new spawner is started", lost.pid()));
+  log_.error(fmt::format("Spawner (pid:{}) {}; the workers go on serving, a new spawner is started",
+                         lost.pid(), ended ? "was ended" : "died"));
   lost.fail_all("the spawner died");
   recover_spawner();
 }

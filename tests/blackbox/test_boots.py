@@ -66,6 +66,15 @@ def test_a_slow_import_before_the_fork_is_reported_too(serve):
     assert server.get("/").content == b"late"
 
 
+def test_boot_timeout_ends_a_slow_import_before_the_fork(serve):
+    server = serve("slow_boot:app", "--preload", "--boot-timeout", "1", "-b", "127.0.0.1:0", bind=False)
+    assert server.wait() == 1
+    assert re.search(
+        r"\[CRITICAL\] Spawner \(pid:\d+\) loaded the application for longer than --boot-timeout and is ended: boot\.slow: "
+        r".* at slow_boot\.py:\d+ in .*; ref [0-9a-f]{6}", server.log), server.log
+    assert server.log.rstrip().endswith("Error: the application was not loaded within --boot-timeout")
+
+
 def test_a_server_whose_workers_boot_slowly_can_be_stopped(serve):
     server = serve("slow_boot:app", "--timeout", "1", "--graceful-timeout", "1")
     server.incidents()
