@@ -162,6 +162,7 @@ void Reading::finish_boots() {
     if (failure.life != kNobody) of_life[failure.life] = failure.exception;
   }
   std::set<LifeId> counted;
+  std::set<std::uint32_t> counted_runs;  // "Reason: App failed to load." names no worker
   for (const BootFailure& failure : boot_failures_) {
     std::string exception = failure.exception;
     std::uint64_t count = 1;
@@ -172,7 +173,9 @@ void Reading::finish_boots() {
         exception = own->second;
       else if (other != named.end())
         exception = other->second;
-      count = exception.empty() && (failure.life == kNobody || counted.insert(failure.life).second);
+      count = exception.empty() && (failure.life == kNobody ? counted_runs.count(failure.run) == 0
+                                                            : counted.insert(failure.life).second);
+      counted_runs.insert(failure.run);
       if (exception.empty()) exception = "unknown";
     }
     findings_.add("boot_failure:" + exception, {failure.mark}, count);

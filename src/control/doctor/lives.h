@@ -56,7 +56,8 @@ struct Life {
   bool own_after_timeout_told = false;
   bool kernel_oom_told = false;
   bool oom_denied = false;      ///< Tricorn said that the kernel's counter did not rise for it
-  bool cause_told = false;      ///< Tricorn named the cause of its time-out
+  bool cause_told = false;      ///< Tricorn, or a dump, named the cause of its time-out
+  bool dumped = false;          ///< a dump was taken for its
   bool slow_boot_told = false;  ///< Tricorn said that its boot takes too long
   bool h12 = false;             ///< an H12 within 60 s of its time-out on its dyno
   std::uint64_t h12_line = 0;

@@ -83,8 +83,9 @@ bool Reading::read_platform(std::string_view text, const Line& line, const Hits&
     told = true;
     return !copy;
   };
-  if ((hits.has(Word::SiteStart) || hits.has(Word::Pings) || hits.has(Word::CrashLoop) ||
-       hits.has(Word::HerokuR10) || hits.has(Word::HerokuH20) || hits.has(Word::HerokuH20Old)) &&
+  if ((hits.has(Word::SiteStart) || hits.has(Word::StartSite) || hits.has(Word::Pings) ||
+       hits.has(Word::CrashLoop) || hits.has(Word::HerokuR10) || hits.has(Word::HerokuH20) ||
+       hits.has(Word::HerokuH20Old)) &&
       once()) {
     quote(number_, text);
     findings_.add("site_start_failed", {here_});
@@ -210,6 +211,22 @@ void Reading::match_h12(const Request& request, const Ended& ended) {
   if (finding.paths.size() < kPathsMax) ++finding.paths[request.path];
 }
 
+// A container that its platform says was killed for memory.
+void Reading::on_platform_oom(std::string_view text, const Line& line) {
+  report_.facts.memory_evidence = true;
+  oom_reason_ = here_;
+  std::erase_if(exits_137_, [&](const Mark& one) { return number_ - one.line <= kReasonLines; });
+  const std::uint64_t hash =
+      std::hash<std::string_view>{}(text)*41 + static_cast<std::uint64_t>(line.wrapper.ms);
+  const bool known = !container_.empty() && !oom_containers_.insert(container_).second;
+  if (oom_containers_.size() > kContainersMax) oom_containers_.clear();
+  if (is_copy(hash, line.wrapper.clock != Clock::None) || known) return;
+  quote(number_, text);
+  ++platform_oom_kills_;
+  oom_proof_.push_back(here_);
+  if (oom_proof_.size() > kRecentMax) oom_proof_.pop_back();
+}
+
 bool Reading::read_memory(std::string_view text, const Line& line, const Hits& hits) {
   if (hits.has(Word::ContainerId)) container_ = after_key(text, "Container ID:");
   if (hits.has(Word::InspectId)) container_ = after_key(text, "\"Id\":");
@@ -219,6 +236,10 @@ bool Reading::read_memory(std::string_view text, const Line& line, const Hits& h
     report_.facts.memory_evidence = true;
     quote(number_, text);
     oom_reason_ = here_;
+  }
+  if (hits.has(Word::EcsMemory)) {
+    told = true;
+    on_platform_oom(text, line);
   }
   if (hits.has(Word::OomKilledReason)) {
     const std::string_view after = text.substr(hits.at(Word::OomKilledReason) + 9);
@@ -231,21 +252,12 @@ bool Reading::read_memory(std::string_view text, const Line& line, const Hits& h
     }
     if (!flag && !is_reason(text, hits.at(Word::OomKilledReason))) return told;
     told = true;
-    report_.facts.memory_evidence = true;
-    oom_reason_ = here_;
-    std::erase_if(exits_137_, [&](const Mark& one) { return number_ - one.line <= kReasonLines; });
-    const std::uint64_t hash =
-        std::hash<std::string_view>{}(text)*41 + static_cast<std::uint64_t>(line.wrapper.ms);
-    const bool known = !container_.empty() && !oom_containers_.insert(container_).second;
-    if (oom_containers_.size() > kContainersMax) oom_containers_.clear();
-    if (!is_copy(hash, line.wrapper.clock != Clock::None) && !known) {
-      quote(number_, text);
-      ++platform_oom_kills_;
-      oom_proof_.push_back(here_);
-      if (oom_proof_.size() > kRecentMax) oom_proof_.pop_back();
-    }
+    on_platform_oom(text, line);
   }
-  if (tells_memory_error(text, hits) || hits.has(Word::CannotAllocate)) {
+  // Cloud Run's and App Engine's: "Memory limit of 512 MiB exceeded with 520 MiB used."
+  const bool limit = (hits.has(Word::MemoryLimit) && contains(text, " exceeded with ")) ||
+                     hits.has(Word::SoftMemoryLimit) || hits.has(Word::HardMemoryLimit);
+  if (limit || tells_memory_error(text, hits) || hits.has(Word::CannotAllocate)) {
     told = true;
     report_.facts.memory_evidence = true;
     const std::uint64_t hash =

@@ -4,6 +4,7 @@
 #include <functional>
 #include <utility>
 
+#include "control/doctor/one_line.h"
 #include "control/doctor/text.h"
 
 namespace tricorn::control::doctor {
@@ -66,8 +67,14 @@ void Reading::read_whole(const Line& line) {
   here_ = mark_of(line, Stamp{});
   if (line.azure_prefix && !app_service_) app_service_ = here_;
   other_platform_ |= line.heroku;
+  read_lines(line.text, line);
+  if (line.heroku || line.origin == Origin::AzurePlatform) ++report_.known;
+  report_.known = std::min(report_.known, known_before + 1);
+  if (report_.known > 0 && first_known_ == 0) first_known_ = number_;
+}
+
+void Reading::read_lines(std::string_view rest, const Line& line) {
   // Syslog daemons write a newline as #012.
-  std::string_view rest = line.text;
   const bool octal = contains(rest, "#012");
   if (!octal && rest.find('\n') == std::string_view::npos) {
     read_text(rest, line);
@@ -81,9 +88,6 @@ void Reading::read_whole(const Line& line) {
       rest.remove_prefix(end + (code < newline ? 4 : 1));
     }
   }
-  if (line.heroku || line.origin == Origin::AzurePlatform) ++report_.known;
-  report_.known = std::min(report_.known, known_before + 1);
-  if (report_.known > 0 && first_known_ == 0) first_known_ = number_;
 }
 
 void Reading::read_text(std::string_view text, const Line& line) {
@@ -98,6 +102,10 @@ void Reading::read_text(std::string_view text, const Line& line) {
   }
   if (hits.none() && open_lanes_ == 0 && continued_.empty()) {
     return;
+  }
+  if (hits.has(Word::Traceback) && hits.has(Word::FrameFile)) {
+    const std::string lines = in_lines(text, hits.at(Word::Traceback));
+    if (!lines.empty()) return read_lines(lines, line);
   }
   if (read_parts(text, line, hits)) ++report_.known;
 }
@@ -117,11 +125,13 @@ bool Reading::read_parts(std::string_view text, const Line& line, const Hits& hi
   bool part = false;
   const bool relevant = record || open_lanes_ > 0 || hits.has(Word::Traceback) ||
                         hits.has(Word::FrameFile) || hits.has(Word::ChainedDuring) ||
-                        hits.has(Word::ChainedCause);
+                        hits.has(Word::ChainedCause) || hits.has(Word::FatalAborted);
   bool in_request = false;
   if (relevant) {
     Lane& lane = lane_of(line);
-    read_traceback(text, hits, record.has_value() || access, lane, part);
+    const bool dump = read_dump(text, hits, lane);
+    read_traceback(text, hits, dump || record.has_value() || access, lane, part);
+    part |= dump;
     in_request = part && lane.bound.kind == Kind::FailedRequest;
     if (record) {
       here_ = mark_of(line, record->stamp);

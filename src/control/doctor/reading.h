@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "control/doctor/command.h"
+#include "control/doctor/dump.h"
 #include "control/doctor/findings.h"
 #include "control/doctor/lives.h"
 #include "control/doctor/memory.h"
@@ -81,6 +82,7 @@ class Reading {
   };
   struct Lane {
     TracebackReader traceback;
+    DumpReader dump;
     Context context;  ///< of the next traceback
     Context bound;    ///< of the open one
     int foreign = 0;
@@ -101,6 +103,7 @@ class Reading {
   };
   struct BootFailure {
     std::uint32_t source = 0;
+    std::uint32_t run = 0;
     LifeId life = kNobody;
     Mark mark;
     std::string exception;
@@ -114,6 +117,7 @@ class Reading {
   };
 
   void read_whole(const Line& line);
+  void read_lines(std::string_view rest, const Line& line);
   void read_text(std::string_view text, const Line& line);
   bool read_parts(std::string_view text, const Line& line, const Hits& hits);
   // records.cc
@@ -140,12 +144,16 @@ class Reading {
                       bool& part);
   void on_traceback(const Traceback& traceback, const Context& context, Lane& lane);
   void on_abort(const Traceback& whole, const Context& context);
+  bool read_dump(std::string_view text, const Hits& hits, Lane& lane);
+  void on_dump(const Traceback& traceback);
+  bool add_place(const Traceback& traceback, const Mark& record);
   void fail_boot(LifeId life, const Mark& mark, std::string_view exception);
   Lane& lane_of(const Line& line);
   // platform.cc
   bool read_platform(std::string_view text, const Line& line, const Hits& hits, bool in_traceback);
   bool read_heroku(std::string_view text, const Line& line, const Hits& hits);
   bool read_memory(std::string_view text, const Line& line, const Hits& hits);
+  void on_platform_oom(std::string_view text, const Line& line);
   bool read_settings(std::string_view text, const Line& line, const Hits& hits, bool record);
   void note_platform_signs(std::string_view text, const Hits& hits);
   void set_command(const std::optional<Command>& variable, const std::optional<Command>& command);

@@ -7,6 +7,12 @@
 #include "control/doctor/wait.h"
 
 namespace tricorn::control::doctor {
+namespace {
+
+// A dump this many lines behind its time-out is another's.
+constexpr std::uint64_t kDumpLinesAfter = 500;
+
+}  // namespace
 
 void Reading::read_traceback(std::string_view text, const Hits& hits, bool foreign, Lane& lane,
                              bool& part) {
@@ -75,30 +81,55 @@ void Reading::on_abort(const Traceback& whole, const Context& context) {
   const LifeId key = context.life == kNobody ? ~traceback.first : context.life;
   if (!places_told_.insert(key).second) return;
   if (places_told_.size() > kLivesMax) places_told_.erase(places_told_.begin());
-  if (is_gunicorn_reading(traceback)) return;
+  if (!is_gunicorn_reading(traceback)) add_place(traceback, context.mark);
+}
+
+// What the aborted request waited in, or that it computed; false when its stack does not tell.
+bool Reading::add_place(const Traceback& traceback, const Mark& record) {
   const Frame& innermost = traceback.frames.back();
   quote(innermost.number, innermost.file + ": " + innermost.source);
-  const Mark place{innermost.number, context.mark.when};
-  const Mark record = context.mark;
+  const Mark place{innermost.number, record.when};
   if (is_cpu_bound(traceback)) {
     Finding& finding = findings_.add("cpu_bound", {record, place});
     finding.certain = false;
     if (finding.detail.empty()) finding.detail = stack_line(traceback);
-    return;
+    return true;
   }
   const std::string_view wait = blocked_in(traceback);
-  if (wait.empty()) return;
+  if (wait.empty()) return false;
   Finding& finding = findings_.add("blocked_in:" + std::string(wait), {record, place});
   if (finding.detail.empty()) finding.detail = stack_line(traceback);
   if (wait == "http_client" || wait == "smtp" || wait == "database" || wait == "redis")
     findings_.add("slow_upstream", {record, place});
+  return true;
+}
+
+bool Reading::read_dump(std::string_view text, const Hits& hits, Lane& lane) {
+  const bool was_open = lane.dump.open();
+  const bool part = lane.dump.read(text, hits, number_);
+  if (const auto stack = lane.dump.take_finished()) on_dump(*stack);
+  if (was_open != lane.dump.open()) open_lanes_ += lane.dump.open() ? 1UL : ~0UL;
+  return part;
+}
+
+// A dump names no process. It is of a worker that timed out and left nothing else.
+void Reading::on_dump(const Traceback& traceback) {
+  for (const Ended& ended : timeouts_) {
+    Life* life = ended.source == source_ ? lives_.by_id(ended.life) : nullptr;
+    if (life == nullptr || life->request || life->cause_told || life->dumped) continue;
+    if (traceback.first - ended.mark.line > kDumpLinesAfter) continue;
+    life->dumped = true;
+    life->cause_told = add_place(traceback, ended.mark);
+    return;
+  }
 }
 
 void Reading::fail_boot(LifeId life, const Mark& mark, std::string_view exception) {
   if (exception == "HaltServer" || exception == "SystemExit") exception = "";
   if (Life* of = lives_.by_id(life)) of->boot_failed = true;
   if (boot_failures_.size() >= kBootFailuresMax) return;
-  boot_failures_.push_back({source_, life, mark, std::string(exception)});
+  const std::uint32_t run = lives_.run_of_arbiter(source_, -1);
+  boot_failures_.push_back({source_, run, life, mark, std::string(exception)});
 }
 
 }  // namespace tricorn::control::doctor

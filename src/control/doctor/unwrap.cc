@@ -142,6 +142,7 @@ bool Unwrapper::peel(Line& line) {
     return true;
   }
   if (first >= 'A' && first <= 'S' && peel_syslog(line)) return true;
+  if ((first == 't' || first == 'l') && peel_logfmt(line)) return true;
   if ((first == 'a' || first == 'h') && peel_heroku(line, text)) return true;
   if (first == '\xE2' && take(text, "\xE2\x94\x82")) {  // a table's border: │ text │
     const std::size_t last = text.rfind("\xE2\x94\x82");

@@ -57,6 +57,7 @@ class Unwrapper {
   bool peel_json(Line& line);
   bool peel_json_member(Line& line);
   bool peel_learnt(Line& line);
+  bool peel_logfmt(Line& line);
   bool peel_syslog(Line& line);
   bool peel_rfc5424(Line& line);
   bool after_host(Line& line, std::string_view rest, bool strict);

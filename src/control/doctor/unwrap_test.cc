@@ -62,6 +62,11 @@ const Row kRows[] = {
     {"json_member", R"(      "message": "  File \"x\", line 1\n",)", "  File \"x\", line 1", "",
      Origin::Program},
     {"json_member_of_another_name", R"("reason": "x")", R"("reason": "x")", "", Origin::Program},
+    {"logfmt", R"(time="2031-02-03T04:05:06Z" level=error logger=till msg="a \"b\" c")",
+     "[ERROR] a \"b\" c", "", Origin::Program},
+    {"logfmt_without_quotes", "level=info msg=ready", "[INFO] ready", "", Origin::Program},
+    {"logfmt_without_text", "time=7 level=info", "time=7 level=info", "", Origin::Program},
+    {"logfmt_cut", "level=info msg=\"a b\\", "[INFO] a b\\", "", Origin::Program},
     {"swarm", "till.1.abc@host    | x", "x", "till.1.abc@host", Origin::Program},
 };
 INSTANTIATE_TEST_SUITE_P(Wrappers, Unwrap, testing::ValuesIn(kRows),
