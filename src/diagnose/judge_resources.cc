@@ -29,6 +29,10 @@ constexpr double kPagingShare = 0.3;
 constexpr double kStallShare = 0.2;
 /// Of pages of 4 KiB. A group that has room has none. Source: tests/hangs memory_pressure, 300,000.
 constexpr double kRefaultsPerSecond = 500;
+/// A hundred MiB a second: then it is enough that the request is one of those that wait for them,
+/// as far as neighbours leave it a CPU to do so. Source: the same beside fuzzers, 18 faults/s.
+constexpr double kRefaultsFlood = 25'000;
+constexpr double kSomeFaultsPerSecond = 5;
 /// Sleeps a second from which a thread tries something again and again. Source: our bound; backing
 /// off for longer than a second is not told from one long sleep.
 constexpr double kTriesPerSecond = 1;
@@ -59,7 +63,9 @@ std::optional<Verdict> stopped(const Facts& facts) {
 std::optional<Verdict> pressure(const Facts& facts) {
   if (facts.cpu > 1 - kOffCpuShare) return std::nullopt;
   const bool limit_hit = facts.rose(&CgroupCounters::memory_hits);
-  const bool held_up = facts.fault_share >= kPagingShare || facts.faults_per_s >= kPagingPerSecond;
+  const bool floods = facts.refaults_per_s >= kRefaultsFlood;
+  const bool held_up = facts.fault_share >= kPagingShare ||
+                       facts.faults_per_s >= (floods ? kSomeFaultsPerSecond : kPagingPerSecond);
   const bool stalls = facts.stall >= kStallShare && facts.fault_share >= kPagingShare;
   const bool thrashes =
       facts.faults_per_s >= kFaultsPerSecond && (facts.stall < 0 || facts.stall >= kStallShare / 2);

@@ -195,6 +195,16 @@ const Row kResources[] = {
      each_look(watched(thread('D', SYS_clock_nanosleep)),
                [](ProcessLook& l, std::size_t) { l.cgroup.frozen = true; }),
      "signal.stopped"},
+    {"paging_beside_neighbours_who_have_the_cpu",
+     each_look(burning(20, 50),
+               [](ProcessLook& l, std::size_t i) {
+                 l.threads[0].major_faults = i * 4;
+                 l.cgroup.refaults = i * 60'000;
+               }),
+     "memory.pressure"},
+    {"computing_while_others_page",
+     each_look(burning(100), [](ProcessLook& l, std::size_t i) { l.cgroup.refaults = i * 60'000; }),
+     "cpu.native_gil"},
     {"thrashing",
      each_look(burning(50),
                [](ProcessLook& l, std::size_t i) { l.threads[0].major_faults = i * 2000; }),

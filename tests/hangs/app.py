@@ -47,8 +47,7 @@ def address_of(name):
 
 def python_loop():
     n = 0
-    while True:
-        n += n % 7; n ^= 1; n %= 1_000_003  # <- python_loop
+    while True: n += n % 7; n ^= 1; n %= 1_000_003  # <- python_loop
 
 
 def empty_loop():
