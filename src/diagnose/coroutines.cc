@@ -118,12 +118,18 @@ Word coroutine_in(PythonObjects& objects, const RawFrame& frame) {
   return 0;
 }
 
-/// Values of the closures of a future's callbacks.
+bool is_future(std::string_view type) {
+  return type.find("Future") != std::string_view::npos ||
+         type.find("Task") != std::string_view::npos;
+}
+
+/// Futures in the closures of a future's callbacks.
 std::vector<Word> callbacks_refer_to(PythonObjects& objects, Word future) {
   std::vector<Word> found;
   const auto add = [&](Word callback) {
-    const auto values = objects.closure_of(callback);
-    found.insert(found.end(), values.begin(), values.end());
+    for (const Word value : objects.closure_of(callback)) {
+      if (is_future(objects.type_of(value))) found.push_back(value);
+    }
   };
   const bool in_c = objects.type_of(future).starts_with("_asyncio.");
   const auto words = in_c ? objects.words_of(future, kFutureWords) : objects.attributes_of(future);

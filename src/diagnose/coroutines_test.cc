@@ -118,5 +118,25 @@ TEST(Awaited, ARingOfCoroutinesEndsAtTheBound) {
   EXPECT_EQ(loop.read().stack.size(), 64U + 2);
 }
 
+// Everything refers to None: a worker of any pool would.
+TEST(Chained, OfWhatACallbackRefersToOnlyFuturesCount) {
+  constexpr Word kCallback = 0x76000, kClosure = 0x77000, kCells = 0x78000, kValues = 0x7a000;
+  EventLoop loop;
+  loop.layout.function_closure = 40;
+  loop.layout.tuple_items = 24;
+  loop.put_object(EventLoop::kFuture, "_asyncio.Future", {0, kCallback});
+  loop.put_object(kCallback, "function", {0, 0, 0, kClosure});
+  const std::vector<std::string> types = {"NoneType", "_UnixSelectorEventLoop", "Future"};
+  std::vector<Word> cells = {types.size()};
+  for (Word i = 0; i < types.size(); ++i) {
+    loop.put_object(kValues + i * 0x400, types[i], {});
+    loop.put_object(kCells + i * 0x400, "cell", {kValues + i * 0x400});
+    cells.push_back(kCells + i * 0x400);
+  }
+  loop.put_object(kClosure, "tuple", cells);
+  PythonObjects objects(loop.memory, loop.layout);
+  EXPECT_EQ(chained_to(objects, EventLoop::kFuture), std::vector<Word>{kValues + 2 * 0x400});
+}
+
 }  // namespace
 }  // namespace tricorn::diagnose
