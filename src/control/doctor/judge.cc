@@ -175,7 +175,7 @@ void Reading::finish_boots() {
         exception = other->second;
       count = exception.empty() && (failure.life == kNobody ? counted_runs.count(failure.run) == 0
                                                             : counted.insert(failure.life).second);
-      counted_runs.insert(failure.run);
+      if (count > 0) counted_runs.insert(failure.run);
       if (exception.empty()) exception = "unknown";
     }
     findings_.add("boot_failure:" + exception, {failure.mark}, count);

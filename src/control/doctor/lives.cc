@@ -90,6 +90,25 @@ Life* Lives::find(std::uint32_t source, std::int64_t pid) {
   return found == sources_[source].by_pid.end() ? nullptr : by_id(found->second);
 }
 
+LifeId Lives::move(std::uint64_t first_line, std::uint32_t from, std::uint32_t to) {
+  for (auto& [id, life] : lives_) {
+    if (life.first_line != first_line || life.source != from) continue;
+    sources_[from].by_pid.erase(life.pid);
+    std::erase(runs_[life.run].slots, id);
+    life.source = to;
+    life.run = current_run(to);
+    life.run_certain = false;
+    life.service_at_boot = sources_[to].service;
+    sources_[to].by_pid[life.pid] = id;
+    if (life.boot) {
+      take_slot(life, runs_[life.run], life.boot);
+      ++runs_[life.run].boots;
+    }
+    return id;
+  }
+  return kNobody;
+}
+
 Life& Lives::of_arbiter_record(std::uint32_t source, std::int64_t pid, std::int64_t arbiter,
                                Mark mark) {
   const std::uint32_t run = run_of_arbiter(source, arbiter);

@@ -110,6 +110,9 @@ class Lives {
   /// The identity a pid has now; nullptr when it has none.
   Life* find(std::uint32_t source, std::int64_t pid);
   Life* by_id(LifeId id);
+  /// Gives the identity that line `first_line` began in `from` to the source `to`; kNobody when it
+  /// began none.
+  LifeId move(std::uint64_t first_line, std::uint32_t from, std::uint32_t to);
 
   /// A boot record; @return the identity, and whether the line is one more copy of a known boot.
   std::pair<Life*, bool> boot(std::uint32_t source, std::int64_t pid, std::int64_t column,

@@ -51,6 +51,15 @@ bool is_reason(std::string_view text, std::size_t at) {
          before.find_first_not_of("0123456789", slash + 1) == std::string_view::npos;
 }
 
+// A client's address, or the words of Redis, PostgreSQL, Node and nginx for their own listeners.
+bool is_other_listener(std::string_view text) {
+  for (const std::string_view words :
+       {"connecting to", "ConnectionError", "NewConnectionError", "urlopen",
+        "Could not create server TCP", "could not bind IPv", "EADDRINUSE", " bind() to "})
+    if (contains(text, words)) return true;
+  return false;
+}
+
 bool around(const Mark& left, const Mark& right) {
   if (!left || !right) return false;
   const std::uint64_t lines = std::max(left.line, right.line) - std::min(left.line, right.line);
@@ -92,9 +101,7 @@ bool Reading::read_platform(std::string_view text, const Line& line, const Hits&
   }
   const bool in_use = hits.has(Word::ConnectionInUse) || hits.has(Word::AddressInUse) ||
                       hits.has(Word::AddressInUseLower) || hits.has(Word::Errno98);
-  const bool client = contains(text, "connecting to") || contains(text, "ConnectionError") ||
-                      contains(text, "NewConnectionError") || contains(text, "urlopen");
-  if (in_use && !in_request && !client && once()) {
+  if (in_use && !in_request && !is_other_listener(text) && once()) {
     quote(number_, text);
     findings_.add("port_in_use", {here_});
   }

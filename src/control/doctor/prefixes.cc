@@ -62,30 +62,34 @@ std::size_t match(std::string_view shape, std::string_view text) {
 
 }  // namespace
 
-void Prefixes::note(std::string_view prefix) {
+std::optional<std::uint64_t> Prefixes::note(std::string_view prefix, std::uint64_t number) {
   // The quote belongs to one field of a table, not to the column before it.
   if (prefix.ends_with(",\"")) prefix.remove_suffix(1);
-  if (trimmed(prefix).empty() || prefix.size() > kPrefixBytesMax) return;
+  if (trimmed(prefix).empty() || prefix.size() > kPrefixBytesMax) return std::nullopt;
   std::string shape = shape_of(prefix);
   const auto known = std::find_if(shapes_.begin(), shapes_.end(),
                                   [&](const Shape& one) { return one.text == shape; });
   if (known != shapes_.end()) {
+    if (known->believed) return std::nullopt;
     known->believed = any_believed_ = true;
-    return;
+    return known->first_line;
   }
   if (shapes_.size() == kPrefixesMax) {
     const auto doubted = std::find_if(shapes_.begin(), shapes_.end(),
                                       [](const Shape& one) { return !one.believed; });
-    if (doubted == shapes_.end()) return;
+    if (doubted == shapes_.end()) return std::nullopt;
     shapes_.erase(doubted);
   }
-  shapes_.push_back({std::move(shape), false});
+  shapes_.push_back({std::move(shape), number, false});
+  return std::nullopt;
 }
 
-std::size_t Prefixes::longest(std::string_view text) const {
-  std::size_t best = 0;
-  for (const Shape& shape : shapes_)
-    if (shape.believed) best = std::max(best, match(shape.text, text));
+Prefixes::Found Prefixes::longest(std::string_view text) const {
+  Found best;
+  for (const Shape& shape : shapes_) {
+    const std::size_t length = shape.believed ? match(shape.text, text) : 0;
+    if (length > best.length) best = {length, everywhere_ ? std::string_view(shape.text) : ""};
+  }
   return best;
 }
 

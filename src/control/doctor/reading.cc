@@ -58,6 +58,7 @@ void Reading::read(std::string_view raw) {
   ++number_;
   Line line;
   if (unwrapper_.unwrap(raw, line)) read_whole(line);
+  if (std::exchange(again_, false) && unwrapper_.unwrap(raw, line)) read_whole(line);
 }
 
 // However many processes wrote into it, it is one line that is known.
@@ -110,6 +111,26 @@ void Reading::read_text(std::string_view text, const Line& line) {
   if (read_parts(text, line, hits)) ++report_.known;
 }
 
+// @return whether the whole line has to be read again: its prefix is believed from now on, and so
+// is the first line's that had it
+bool Reading::learn_prefix(const Record& record, std::string_view text, const Line& line) {
+  if (text.data() != line.text.data() || record.stamp.clock == Clock::None) return false;
+  Prefixes& prefixes = unwrapper_.prefixes();
+  if (record.begin == 0 && !line.learnt) prefixes.note_none();
+  if (again_ || record.begin == 0) return false;
+  const std::string_view prefix = text.substr(0, record.begin);
+  const auto first = prefixes.note(prefix, number_);
+  if (!first) return false;
+  again_ = true;
+  const std::string_view name = line.source.empty() ? prefixes.find(prefix).source : "";
+  if (name.empty()) return true;
+  const std::uint32_t to = lives_.source(name);
+  const LifeId moved = lives_.move(*first, source_of(line), to);
+  for (Ended& ended : timeouts_)
+    if (moved != kNobody && ended.life == moved) ended.source = to;
+  return true;
+}
+
 bool Reading::read_parts(std::string_view text, const Line& line, const Hits& hits) {
   // Two processes may have written into one line.
   const std::size_t second = second_record(text, hits);
@@ -120,7 +141,7 @@ bool Reading::read_parts(std::string_view text, const Line& line, const Hits& hi
   }
   note_platform_signs(text, hits);
   const auto record = read_record(text, hits);
-  if (record) unwrapper_.learn(text.substr(0, record->begin));
+  if (record && learn_prefix(*record, text, line)) return false;
   const bool access = is_access_line(text, hits);
   bool part = false;
   const bool relevant = record || open_lanes_ > 0 || hits.has(Word::Traceback) ||

@@ -120,6 +120,7 @@ class Reading {
   void read_lines(std::string_view rest, const Line& line);
   void read_text(std::string_view text, const Line& line);
   bool read_parts(std::string_view text, const Line& line, const Hits& hits);
+  bool learn_prefix(const Record& record, std::string_view text, const Line& line);
   // records.cc
   void on_record(const Record& record, const Line& line, Lane& lane);
   bool on_worker_end(const Record& record, const Mark& mark);
@@ -191,6 +192,7 @@ class Reading {
   std::uint32_t source_ = 0;
   std::string source_name_;
   bool source_known_ = false;
+  bool again_ = false;  ///< the line's prefix is known only now
   std::unordered_map<std::uint64_t, Lane> lanes_;
   std::size_t open_lanes_ = 0;
   std::unordered_set<std::uint64_t> copies_, old_copies_;

@@ -229,8 +229,10 @@ bool Unwrapper::join(Line& line, std::string_view stream, bool goes_on) {
 
 // A prefix that records had before.
 bool Unwrapper::peel_learnt(Line& line) {
-  const std::size_t length = waiting_ ? 0 : prefixes_.length(line.text);
+  const auto [length, source] = waiting_ ? Prefixes::Found{} : prefixes_.find(line.text);
   if (length == 0) return false;
+  line.learnt = true;
+  if (line.source.empty()) line.source = source;
   const bool column = line.text[length - 1] == ',';
   line.text.remove_prefix(length);
   if (!column || !line.text.starts_with('"')) return true;

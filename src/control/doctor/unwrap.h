@@ -37,6 +37,7 @@ struct Line {
   bool azure_prefix = false;  ///< an ISO prefix with exactly seven digits and Z
   bool json = false;          ///< text was taken out of a JSON line
   std::string_view object;    ///< that JSON line itself
+  bool learnt = false;        ///< a prefix was taken off that only records had told of
 };
 
 class Unwrapper {
@@ -48,8 +49,8 @@ class Unwrapper {
   /// What was split and never went on, one by one, when the log has ended.
   [[nodiscard]] bool flush(Line& line);
 
-  /// What stood before a record in the line unwrapped last: later lines may begin so too.
-  void learn(std::string_view prefix) { prefixes_.note(prefix); }
+  /// Learns from records what stands before them.
+  [[nodiscard]] Prefixes& prefixes() { return prefixes_; }
 
  private:
   bool peel(Line& line);

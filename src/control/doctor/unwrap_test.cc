@@ -103,7 +103,7 @@ TEST(UnwrapLimits, WhatNeverGoesOnComesAtTheEnd) {
 
 std::string after_learning(std::initializer_list<const char*> prefixes, const char* raw) {
   Unwrapper unwrapper;
-  for (const char* prefix : prefixes) unwrapper.learn(prefix);
+  for (const char* prefix : prefixes) (void)unwrapper.prefixes().note(prefix, 1);
   Line line;
   EXPECT_TRUE(unwrapper.unwrap(raw, line));
   return std::string(line.text);
@@ -130,17 +130,32 @@ TEST(UnwrapLearnt, AColumnsQuotesGo) {
   EXPECT_EQ(after_learning(learnt, "1927858231125,\"cut"), "cut");
 }
 
+TEST(UnwrapLearnt, NamesTheSourceUnlessARecordHasNone) {
+  Unwrapper unwrapper;
+  Prefixes& prefixes = unwrapper.prefixes();
+  EXPECT_EQ(prefixes.note("till-a web ", 3), std::nullopt);
+  EXPECT_EQ(prefixes.note("till-a web ", 5), std::optional<std::uint64_t>(3));
+  EXPECT_EQ(prefixes.note("till-a web ", 6), std::nullopt);
+  Line line;
+  ASSERT_TRUE(unwrapper.unwrap("till-a web x", line));
+  EXPECT_EQ(line.source, "till-a web ");
+  prefixes.note_none();
+  ASSERT_TRUE(unwrapper.unwrap("till-a web x", line));
+  EXPECT_EQ(line.source, "");
+}
+
 TEST(UnwrapLearnt, NoMoreThanItsBound) {
   Unwrapper unwrapper;
   for (std::size_t index = 0; index < 2 * kPrefixesMax; ++index)
     for (int time = 0; time < 2; ++time)
-      unwrapper.learn(std::string(1, static_cast<char>('a' + index)) + "> ");
-  unwrapper.learn(std::string(kPrefixBytesMax + 1, 'z'));
+      (void)unwrapper.prefixes().note(std::string(1, static_cast<char>('A' + index)) + "> ", 1);
+  for (int time = 0; time < 2; ++time)
+    (void)unwrapper.prefixes().note(std::string(kPrefixBytesMax + 1, 'z'), 1);
   Line line;
-  ASSERT_TRUE(unwrapper.unwrap("a> x", line));
+  ASSERT_TRUE(unwrapper.unwrap("A> x", line));
   EXPECT_EQ(line.text, "x");
-  ASSERT_TRUE(unwrapper.unwrap("p> x", line));
-  EXPECT_EQ(line.text, "p> x");
+  ASSERT_TRUE(unwrapper.unwrap("z> x", line));
+  EXPECT_EQ(line.text, "z> x");
 }
 
 TEST(UnwrapPrefix, OnlySevenDigitsAndZAreAppServices) {
