@@ -1,7 +1,9 @@
 #include "diagnose/coroutines.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -86,38 +88,6 @@ Word next_coroutine(PythonObjects& objects, Word awaited) {
   return coroutine_of_task(objects, awaited);
 }
 
-/// The coroutines from this one on, outermost first, as frames. @param awaited  the future at the
-/// end of them
-std::vector<PythonFrame> follow(PythonObjects& objects, Word coroutine, Word& awaited) {
-  std::vector<PythonFrame> frames;
-  while (coroutine != 0 && frames.size() < kAwaitsMax) {
-    const RawFrame raw = frame_of(objects, coroutine);
-    const auto frame =
-        raw.address == 0 ? std::nullopt : describe_frame(objects.memory(), objects.layout(), raw);
-    if (!frame) break;
-    frames.push_back(*frame);
-    awaited = top_of(objects, raw);
-    if (objects.type_of(awaited) == "_asyncio.FutureIter")
-      awaited = read_word(objects.memory(), awaited + kFirstField).value_or(0);
-    coroutine = next_coroutine(objects, awaited);
-    if (coroutine == 0 && frame->function == "wait_for" && is_asyncio(*frame)) {
-      const Word task = only_task_in(objects, raw);
-      coroutine = coroutine_of_task(objects, task);
-    }
-  }
-  return frames;
-}
-
-/// The task or coroutine that a frame of the event loop has among its variables.
-Word coroutine_in(PythonObjects& objects, const RawFrame& frame) {
-  for (const Word word : objects.slots(frame, 0, objects.variables(frame))) {
-    const std::string& type = objects.type_of(word);
-    if (is_coroutine(type)) return word;
-    if (const Word coroutine = coroutine_of_task(objects, word); coroutine != 0) return coroutine;
-  }
-  return 0;
-}
-
 bool is_future(std::string_view type) {
   return type.find("Future") != std::string_view::npos ||
          type.find("Task") != std::string_view::npos;
@@ -140,6 +110,121 @@ std::vector<Word> callbacks_refer_to(PythonObjects& objects, Word future) {
     for (const Word item : objects.items_of_list(word)) add(item);
   }
   return found;
+}
+
+/// Futures and tasks among these words, and in the lists and sets among them.
+std::vector<Word> futures_in(PythonObjects& objects, const std::vector<Word>& words) {
+  std::vector<Word> found;
+  const auto add = [&](Word word) {
+    const bool wanted = objects.type_of(word).starts_with("_asyncio.");
+    if (wanted && std::find(found.begin(), found.end(), word) == found.end())
+      found.push_back(word);
+  };
+  for (const Word word : words) {
+    const std::string& type = objects.type_of(word);
+    const auto items = type == "list"  ? objects.items_of_list(word)
+                       : type == "set" ? objects.items_of_set(word)
+                                       : std::vector<Word>{};
+    std::for_each(items.begin(), items.end(), add);
+  }
+  return found;
+}
+
+/// What asyncio.gather() waits for: its future keeps them in a list.
+std::vector<Word> gathered(PythonObjects& objects, Word future) {
+  if (objects.type_of(future) != "_GatheringFuture") return {};
+  for (const Word word : objects.words_of(future, kFutureWords)) {
+    if (objects.type_of(word) == "dict") return futures_in(objects, objects.values_of_dict(word));
+  }
+  return {};
+}
+
+/// Whether a frame is of what waits for several tasks: asyncio.wait(), as_completed(), TaskGroup.
+/// Source: CPython 3.10-3.13 Lib/asyncio/tasks.py, taskgroups.py
+bool waits_for_several(const PythonFrame& frame) {
+  static constexpr auto kFunctions =
+      std::to_array<std::string_view>({"_wait", "_wait_for_one", "__aexit__", "_aexit"});
+  const std::string_view name =
+      std::string_view(frame.function)
+          .substr(frame.function.rfind('.') + 1);  // npos + 1 is 0: all of it
+  const bool file = frame.file.ends_with("/tasks.py") || frame.file.ends_with("/taskgroups.py");
+  return file && is_asyncio(frame) &&
+         std::find(kFunctions.begin(), kFunctions.end(), name) != kFunctions.end();
+}
+
+/// The tasks that such a frame waits for: in its variables, or in attributes of its `self`.
+std::vector<Word> several_of(PythonObjects& objects, const RawFrame& frame) {
+  auto words = objects.slots(frame, 0, objects.variables(frame));
+  for (Word& word : words) {
+    if (objects.type_of(word) == "cell")
+      word = read_word(objects.memory(), word + kFirstField).value_or(0);
+  }
+  auto found = futures_in(objects, words);
+  if (!found.empty() || words.empty()) return found;
+  return futures_in(objects, objects.attributes_of(words[0]));
+}
+
+std::vector<PythonFrame> follow(PythonObjects& objects, Word coroutine, Word& awaited,
+                                int nested = 0);
+
+/// Reads on in the tasks that are waited for together, when all that go on stand at the same place;
+/// else nothing of theirs is added. @param frames  up to what waits for them
+void follow_several(PythonObjects& objects, const std::vector<Word>& futures, int nested,
+                    std::vector<PythonFrame>& frames, Word& awaited) {
+  std::vector<PythonFrame> common;
+  for (const Word future : futures) {
+    Word end = 0;
+    const Word coroutine = coroutine_of_task(objects, future);
+    auto own =
+        coroutine == 0 ? std::vector<PythonFrame>{} : follow(objects, coroutine, end, nested + 1);
+    if (coroutine == 0 && !callbacks_refer_to(objects, future).empty()) end = future;
+    if (end == 0) continue;  // it has ended
+    if (coroutine == 0 && common.empty()) awaited = end;
+    if (coroutine == 0) continue;
+    if (!common.empty() && own != common) return;
+    if (common.empty()) awaited = end;
+    common = std::move(own);
+  }
+  frames.insert(frames.end(), common.begin(), common.end());
+}
+
+/// The coroutines from this one on, outermost first, as frames. @param awaited  the future at the
+/// end of them
+std::vector<PythonFrame> follow(PythonObjects& objects, Word coroutine, Word& awaited, int nested) {
+  constexpr int kNestedMax = 3;
+  std::vector<PythonFrame> frames;
+  while (coroutine != 0 && frames.size() < kAwaitsMax) {
+    const RawFrame raw = frame_of(objects, coroutine);
+    const auto frame =
+        raw.address == 0 ? std::nullopt : describe_frame(objects.memory(), objects.layout(), raw);
+    if (!frame) break;
+    frames.push_back(*frame);
+    awaited = top_of(objects, raw);
+    if (objects.type_of(awaited) == "_asyncio.FutureIter")
+      awaited = read_word(objects.memory(), awaited + kFirstField).value_or(0);
+    // How those are waited for, as by a queue of asyncio's own, says nothing.
+    const bool of_several = waits_for_several(*frame);
+    const auto several = of_several ? several_of(objects, raw) : gathered(objects, awaited);
+    if (!several.empty() && nested < kNestedMax)
+      follow_several(objects, several, nested, frames, awaited);
+    if (of_several || !several.empty()) break;
+    coroutine = next_coroutine(objects, awaited);
+    if (coroutine == 0 && frame->function == "wait_for" && is_asyncio(*frame)) {
+      const Word task = only_task_in(objects, raw);
+      coroutine = coroutine_of_task(objects, task);
+    }
+  }
+  return frames;
+}
+
+/// The task or coroutine that a frame of the event loop has among its variables.
+Word coroutine_in(PythonObjects& objects, const RawFrame& frame) {
+  for (const Word word : objects.slots(frame, 0, objects.variables(frame))) {
+    const std::string& type = objects.type_of(word);
+    if (is_coroutine(type)) return word;
+    if (const Word coroutine = coroutine_of_task(objects, word); coroutine != 0) return coroutine;
+  }
+  return 0;
 }
 
 }  // namespace

@@ -112,6 +112,63 @@ TEST(Awaited, WithoutATaskInTheLoopsFramesNothingIsSaid) {
   EXPECT_EQ(functions(loop.read()), kLoopItself);
 }
 
+/// The same loop, whose inner coroutine awaits a gather() of two tasks.
+struct Gathering : EventLoop {
+  static constexpr Word kGathering = 0x75000, kDict = 0x75200, kValues = 0x75400, kList = 0x75600,
+                        kItems = 0x75800, kFirst = 0x76000, kSecond = 0x76200,
+                        kFirstWaits = 0x77000, kSecondWaits = 0x78000;
+
+  Gathering() {
+    layout.list_items = 24;
+    put_object(kGathering, "_GatheringFuture", {0, kDict});
+    put_object(kDict, "dict", {0, 0, 0, kValues});
+    put_object(kValues, "", {kList});
+    put_object(kList, "list", {2, kItems});
+    memory.put(kList + 24, kItems);
+    memory.put(kItems, kFirst);
+    memory.put(kItems + 8, kSecond);
+    put_object(kFirst, "_asyncio.Task", {0, 0, kFirstWaits});
+    put_object(kSecond, "_asyncio.Task", {0, 0, kSecondWaits});
+    put_coroutine(kFirstWaits, "coroutine", kFuture);
+    put_coroutine(kSecondWaits, "coroutine", kFuture);
+    put_object(kIterator, "_asyncio.FutureIter", {kGathering});
+  }
+};
+
+TEST(Awaited, OfTasksThatAreGatheredThePlaceWhereAllStandIsReadOn) {
+  const Gathering loop;
+  EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"f", "f", "f", "run", "view"}));
+  EXPECT_EQ(loop.read().awaited, EventLoop::kFuture);
+}
+
+TEST(Awaited, OfTasksThatStandAtDifferentPlacesNoneIsChosen) {
+  Gathering loop;
+  loop.put_frame(Gathering::kSecondWaits + EventLoop::kFrameOf, Interpreter::kCode, 0, 9, 0);
+  EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"f", "f", "run", "view"}));
+}
+
+TEST(Awaited, OfGatheredTasksThoseThatHaveEndedAreLeftOut) {
+  Gathering loop;
+  loop.put_frame(Gathering::kSecondWaits + EventLoop::kFrameOf, Interpreter::kCode, 0, 9, 0);
+  loop.memory.put(Gathering::kSecondWaits + EventLoop::kStateOf, std::int8_t{4});
+  EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"f", "f", "f", "run", "view"}));
+}
+
+/// A coroutine of TaskGroup's kind: its first variable has the set of its tasks.
+TEST(Awaited, OfTasksInASetThePlaceWhereTheyStandIsReadOn) {
+  constexpr Word kCodeOfWait = 0x45000, kSet = 0x79000, kTable = 0x79200;
+  Gathering loop;
+  loop.put_function(kCodeOfWait, "/usr/lib/python3.12/asyncio/tasks.py", "_wait",
+                    EventLoop::kInner + EventLoop::kFrameOf, kSet);
+  loop.memory.put(EventLoop::kInner + EventLoop::kFrameOf, kCodeOfWait);
+  loop.memory.put(EventLoop::kInner + EventLoop::kFrameOf + 16, kCodeOfWait + 68);
+  loop.memory.put(EventLoop::kInner + EventLoop::kFrameOf + 40, std::int32_t{2});
+  loop.put_object(kSet, "set", {1, 1, 7, kTable});
+  loop.put_object(kTable, "", {});
+  loop.memory.put(kTable + 48, Gathering::kFirst);
+  EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"f", "_wait", "f", "run", "view"}));
+}
+
 TEST(Awaited, ARingOfCoroutinesEndsAtTheBound) {
   EventLoop loop;
   loop.put_coroutine(EventLoop::kInner, "coroutine", EventLoop::kOuter);

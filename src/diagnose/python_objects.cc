@@ -14,7 +14,8 @@ using Word = PythonObjects::Word;
 constexpr std::size_t kSlotsMax = 128;     // variables and stack entries of one frame
 constexpr std::uint32_t kSlotsOf310 = 48;  // where the code object does not say how many
 constexpr std::size_t kTypeNameBytes = 48;
-constexpr std::size_t kItemsMax = 16;  // of a list or a closure
+constexpr std::size_t kItemsMax = 16;    // of a list or a closure
+constexpr std::size_t kEntriesMax = 64;  // of a set or a dictionary
 
 std::uint32_t number_in(const Memory& memory, Word object, std::uint32_t offset) {
   std::uint32_t value = 0;
@@ -101,6 +102,32 @@ std::vector<Word> PythonObjects::items_of_list(Word list) const {
   const Word count = read_word(memory_, list + layout_.bytes_size).value_or(0);
   const Word items = read_word(memory_, list + layout_.list_items).value_or(0);
   return words_at(memory_, items, std::min<std::size_t>(count, kItemsMax));
+}
+
+// Source: CPython 3.10-3.13 setobject.h: fill, used, mask, table of key and hash
+std::vector<Word> PythonObjects::items_of_set(Word set) const {
+  constexpr std::size_t kMask = 4;
+  constexpr std::size_t kTable = 5;
+  const auto head = words_at(memory_, set, kTable + 1);
+  if (head.size() <= kTable) return {};
+  std::vector<Word> items;
+  const auto table = words_at(memory_, head[kTable],
+                              (std::min<std::size_t>(head[kMask], kEntriesMax - 1) + 1) * 2);
+  for (std::size_t i = 0; i < table.size(); i += 2) {
+    if (is_plausible(table[i])) items.push_back(table[i]);
+  }
+  return items;
+}
+
+// Source: CPython 3.10-3.13 dictobject.h: used, version, keys, values. A dictionary that shares its
+// keys with others has an array of values, another one has them among the keys.
+std::vector<Word> PythonObjects::values_of_dict(Word dict) const {
+  constexpr std::size_t kKeys = 4;
+  constexpr std::size_t kValues = 5;
+  const auto head = words_at(memory_, dict, kValues + 1);
+  if (head.size() <= kValues) return {};
+  return words_at(memory_, (head[kValues] != 0 ? head[kValues] : head[kKeys]) & ~Word{7},
+                  kEntriesMax);
 }
 
 std::vector<Word> PythonObjects::words_of(Word object, std::size_t count) const {

@@ -48,6 +48,10 @@ class PythonObjects {
   [[nodiscard]] std::vector<Word> closure_of(Word function);
   /// Objects in a list, at most 16.
   [[nodiscard]] std::vector<Word> items_of_list(Word list) const;
+  /// Objects in a set, at most 64.
+  [[nodiscard]] std::vector<Word> items_of_set(Word set) const;
+  /// Words of where a dictionary keeps its values, at most 64. Other words are among them.
+  [[nodiscard]] std::vector<Word> values_of_dict(Word dict) const;
   /// The first words of an object.
   [[nodiscard]] std::vector<Word> words_of(Word object, std::size_t count) const;
   /// The values of an object's attributes as far as they lie in an array: that may be in front of
