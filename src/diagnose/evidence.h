@@ -141,6 +141,7 @@ struct Delegate {
   std::optional<Peer> peer;  ///< of that thread
   /// Of what is done there, be it a coroutine; empty: its own.
   std::vector<PythonFrame> stack = {};
+  std::string package = {};  ///< it is that package's own thread, whose code waits: Doer::package
 };
 
 /// Local ports in use towards one far end.

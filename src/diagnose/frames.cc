@@ -58,6 +58,15 @@ bool is_known_package(const PythonFrame& frame) {
                      [&](std::string_view package) { return has(frame.file, package); });
 }
 
+/// The folder or module below site-packages that a frame is of; empty: none.
+std::string_view package_of(const PythonFrame& frame) {
+  constexpr std::string_view kPackages = "-packages/";
+  const std::size_t at = frame.file.rfind(kPackages);
+  if (at == std::string::npos || is_servers(frame)) return "";
+  const std::string_view path = std::string_view(frame.file).substr(at + kPackages.size());
+  return path.substr(0, path.find_first_of("/."));
+}
+
 /// Whether lines are counted in the file itself. A template's are those of the Python module that
 /// it was compiled to.
 bool is_python_source(std::string_view file) {
@@ -222,6 +231,45 @@ bool waits_in(const Stack& stack, std::string_view file, std::string_view functi
     if (same_file && (function.empty() || named(frame.function, function))) return true;
   }
   return false;
+}
+
+std::string_view pool_in(const Stack& stack) {
+  struct Pool {
+    std::string_view file, function, name;
+  };
+  static constexpr auto kPools = std::to_array<Pool>({
+      {"/sqlalchemy/pool/", "_do_get", "SQLAlchemy"},
+      {"/psycopg_pool/", "getconn", "psycopg_pool"},
+      {"/urllib3/connectionpool.py", "_get_conn", "urllib3"},
+      {"/redis/connection.py", "get_connection", "redis-py"},
+      {"/redis/asyncio/connection.py", "get_connection", "redis-py"},
+      {"/asyncpg/pool.py", "", "asyncpg"},
+      {"/aiohttp/connector.py", "_wait_for_available_connection", "aiohttp"},
+      {"/pymongo/", "_get_conn", "PyMongo"},
+      {"/httpcore/_sync/connection_pool.py", "wait_for_connection", "HTTPX"},
+      {"/httpcore/_async/connection_pool.py", "wait_for_connection", "HTTPX"},
+  });
+  const auto found = std::find_if(kPools.begin(), kPools.end(), [&](const Pool& pool) {
+    return waits_in(stack, pool.file, pool.function);
+  });
+  return found == kPools.end() ? std::string_view{} : found->name;
+}
+
+std::string_view package_that_waits(const Stack& stack) {
+  for (const PythonFrame& frame : stack) {
+    if (!is_library(frame)) return "";
+    if (const auto name = package_of(frame); !name.empty()) return name;
+  }
+  return "";
+}
+
+std::string_view package_of_thread(const Stack& stack) {
+  std::string_view outermost;
+  for (const PythonFrame& frame : stack) {
+    if (!is_library(frame) || is_servers(frame)) return "";
+    if (const auto name = package_of(frame); !name.empty()) outermost = name;
+  }
+  return outermost;
 }
 
 const PythonFrame* kept_by(const ProcessLook& look) {

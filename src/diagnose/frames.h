@@ -59,6 +59,18 @@ using Stack = std::vector<PythonFrame>;
 /// empty: any
 [[nodiscard]] bool waits_in(const Stack& stack, std::string_view file, std::string_view function);
 
+/// The installed package whose code waits: the innermost one outside the standard library, where no
+/// code of the application lies further in. "paramiko", "s3transfer"; empty: none does.
+[[nodiscard]] std::string_view package_that_waits(const Stack& stack);
+
+/// The installed package that a thread belongs to: the outermost code outside the standard library
+/// is its, and no code of the application is called. Empty: it is none's.
+[[nodiscard]] std::string_view package_of_thread(const Stack& stack);
+
+/// Whose pool of connections it is that has none free, where one is waited for: "SQLAlchemy".
+/// Empty: no pool we know.
+[[nodiscard]] std::string_view pool_in(const Stack& stack);
+
 /// Where the thread is that an interpreter which ends waits for: the first with code of the
 /// application's. nullptr: the serving thread is not in that wait, or none is known.
 [[nodiscard]] const PythonFrame* kept_by(const ProcessLook& look);

@@ -70,17 +70,26 @@ std::string primitive_of(const Facts& facts) {
   return is_class ? "an asyncio." + name : "a lock of asyncio";  // 3.10 has no class there
 }
 
-std::string awaited_in_queue(const Stack& stack) {
-  if (waits_in(stack, "/asyncpg/pool.py", ""))
-    return "a connection of its pool (asyncpg), which has none free";
-  return queue_text(stack.front().function);
+/// Whether a pool of connections is waited for in what asyncio has for that, or in its own future:
+/// a pool also makes connections, which is to wait for somebody else.
+bool awaits_pool(const Stack& stack) {
+  const PythonFrame& front = stack.front();
+  return (is_asyncio(front) &&
+          (front.file.ends_with("/locks.py") || front.file.ends_with("/queues.py"))) ||
+         waits_in({front}, "/aiohttp/connector.py", "_wait_for_available_connection");
 }
 
 /// What a coroutine waits for within its event loop, whatever sockets that watches for others.
 Judgement for_coroutine(const Facts& facts) {
   const bool loops =
       facts.call == Call::Epoll || facts.call == Call::Select || facts.call == Call::Poll;
-  if (!loops || facts.stack().empty() || !is_asyncio(facts.stack().front())) return std::nullopt;
+  if (!loops || facts.stack().empty()) return std::nullopt;
+  const std::string_view pool = pool_in(facts.stack());
+  if (!pool.empty() && awaits_pool(facts.stack())) {
+    return verdict_of(Cause::WaitQueue, Confidence::Likely,
+                      fmt::format("waited {} for {}", waited(facts), pool_text(pool)));
+  }
+  if (!is_asyncio(facts.stack().front())) return std::nullopt;
   const auto in = [&](std::string_view file, std::string_view function) {
     return facts.stack().front().file.ends_with(file) && waits_in(facts.stack(), file, function);
   };
@@ -91,7 +100,7 @@ Judgement for_coroutine(const Facts& facts) {
   if (in("/asyncio/queues.py", "")) {
     return verdict_of(
         Cause::WaitQueue, Confidence::Likely,
-        fmt::format("waited {} for {}", waited(facts), awaited_in_queue(facts.stack())));
+        fmt::format("waited {} for {}", waited(facts), queue_text(facts.stack().front().function)));
   }
   // Packages await an event where they wait for a socket: only the application's own is one.
   if (in("/asyncio/locks.py", "") && called_by_application(facts.stack())) {

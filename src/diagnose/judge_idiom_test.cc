@@ -180,6 +180,57 @@ TEST(Verdict, AnEmptyPoolOfConnectionsIsNamed) {
       << verdict.because;
 }
 
+TEST(Verdict, AnEmptyPoolOfAnEventLoopIsNamedWhateverTheLoopWatches) {
+  PythonFrame waits = package("httpcore/_async/connection_pool.py");
+  waits.function = "AsyncPoolRequest.wait_for_connection";
+  const Evidence loop =
+      with_peer(watched(thread('S', SYS_epoll_pwait, {3, 0, 1, 60000})), tcp(443));
+  EXPECT_NE(said_of(with_stack(loop, {library("asyncio/locks.py", "Event.wait"), waits, app()}))
+                .find("a connection of its pool (HTTPX), which has none free"),
+            std::string::npos);
+  // A pool that makes a connection waits for whom it connects to.
+  EXPECT_EQ(decide(with_stack(loop, {library("asyncio/streams.py", "read"), waits, app()})).cause,
+            Cause::WaitNetwork);
+}
+
+TEST(Verdict, ADriverThatWaitsForAnEventOfItsOwnWaitsForItsDatabase) {
+  const Verdict verdict = decide(with_stack(locked(), {library("threading.py", "Condition.wait"),
+                                                       package("pymongo/topology.py"), app()}));
+  EXPECT_EQ(verdict.cause, Cause::WaitDatabase);
+  EXPECT_EQ(verdict.peer, "MongoDB");
+}
+
+/// A thread of a package's own waits for a peer or sleeps; the request waits for an event of it.
+Evidence beside_a_package(const ThreadLook& runs, std::optional<Peer> peer) {
+  Evidence evidence = held_by_other(locked(), runs);
+  evidence.lock_waits.clear();
+  evidence = each_look(std::move(evidence), [](ProcessLook& look, std::size_t) {
+    look.threads[0].stack = {library("threading.py", "Event.wait"), package("paramiko/a.py"),
+                             app(12)};
+    look.threads[1].stack = {package("paramiko/packet.py")};
+  });
+  evidence.delegate = Delegate{2, std::move(peer), evidence.looks[0].threads[1].stack, "paramiko"};
+  evidence.asked = evidence.looks[0].threads[0].stack;
+  return evidence;
+}
+
+TEST(Verdict, WhomAPackagesOwnThreadWaitsForIsSaidAtTheApplicationsLine) {
+  const Verdict verdict = decide(beside_a_package(thread('S', SYS_recvfrom, {9}), tcp(22)));
+  EXPECT_EQ(verdict.cause, Cause::WaitNetwork);
+  EXPECT_EQ(verdict.place, "app.py:12");
+  EXPECT_NE(verdict.because.find("(in thread 101 of paramiko, which it waits for)"),
+            std::string::npos)
+      << verdict.because;
+}
+
+TEST(Verdict, APackagesThreadThatOnlySleepsIsNotTheReason) {
+  const Verdict verdict = decide(beside_a_package(thread('S', SYS_clock_nanosleep), std::nullopt));
+  EXPECT_EQ(verdict.cause, Cause::WaitLock);
+  EXPECT_NE(verdict.because.find("(the only other thread that is not idle: thread 101"),
+            std::string::npos)
+      << verdict.because;
+}
+
 TEST(Verdict, TheOnlyOtherThreadOfTheApplicationIsNamedBesideAQueue) {
   Evidence evidence = held_by_other(locked(), thread('S', SYS_clock_nanosleep));
   evidence.lock_waits.clear();

@@ -158,24 +158,6 @@ const ThreadLook* importer(const Facts& facts) {
   return nullptr;
 }
 
-/// Whose pool of connections it is that has none free; empty: no pool we know.
-std::string_view pool_in(const Stack& stack) {
-  struct Pool {
-    std::string_view file, function, name;
-  };
-  static constexpr auto kPools = std::to_array<Pool>({
-      {"/sqlalchemy/pool/", "_do_get", "SQLAlchemy"},
-      {"/psycopg_pool/", "getconn", "psycopg_pool"},
-      {"/urllib3/connectionpool.py", "_get_conn", "urllib3"},
-      {"/redis/connection.py", "get_connection", "redis-py"},
-      {"/pymongo/", "_get_conn", "PyMongo"},
-  });
-  const auto found = std::find_if(kPools.begin(), kPools.end(), [&](const Pool& pool) {
-    return waits_in(stack, pool.file, pool.function);
-  });
-  return found == kPools.end() ? std::string_view{} : found->name;
-}
-
 /// The method of a queue in Python that waits; empty: one in C, which only get() waits for.
 std::string_view queue_method(const Stack& stack) {
   for (const std::string_view method : {"get", "put", "join"}) {
@@ -186,7 +168,8 @@ std::string_view queue_method(const Stack& stack) {
   return "";
 }
 
-/// The only other thread that is in the application's code: it may be who is waited for.
+/// The only other thread that is in the application's code, which may be installed: it may be who
+/// is waited for.
 std::string only_other_text(const Facts& facts) {
   const ThreadLook* only = nullptr;
   for (const ThreadLook& thread : facts.last->threads) {
@@ -195,8 +178,11 @@ std::string only_other_text(const Facts& facts) {
     only = &thread;
   }
   if (only == nullptr) return "";
-  return fmt::format(" (the only other thread in the application's code: {}{}{})",
-                     thread_text(*only), place_of(*only, facts), activity_of(*only));
+  const char* form = package_of_thread(only->stack).empty()
+                         ? " (the only other thread in the application's code: {}{}{})"
+                         : " (the only other thread that is not idle: {}{}{})";
+  return fmt::format(fmt::runtime(form), thread_text(*only), place_of(*only, facts),
+                     activity_of(*only));
 }
 
 bool waits_for_queue(const Facts& facts) {
@@ -215,13 +201,26 @@ const char* event_text(const Facts& facts) {
   return waits_for_an_event(facts.stack()) ? "an event or condition" : "a lock";
 }
 
+/// A driver waits for an event of its own: no server that it could ask was found, or a thread of
+/// its own has not got the answer yet.
+Judgement for_driver(const Facts& facts) {
+  const std::string_view database = database_in(facts.stack());
+  if (facts.call != Call::Futex || database.empty() || !pool_in(facts.stack()).empty() ||
+      !waits_for_an_event(facts.stack()) || waits_for_queue(facts))
+    return std::nullopt;
+  Verdict verdict = verdict_of(
+      Cause::WaitDatabase, Confidence::Likely,
+      fmt::format("waited {} for {}, within its driver, which waits for an event of its own",
+                  waited(facts), database));
+  verdict.peer = database;
+  return verdict;
+}
+
 Judgement for_lock(const Facts& facts) {
   if (facts.call != Call::Futex) return std::nullopt;
   if (const std::string_view pool = pool_in(facts.stack()); !pool.empty()) {
-    return verdict_of(
-        Cause::WaitQueue, Confidence::Likely,
-        fmt::format("waited {} for a connection of its pool ({}), which has none free",
-                    waited(facts), pool));
+    return verdict_of(Cause::WaitQueue, Confidence::Likely,
+                      fmt::format("waited {} for {}", waited(facts), pool_text(pool)));
   }
   if (waits_for_queue(facts)) {
     return verdict_of(Cause::WaitQueue, Confidence::Likely,
@@ -249,6 +248,10 @@ Judgement for_lock(const Facts& facts) {
 
 }  // namespace
 
+std::string pool_text(std::string_view pool) {
+  return fmt::format("a connection of its pool ({}), which has none free", pool);
+}
+
 std::string queue_text(std::string_view method) {
   if (method.ends_with("put")) return "room in a full queue";
   if (method.ends_with("join")) return "all items of a queue to be done";
@@ -265,7 +268,7 @@ std::string waited(const Facts& facts) {
 std::optional<Verdict> judge_threads(const Facts& facts) {
   if (auto verdict = for_gil(facts)) return verdict;
   if (!facts.asleep()) return std::nullopt;
-  for (const auto rule : {for_deadlock, for_lock}) {
+  for (const auto rule : {for_deadlock, for_driver, for_lock}) {
     if (auto verdict = rule(facts)) return verdict;
   }
   return std::nullopt;

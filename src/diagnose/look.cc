@@ -20,6 +20,7 @@
 #include "diagnose/cgroup.h"
 #include "diagnose/coroutines.h"
 #include "diagnose/database_file.h"
+#include "diagnose/delegates.h"
 #include "diagnose/facts.h"
 #include "diagnose/frames.h"
 #include "diagnose/greenlets.h"
@@ -415,9 +416,11 @@ std::vector<LockWait> Inspector::lock_waits(const ProcessLook& look) const {
 std::optional<Delegate> Inspector::delegate_of(const ProcessLook& look,
                                                std::vector<PythonFrame>& asked) const {
   if (!state_->python_readable()) return std::nullopt;
-  auto thread = read_delegate(state_->memory, state_->layout(), look.threads, asked);
-  if (!thread) return std::nullopt;
-  return Delegate{thread->tstate, state_->peer_of(*thread), std::move(thread->stack)};
+  auto doer = read_delegate(state_->memory, state_->layout(), look.threads, asked);
+  if (!doer) return std::nullopt;
+  ThreadLook& thread = doer->thread;
+  return Delegate{thread.tstate, state_->peer_of(thread), std::move(thread.stack),
+                  std::move(doer->package)};
 }
 
 void Inspector::add_quick_looks(const Target& target, Evidence& evidence) {

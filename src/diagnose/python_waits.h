@@ -1,5 +1,5 @@
 // Who waits for whom among the Python threads of another process: the lock that a sleeping thread
-// wants, the thread that has it, the thread whose end is waited for. Read from the frames' own
+// wants, and the thread that has it. Read from the frames' own
 // variables, as python_stack.h reads the frames; every pointer is taken as possibly wrong.
 #pragma once
 
@@ -20,18 +20,6 @@ namespace tricorn::diagnose {
 [[nodiscard]] std::vector<LockWait> read_lock_waits(const Memory& memory,
                                                     const TricornPythonLayout& layout,
                                                     const std::vector<ThreadLook>& threads);
-
-/// The thread that does what the first one of `threads` waits to be done: it joins that thread, or
-/// waits for the future that the thread, or a coroutine in its event loop, works on. That one may
-/// wait for a further one in its turn: the last is given, with the stack of that coroutine.
-/// Nothing: there is none, or it cannot be told which.
-/// @param asked  the stack, of those that wait in this row, that is the nearest to the last with
-/// code of the application; or that of the coroutine that the first thread works for, as asgiref
-/// has it do
-[[nodiscard]] std::optional<ThreadLook> read_delegate(const Memory& memory,
-                                                      const TricornPythonLayout& layout,
-                                                      const std::vector<ThreadLook>& threads,
-                                                      std::vector<PythonFrame>& asked);
 
 /// Type of the exception that a thread is handling: it is inside the `except` block, or what that
 /// calls. Empty: none.

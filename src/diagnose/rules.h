@@ -42,6 +42,8 @@ namespace tricorn::diagnose {
 [[nodiscard]] std::string often_text(const Facts& facts);
 /// "an item of an empty queue" by the method that waits: get, put, join.
 [[nodiscard]] std::string queue_text(std::string_view method);
+/// What is waited for when a pool of connections has none free. @param pool  as pool_in() has it
+[[nodiscard]] std::string pool_text(std::string_view pool);
 /// The next command to run against a database; empty: none is known to help.
 [[nodiscard]] std::string session_hint(const Peer& peer);
 /// The next command to run after this cause; empty: there is none.

@@ -45,6 +45,11 @@ void take_place(const Stack& stack, const Evidence& evidence, Verdict& verdict) 
       inner.function);
 }
 
+bool is_of_a_peer(Cause cause) {
+  return cause == Cause::WaitNetwork || cause == Cause::WaitConnect || cause == Cause::WaitDns ||
+         cause == Cause::WaitDatabase;
+}
+
 /// What the request waits for is being done by another thread of the worker: what that one does is
 /// the reason. Each look is turned so that this thread is the first.
 std::optional<Verdict> judge_delegate(const Facts& facts) {
@@ -72,9 +77,14 @@ std::optional<Verdict> judge_delegate(const Facts& facts) {
   inner.ran_s = facts.waited_s;
   auto verdict = first_verdict(inner);
   if (!verdict) return std::nullopt;
-  verdict->because += fmt::format(" (in thread {}, which it waits for)", inner.thread->tid);
+  // Threads of one package have work of their own too: only whom they wait for is told.
+  if (!delegate->package.empty() && !is_of_a_peer(verdict->cause)) return std::nullopt;
+  const std::string whose = delegate->package.empty() ? "" : " of " + delegate->package;
+  verdict->because +=
+      fmt::format(" (in thread {}{}, which it waits for)", inner.thread->tid, whose);
   const Stack& done = inner.thread->stack;
-  const bool own = has_application_code(done) || turned.asked.empty();
+  const bool own =
+      turned.asked.empty() || (delegate->package.empty() && has_application_code(done));
   take_place(own ? done : turned.asked, turned, *verdict);
   return verdict;
 }

@@ -17,6 +17,7 @@ import itertools
 import json
 import mmap
 import multiprocessing
+import multiprocessing.pool
 import os
 import queue
 import re
@@ -327,6 +328,58 @@ def read_pooled():
         upstream.recv(1)  # <- receive_in_pool
 
 
+def read_as_completed():
+    with socket.create_connection(address_of("SILENT")) as upstream:
+        upstream.recv(1)  # <- futures_as_completed
+
+
+def futures_as_completed():
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(read_as_completed) for _ in range(2)]):
+            future.result()
+
+
+def thread_pool_map():
+    with multiprocessing.pool.ThreadPool(2) as pool:
+        pool.map(time.sleep, [AGES] * 2)  # <- thread_pool_map
+
+
+def thread_pool_join():
+    pool = multiprocessing.pool.ThreadPool(2)
+    pool.apply_async(read_for_pool)
+    pool.close()
+    pool.join()
+
+
+def read_for_pool():
+    with socket.create_connection(address_of("SILENT")) as upstream:
+        upstream.recv(1)  # <- thread_pool_join
+
+
+async def read_gathered():
+    reader, _ = await asyncio.open_connection(*address_of("SILENT"))
+    await reader.read(1)  # <- gather
+
+
+def gather():
+    async def view():
+        await asyncio.gather(read_gathered(), read_gathered())
+
+    asyncio.run(view())
+
+
+def gather_threads():
+    async def view():
+        await asyncio.gather(asyncio.to_thread(read_in_thread), asyncio.to_thread(read_in_thread))
+
+    asyncio.run(view())
+
+
+def read_in_thread():
+    with socket.create_connection(address_of("SILENT")) as upstream:
+        upstream.recv(1)  # <- gather_threads
+
+
 def connect_backlog():
     with socket.socket() as upstream:
         upstream.connect(address_of("BACKLOG"))  # <- connect_backlog
@@ -521,6 +574,18 @@ def connection_pool():
     threading.Thread(target=pool.request, args=("GET", "/"), daemon=True).start()
     until(lambda: pool.num_connections)
     pool.request("GET", "/")  # <- connection_pool
+
+
+def connection_pool_async():
+    import httpx
+
+    async def view():
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1), timeout=AGES) as client:
+            _kept = asyncio.create_task(client.get("http://{}:{}/".format(*address_of("SILENT"))))
+            await asyncio.sleep(0.1)
+            await client.get("http://{}:{}/".format(*address_of("SILENT")))  # <- connection_pool_async
+
+    asyncio.run(view())
 
 
 def simple_queue_get():
