@@ -96,10 +96,11 @@ bool TracebackReader::read_frame(std::string_view text, std::uint64_t number) {
   std::string_view rest = text;
   const std::size_t indent = take_blanks(rest);
   if (!take(rest, "File \"")) return false;
+  const bool doubled = take(rest, "\"");  // inside a field of a table
   const std::size_t quote = rest.find("\", line ");
-  if (quote == std::string_view::npos) return false;
+  if (quote == std::string_view::npos || quote < (doubled ? 1U : 0U)) return false;
   Frame frame;
-  frame.file = kept(rest.substr(0, quote));
+  frame.file = kept(rest.substr(0, doubled ? quote - 1 : quote));
   rest.remove_prefix(quote + 8);
   const auto line = take_number(rest, 9);
   if (!line) return false;

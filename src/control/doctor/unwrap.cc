@@ -15,7 +15,13 @@ constexpr std::string_view kEscapes[] = {"\x1b",    "\\x1b", "\\x1B", "\\033",  
 
 // Keys under which collectors keep a line's text, the best first.
 constexpr std::string_view kTexts[] = {
-    "log", "message", "msg", "textPayload", "MESSAGE", "event", "resultDescription", "text"};
+    "log",   "message",           "msg",  "textPayload", "MESSAGE",
+    "event", "resultDescription", "text", "body",        "line"};
+// Bytes of a tag before an entry.
+constexpr std::size_t kTagBytesMax = 128;
+// Keys whose object holds it.
+constexpr std::string_view kInner[] = {"jsonPayload", "_source", "record",
+                                       "log",         "message", "data"};
 
 // Length of a colour sequence at `at` ("\x1b[1;31m", or what copying left of it: "[31m").
 std::size_t colour_length(std::string_view text, std::size_t at) {
@@ -171,6 +177,11 @@ bool Unwrapper::peel_iso(Line& line) {
   line.text = rest;
   if (peel_heroku(line, rest) || peel_cri(line, rest)) return true;
   if (rest.starts_with('[') && peel_bracket(line)) return true;
+  // Fluentd's files: time, tag and entry between tabs.
+  if (const std::size_t entry = rest.substr(0, kTagBytesMax).find("\t{"); entry != rest.npos) {
+    line.text = rest.substr(entry + 1);
+    return true;
+  }
   for (const std::string_view level : {"ERROR", "INFO", "WARN", "WARNING", "DEBUG"}) {
     std::string_view after = rest;
     if (!take(after, level) || take_blanks(after) == 0 || !take(after, "- ")) continue;
@@ -272,11 +283,16 @@ bool Unwrapper::peel_json_member(Line& line) {
 bool Unwrapper::peel_json(Line& line) {
   constexpr std::string_view kTimes[] = {"time", "timestamp", "@timestamp", "ts", "asctime"};
   if (contains(line.text, "OOMKilled")) return false;
-  std::string_view text, time, level, pid, trace, stream, container;
+  std::string_view text, time, level, pid, trace, stream, container, inner;
   std::size_t best = std::size(kTexts);
   for_each_key(line.text, [&](std::string_view key, std::string_view value, bool is_text) {
     if (key == "pid" || key == "process" || key == "process.pid") pid = value;
-    if (!is_text) return;
+    if (!is_text) {
+      const bool object = inner.empty() && value.starts_with('{');
+      if (object && std::find(std::begin(kInner), std::end(kInner), key) != std::end(kInner))
+        inner = value;
+      return;
+    }
     for (std::size_t index = 0; index < best; ++index) {
       if (key != kTexts[index]) continue;
       text = value;
@@ -292,10 +308,14 @@ bool Unwrapper::peel_json(Line& line) {
   });
   line.json = true;
   line.object = line.text;
-  if (best == std::size(kTexts)) return false;
+  if (best == std::size(kTexts) && inner.empty()) return false;
   std::string_view stamp_text = time;
   const auto iso = take_iso(stamp_text);
   if (iso && line.wrapper.clock == Clock::None) line.wrapper = iso->stamp;
+  if (best == std::size(kTexts)) {
+    line.text = inner;
+    return true;
+  }
   if (!container.empty() && line.source.empty()) line.source = container;
   const bool whole = text.ends_with("\\n");
   if (whole) text.remove_suffix(2);

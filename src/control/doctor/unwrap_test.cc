@@ -67,6 +67,12 @@ const Row kRows[] = {
     {"logfmt_without_quotes", "level=info msg=ready", "[INFO] ready", "", Origin::Program},
     {"logfmt_without_text", "time=7 level=info", "time=7 level=info", "", Origin::Program},
     {"logfmt_cut", "level=info msg=\"a b\\", "[INFO] a b\\", "", Origin::Program},
+    {"json_inside", R"({"t":1,"jsonPayload":{"n":[{}],"message":"a\n b"},"log":{"text":"c"}})",
+     "a\n b", "", Origin::Program},
+    {"json_inside_cut", R"({"jsonPayload":{"message":"a)", "a", "", Origin::Program},
+    {"json_of_others", R"({"jsonPayload":{"n":1}})", R"({"n":1})", "", Origin::Program},
+    {"fluentd_file", "2031-02-03T04:10:31+00:00\tdocker.01ab\t{\"log\":\"a\"}", "a", "",
+     Origin::Program},
     {"swarm", "till.1.abc@host    | x", "x", "till.1.abc@host", Origin::Program},
 };
 INSTANTIATE_TEST_SUITE_P(Wrappers, Unwrap, testing::ValuesIn(kRows),
