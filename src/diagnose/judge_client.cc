@@ -80,7 +80,9 @@ std::optional<Verdict> many_short_waits(const Facts& facts) {
   constexpr double kSwitchesPerSecond =
       3;  // Source: a thread in one long wait has 0; diagnosis.md section 4: 1 % CPU
   const auto& peer = facts.evidence.peer;
-  const bool on_network = peer && peer->kind == Peer::Kind::Tcp && peer->state == "ESTABLISHED";
+  // CLOSE_WAIT: one that has answered, and ended its connection, a moment ago.
+  const bool on_network = peer && peer->kind == Peer::Kind::Tcp &&
+                          (peer->state == "ESTABLISHED" || peer->state == "CLOSE_WAIT");
   const bool receives = facts.call == Call::Receive || facts.call == Call::Poll;
   if (!on_network || !receives || polls_by_clock(facts) ||
       facts.switches_per_s < kSwitchesPerSecond)

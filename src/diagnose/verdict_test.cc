@@ -272,6 +272,8 @@ const Row kClients[] = {
     {"stream", streaming(400), "timeout.too_short"},
     {"stream_that_stalled", streaming(2000), "wait.sleep"},
     {"many_calls", many_calls(80, 4), "timeout.too_short"},
+    {"many_calls_of_which_one_has_just_been_answered",
+     with_peer(many_calls(80, 4), tcp(80, "CLOSE_WAIT")), "timeout.too_short"},
     {"one_call", many_calls(80, 0), "wait.network"},
 };
 INSTANTIATE_TEST_SUITE_P(Client, Decide, testing::ValuesIn(kClients), named);
