@@ -368,12 +368,13 @@ def measure(server, case, seconds):
         r = mixed(server, case, seconds)
     else:
         r = wrk(server, case, seconds)
-    used, (busy2, stolen2, load2), wall = server.cpu_seconds() - before, machine_cpu(), time.monotonic() - began
+    # What a server that ended had used went with it.
+    used, (busy2, stolen2, load2), wall = max(0, server.cpu_seconds() - before), machine_cpu(), time.monotonic() - began
     r["foreign"] = max(0, busy2 - busy - used - (load2 - load)) / wall  # cores that other programs took meanwhile
     r["stolen"] = (stolen2 - stolen) / wall  # cores that the hypervisor took
     cpu = r.pop("cpu_s", None) or used
     r["server_cores"] = used / wall
-    r["cpu_s_per_1000"] = cpu / r["requests"] * 1000 if r["requests"] else None
+    r["cpu_s_per_1000"] = cpu / r["requests"] * 1000 if cpu and r["requests"] else None
     r["processes"], r["pss_mib"], r["rss_mib"] = server.memory()
     return r
 
