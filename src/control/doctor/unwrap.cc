@@ -243,7 +243,10 @@ bool Unwrapper::peel_learnt(Line& line) {
   const auto [length, source] = waiting_ ? Prefixes::Found{} : prefixes_.find(line.text);
   if (length == 0) return false;
   line.learnt = true;
-  if (line.source.empty()) line.source = source;
+  if (line.source.empty()) {  // a copy: the line's own record may be the next to teach a prefix
+    learnt_source_ = source;
+    line.source = learnt_source_;
+  }
   const bool column = line.text[length - 1] == ',';
   line.text.remove_prefix(length);
   if (!column || !line.text.starts_with('"')) return true;

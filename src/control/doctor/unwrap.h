@@ -76,6 +76,7 @@ class Unwrapper {
   std::string tagged_;
   std::map<std::string, std::string, std::less<>> split_;
   Prefixes prefixes_;
+  std::string learnt_source_;
   int depth_ = 0;
   bool waiting_ = false;
 };

@@ -150,6 +150,16 @@ TEST(UnwrapLearnt, NamesTheSourceUnlessARecordHasNone) {
   EXPECT_EQ(line.source, "");
 }
 
+TEST(UnwrapLearnt, ALineKeepsItsSourceWhenItTeachesAnother) {
+  Unwrapper unwrapper;
+  Prefixes& prefixes = unwrapper.prefixes();
+  for (int time = 0; time < 2; ++time) (void)prefixes.note("till-a web ", 1);
+  Line line;
+  ASSERT_TRUE(unwrapper.unwrap("till-a web x", line));
+  for (char c = 'A'; c <= 'Z'; ++c) (void)prefixes.note(std::string(1, c) + "> ", 2);
+  EXPECT_EQ(line.source, "till-a web ");
+}
+
 TEST(UnwrapLearnt, NoMoreThanItsBound) {
   Unwrapper unwrapper;
   for (std::size_t index = 0; index < 2 * kPrefixesMax; ++index)
