@@ -31,6 +31,13 @@ namespace tricorn::diagnose {
 /// All of them of one that lives, in their order.
 [[nodiscard]] std::optional<Verdict> first_verdict(const Facts& facts);
 
+/// Part of a request from which a phase is told of, and less than which does not stand for it.
+inline constexpr double kNotablePart = 0.25;
+/// Puts right what `verdict`, drawn from the last looks, says of a request that did more than one
+/// thing: the verdict is that of the longest share, or says what was before. Leaves verdicts about
+/// resources, clients and ends alone: they have counters of their own.
+void judge_shares(const Evidence& evidence, Verdict& verdict);
+
 /// A verdict with its three first fields.
 [[nodiscard]] Verdict verdict_of(Cause cause, Confidence confidence, std::string because);
 /// "127.0.0.1:5432 (PostgreSQL)".

@@ -23,12 +23,11 @@ struct Share {
 [[nodiscard]] std::vector<Share> shares_of(const Evidence& evidence,
                                            const std::vector<Stretch>& stretches);
 
-/// Part of a request from which a phase is told of, and less than which does not stand for it.
-inline constexpr double kNotablePart = 0.25;
-
-/// Puts right what `verdict`, drawn from the last looks, says of a request that did more than one
-/// thing: the verdict is that of the longest share, or says what was before. Leaves verdicts about
-/// resources, clients and ends alone: they have counters of their own.
-void tell_phases(const Evidence& evidence, Verdict& verdict);
+/// What a phase is, for rules about shares.
+[[nodiscard]] bool sleeps(const RequestPhase& phase);
+[[nodiscard]] bool waits_unknown(const RequestPhase& phase);
+[[nodiscard]] bool calls_out(const RequestPhase& phase);
+/// Whether it waits for descriptors, or for something that was over when it was read.
+[[nodiscard]] bool is_of_data(const Stretch& stretch);
 
 }  // namespace tricorn::diagnose

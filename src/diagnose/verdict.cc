@@ -9,7 +9,6 @@
 
 #include "diagnose/report.h"
 #include "diagnose/rules.h"
-#include "diagnose/shares.h"
 
 namespace tricorn::diagnose {
 namespace {
@@ -200,7 +199,7 @@ Verdict decide(const Evidence& evidence) {
     if (boots(evidence)) {
       call_it_a_boot(verdict);
     } else {
-      tell_phases(evidence, verdict);
+      judge_shares(evidence, verdict);
       tell_refusals(facts, verdict);
     }
   }
