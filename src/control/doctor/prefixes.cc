@@ -66,6 +66,7 @@ std::optional<std::uint64_t> Prefixes::note(std::string_view prefix, std::uint64
   // The quote belongs to one field of a table, not to the column before it.
   if (prefix.ends_with(",\"")) prefix.remove_suffix(1);
   if (trimmed(prefix).empty() || prefix.size() > kPrefixBytesMax) return std::nullopt;
+  take_blanks(prefix);  // numbers of lines are set flush right
   std::string shape = shape_of(prefix);
   const auto known = std::find_if(shapes_.begin(), shapes_.end(),
                                   [&](const Shape& one) { return one.text == shape; });
@@ -86,9 +87,13 @@ std::optional<std::uint64_t> Prefixes::note(std::string_view prefix, std::uint64
 
 Prefixes::Found Prefixes::longest(std::string_view text) const {
   Found best;
+  const std::size_t blanks = take_blanks(text);
   for (const Shape& shape : shapes_) {
     const std::size_t length = shape.believed ? match(shape.text, text) : 0;
-    if (length > best.length) best = {length, everywhere_ ? std::string_view(shape.text) : ""};
+    if (length == 0 || length + blanks <= best.length) continue;
+    // Times and numbers name nobody.
+    const bool named = everywhere_ && std::any_of(shape.text.begin(), shape.text.end(), is_letter);
+    best = {length + blanks, named ? std::string_view(shape.text) : ""};
   }
   return best;
 }

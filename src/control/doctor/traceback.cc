@@ -45,6 +45,12 @@ std::string_view exception_class(std::string_view text) {
   return camel || ends_like_exception(bare) ? bare : std::string_view{};
 }
 
+bool is_of_traceback(std::string_view text) {
+  return text.starts_with(' ') || text.starts_with("\\t") || text.starts_with("Traceback (most") ||
+         text.starts_with("During handling of") || text.starts_with("The above exception") ||
+         !exception_class(text).empty();
+}
+
 bool TracebackReader::read(std::string_view text, const Hits& hits, std::uint64_t number,
                            bool foreign) {
   if (!pending_.empty()) {

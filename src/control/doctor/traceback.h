@@ -68,4 +68,8 @@ class TracebackReader {
 /// The bare class name when `text` is a traceback's last line ("a.b.C: words", "C"); else empty.
 [[nodiscard]] std::string_view exception_class(std::string_view text);
 
+/// A line of a traceback that a collector made an entry of its own (still escaped): the entry's
+/// level is no header of a record.
+[[nodiscard]] bool is_of_traceback(std::string_view text);
+
 }  // namespace tricorn::control::doctor

@@ -5,6 +5,7 @@
 
 #include "control/doctor/json_line.h"
 #include "control/doctor/text.h"
+#include "control/doctor/traceback.h"
 
 namespace tricorn::control::doctor {
 namespace {
@@ -326,7 +327,7 @@ bool Unwrapper::peel_json(Line& line) {
   out.clear();
   // A record whose header is spread over keys gets it back.
   std::string_view digits_only = pid;
-  if (best > 0 && !level.empty() && !text.starts_with('[')) {
+  if (best > 0 && !level.empty() && !text.starts_with('[') && !is_of_traceback(text)) {
     const auto number = take_number(digits_only, 9);
     if (number && digits_only.empty()) out.append("[").append(pid).append("] ");
     out += '[';

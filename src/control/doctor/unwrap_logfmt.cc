@@ -2,6 +2,7 @@
 #include <cctype>
 
 #include "control/doctor/text.h"
+#include "control/doctor/traceback.h"
 #include "control/doctor/unwrap.h"
 
 namespace tricorn::control::doctor {
@@ -46,7 +47,7 @@ bool Unwrapper::peel_logfmt(Line& line) {
   if (iso && line.wrapper.clock == Clock::None) line.wrapper = iso->stamp;
   std::string& out = decoded_[depth_];
   out.clear();
-  if (!level.empty() && !text.starts_with('[')) {
+  if (!level.empty() && !text.starts_with('[') && !is_of_traceback(text)) {
     out += '[';
     for (const char c : level)
       out += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));

@@ -66,9 +66,17 @@ const Row kRows[] = {
      "[ERROR] a \"b\" c", "", Origin::Program},
     {"logfmt_without_quotes", "level=info msg=ready", "[INFO] ready", "", Origin::Program},
     {"logfmt_without_text", "time=7 level=info", "time=7 level=info", "", Origin::Program},
+    {"logfmt_of_a_frame", R"(level=error msg="  File \"x\", line 1, in f")",
+     "  File \"x\", line 1, in f", "", Origin::Program},
     {"logfmt_cut", "level=info msg=\"a b\\", "[INFO] a b\\", "", Origin::Program},
     {"json_inside", R"({"t":1,"jsonPayload":{"n":[{}],"message":"a\n b"},"log":{"text":"c"}})",
      "a\n b", "", Origin::Program},
+    {"json_level_of_a_record", R"({"level":"error","message":"Hook x: no"})", "[ERROR] Hook x: no",
+     "", Origin::Program},
+    {"json_level_of_a_frame", R"({"level":"error","message":"  File \"x\", line 1, in f"})",
+     "  File \"x\", line 1, in f", "", Origin::Program},
+    {"json_level_of_an_exception", R"({"level":"error","message":"a.B: no"})", "a.B: no", "",
+     Origin::Program},
     {"json_inside_cut", R"({"jsonPayload":{"message":"a)", "a", "", Origin::Program},
     {"json_of_others", R"({"jsonPayload":{"n":1}})", R"({"n":1})", "", Origin::Program},
     {"fluentd_file", "2031-02-03T04:10:31+00:00\tdocker.01ab\t{\"log\":\"a\"}", "a", "",
@@ -127,6 +135,10 @@ TEST(UnwrapLearnt, NumbersAndLevelsMayDiffer) {
   EXPECT_EQ(after_learning(learnt, "23:59:59 [ERROR]   File"), "  File");
   EXPECT_EQ(after_learning(learnt, "23:59 [ERROR] x"), "23:59 [ERROR] x");
   EXPECT_EQ(after_learning(learnt, "23:59:59 [cart] x"), "23:59:59 [cart] x");
+}
+
+TEST(UnwrapLearnt, NumbersFlushRight) {
+  EXPECT_EQ(after_learning({"      7 ", "     10 "}, "    100   File"), "  File");
 }
 
 TEST(UnwrapLearnt, AColumnsQuotesGo) {
