@@ -91,6 +91,18 @@ TEST_F(CaretakerTest, ManyShortCallsLoseNothing) {
   EXPECT_FALSE(loop_.stolen_from);
 }
 
+TEST_F(CaretakerTest, LooksMoreOftenWhileManyWouldWait) {
+  page_.slot(1).started_ns.store(1);
+  for (int calls = 0; calls < 8; ++calls) {
+    roster_.baton().lend(leader().id);
+    ASSERT_TRUE(roster_.baton().take_back(leader().id));
+  }
+  begin_call();
+  EXPECT_EQ(attend_at(0), 2);
+  attend_at(2);
+  EXPECT_EQ(loop_.stolen_from, 0U);
+}
+
 TEST_F(CaretakerTest, SleepsWhenNobodyHasCalledForAWhile) {
   roster_.begin_rest(other());
   EXPECT_EQ(attend_until(0, 90), 5);

@@ -15,6 +15,9 @@ namespace {
 // A call is slow from here on, and makes the next ones be treated as slow too.
 constexpr std::int64_t kSlowNs = 2'000'000;
 constexpr int kSlowMemory = 16;
+// A client whose next answer comes sooner is still busy with the one before: no wake of it is
+// saved. Source: docs/decisions/0007, bench cases hello and json.
+constexpr std::int64_t kWorthWaitingNs = 10'000;
 
 }  // namespace
 
@@ -76,7 +79,7 @@ bool Crew::lead(crew::Member& me, GilSwitch& gil) {
 bool Crew::run_leading(crew::Member& me, Exchange& exchange, GilSwitch& gil) {
   const std::int64_t now = loop_.now_ns();
   const bool slow = slow_.load(std::memory_order_relaxed) > 0;
-  exchange.connection().may_wait = !slow && loop_.has_more();
+  exchange.connection().may_wait = !slow && took_ns_ >= kWorthWaitingNs && loop_.has_more();
   if (slow) {
     if (crew::Member* next = roster_.take_resting(); next != nullptr) {
       Loop::uncork(exchange.connection());
@@ -95,6 +98,7 @@ bool Crew::run_leading(crew::Member& me, Exchange& exchange, GilSwitch& gil) {
     return leads;
   }
   if (!leads) return give_back(exchange);
+  took_ns_ = ended - now;
   loop_.note_time(ended);
   loop_.finish(exchange);
   return true;

@@ -101,6 +101,7 @@ class Crew final : private crew::LoopInCare {
   net::Baton& baton_;
   crew::Caretaker caretaker_;  // the sentinel's own
   std::atomic<int> slow_{0};   // how many more calls count as slow
+  std::int64_t took_ns_ = 0;   // the leader's last request, from the loop back to it; the baton's
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::size_t done_ = 0;  // app threads that are; under mutex_
