@@ -56,9 +56,14 @@ Reading::Lane& Reading::lane_of(const Line& line) {
 
 void Reading::read(std::string_view raw) {
   ++number_;
+  const std::uint64_t known_before = report_.known;
   Line line;
   if (unwrapper_.unwrap(raw, line)) read_whole(line);
-  if (std::exchange(again_, false) && unwrapper_.unwrap(raw, line)) read_whole(line);
+  if (!std::exchange(again_, false) || !unwrapper_.unwrap(raw, line)) return;
+  const std::uint64_t known = report_.known;
+  read_whole(line);
+  // What was known of it before it was read again is no second line.
+  report_.known = std::min(report_.known, std::max(known, known_before + 1));
 }
 
 // However many processes wrote into it, it is one line that is known.
