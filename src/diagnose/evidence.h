@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "diagnose/kernel_log.h"
@@ -49,6 +50,9 @@ struct ThreadLook {
   bool has_gil = false;
   bool waits_for_gil = false;  ///< its futex word lies inside CPython's GIL structure
 };
+
+/// Address of a Peer that only wakes: what event loops in C have. Source: proc_pid_fd(5)
+inline constexpr std::string_view kEventDescriptor = "anon_inode:[eventfd]";
 
 /// Whom or what a blocked system call waits for.
 struct Peer {

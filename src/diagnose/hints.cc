@@ -39,7 +39,8 @@ std::string hint_of(Cause cause, const Evidence& evidence) {
                  ? ""
                  : "nc -vz " + host_and_port(peer->address);
     case Cause::WaitDns: {
-      const std::string server = peer == nullptr ? "" : host_and_port(peer->address);
+      const bool known = peer != nullptr && peer->port != 0;  // else the address is our own
+      const std::string server = known ? host_and_port(peer->address) : "";
       return server.empty() ? "" : "dig @" + server.substr(0, server.find(' '));
     }
     case Cause::WaitFileLock:

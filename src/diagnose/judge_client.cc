@@ -69,11 +69,17 @@ std::optional<Verdict> streaming(const Facts& facts) {
                                 static_cast<double>(evidence.timeout_ns) / 1e9));
 }
 
-/// A poll that comes back by itself several times a second says nothing about getting on.
+/// A poll that comes back by itself several times a second says nothing about getting on, nor does
+/// one that comes back little more often than by itself, as celery's of one second.
 bool polls_by_clock(const Facts& facts) {
   constexpr std::uint64_t kShortMs = 500;
-  return facts.call == Call::Select || facts.call == Call::Epoll ||
-         (facts.call == Call::Poll && facts.thread->args[2] <= kShortMs);
+  constexpr std::uint64_t kClockMs = 2000;
+  constexpr double kWakesOfOne = 5;  // with those by which it has the GIL again
+  if (facts.call != Call::Poll) return facts.call == Call::Select || facts.call == Call::Epoll;
+  const std::uint64_t limit_ms = facts.thread->args[2];
+  return limit_ms <= kShortMs ||
+         (limit_ms <= kClockMs &&
+          facts.switches_per_s * static_cast<double>(limit_ms) / 1000 < kWakesOfOne);
 }
 
 std::optional<Verdict> many_short_waits(const Facts& facts) {

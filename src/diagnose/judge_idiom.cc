@@ -22,7 +22,7 @@ Judgement for_polled_file_lock(const Facts& facts) {
   // A peer of a sleep is SQLite's file.
   if (facts.call != Call::Sleep || facts.evidence.peer) return std::nullopt;
   const auto& file = facts.evidence.contended;
-  const bool package = waits_in(facts.stack(), "/filelock/_api.py", "acquire") ||
+  const bool package = waits_in(facts.stack(), "/filelock/", "") ||
                        waits_in(facts.stack(), "/portalocker/utils.py", "acquire");
   const bool refused = file && facts.evidence.handling == "BlockingIOError";
   if (!package && !refused && !(file && polls(facts))) return std::nullopt;

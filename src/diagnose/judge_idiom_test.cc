@@ -193,6 +193,27 @@ TEST(Verdict, AnEmptyPoolOfAnEventLoopIsNamedWhateverTheLoopWatches) {
             Cause::WaitNetwork);
 }
 
+TEST(Verdict, APollThatComesBackByItselfIsNoProgress) {
+  const auto polled = [](std::int64_t times) {
+    Evidence evidence = with_peer(watched(thread('S', SYS_poll, {0x7000, 1, 1000})), tcp(6379));
+    return each_look(std::move(evidence), [times](ProcessLook& look, std::size_t i) {
+      look.threads[0].switches = static_cast<std::int64_t>(i) * times / 4;
+    });
+  };
+  EXPECT_EQ(decide(polled(4)).cause, Cause::WaitNetwork);
+  EXPECT_EQ(decide(polled(40)).cause, Cause::TimeoutTooShort);
+}
+
+TEST(Verdict, ThePackageForDnsAsksANameServer) {
+  Peer own = tcp(0);
+  own.kind = Peer::Kind::Udp;
+  const Evidence asks = with_peer(watched(thread('S', SYS_epoll_pwait, {3, 0, 1, 60000})), own);
+  const Verdict verdict = decide(with_stack(asks, {package("dns/query.py"), app()}));
+  EXPECT_EQ(verdict.cause, Cause::WaitDns);
+  EXPECT_EQ(verdict.peer, "");
+  EXPECT_EQ(verdict.hint, "") << "its own address is no name server";
+}
+
 TEST(Verdict, ADriverThatWaitsForAnEventOfItsOwnWaitsForItsDatabase) {
   const Verdict verdict = decide(with_stack(locked(), {library("threading.py", "Condition.wait"),
                                                        package("pymongo/topology.py"), app()}));

@@ -183,11 +183,17 @@ Judgement for_file_lock(const Facts& facts) {
 Judgement for_dns(const Facts& facts) {
   constexpr std::uint16_t kDnsPort = 53;
   const bool asks = peer_of(facts) != nullptr && peer_of(facts)->port == kDnsPort;
-  if (!asks && !waits_in(facts.stack(), "socket.py", "getaddrinfo")) return std::nullopt;
+  const bool resolves = waits_in(facts.stack(), "socket.py", "getaddrinfo") ||
+                        waits_in(facts.stack(), "/dns/query.py", "");  // dnspython
+  if (!asks && !resolves) return std::nullopt;
   if (!waits_for_data(facts) && !is(facts, Call::Connect)) return std::nullopt;
-  const std::string server = is_socket(facts) ? " by " + peer_text(*peer_of(facts)) : std::string();
-  return likely(facts, Cause::WaitDns,
-                fmt::format("waited {} for a name to be resolved{}", waited(facts), server));
+  const bool known = is_socket(facts) && peer_of(facts)->port != 0;
+  const std::string server = known ? " by " + peer_text(*peer_of(facts)) : std::string();
+  Verdict verdict =
+      verdict_of(Cause::WaitDns, Confidence::Likely,
+                 fmt::format("waited {} for a name to be resolved{}", waited(facts), server));
+  if (known) verdict.peer = peer_text(*peer_of(facts));
+  return verdict;
 }
 
 Judgement for_connect(const Facts& facts) {
@@ -271,9 +277,6 @@ Judgement for_socket(const Facts& facts) {
   return verdict;
 }
 
-/// What event loops in C are woken by. Source: proc_pid_fd(5)
-constexpr std::string_view kEventDescriptor = "anon_inode:[eventfd]";
-
 /// An event loop that watches nothing but what its own process writes to, until a timer is due.
 bool waits_for_a_timer(const Facts& facts) {
   const auto timeout = static_cast<std::int32_t>(facts.thread->args[3]);
@@ -325,8 +328,13 @@ Judgement for_event_descriptor(const Facts& facts) {
 Judgement for_own_wakeup(const Facts& facts) {
   if (!waits_for_data(facts) || peer_of(facts) == nullptr || !peer_of(facts)->internal)
     return std::nullopt;
-  return verdict_of(Cause::WaitLock, Confidence::Likely,
-                    fmt::format("waited {} for an event from within the worker", waited(facts)));
+  const Peer& own = *peer_of(facts);
+  const std::string pair = own.kind == Peer::Kind::Tcp
+                               ? " (it has both ends of the connection to " + own.address + ")"
+                               : "";
+  return verdict_of(
+      Cause::WaitLock, Confidence::Likely,
+      fmt::format("waited {} for an event from within the worker{}", waited(facts), pair));
 }
 
 Judgement for_pipe(const Facts& facts) {
