@@ -108,15 +108,6 @@ std::int64_t count_descriptors(int process) {
   return entries.empty() ? -1 : static_cast<std::int64_t>(entries.size());
 }
 
-/// A soft limit by its name in the limits file; -1: none, or not readable.
-std::int64_t limit_in(const std::string& limits, std::string_view name) {
-  const std::size_t at = limits.find(name);
-  if (at == std::string::npos) return -1;
-  const auto fields = fields_of(std::string_view(limits).substr(at + name.size()), 1);
-  if (fields.empty() || fields[0] == "unlimited") return -1;
-  return static_cast<std::int64_t>(number_from(fields[0]));
-}
-
 void copy_limits(int process, ProcessLook& look) {
   const std::string limits = file_text(process, "limits");
   look.fd_limit = limit_in(limits, "Max open files");
@@ -140,6 +131,8 @@ std::int64_t count_user_tasks(int process) {
   }
   return tasks;
 }
+
+bool polls(Call call) { return call == Call::Poll || call == Call::Select || call == Call::Epoll; }
 
 std::string client_of(const Slot& slot) {
   const heartbeat::Client client = slot.client;
@@ -171,6 +164,8 @@ struct Inspector::State {
   [[nodiscard]] std::vector<std::uint64_t> c_stack(const ThreadLook& look) const;
   [[nodiscard]] std::string_view service_by_callers(const ThreadLook& look) const;
   [[nodiscard]] std::optional<Peer> peer_of(const ThreadLook& thread) const;
+  [[nodiscard]] std::optional<Peer> peer_of_library(const ThreadLook& thread) const;
+  [[nodiscard]] std::optional<Peer> peer_of_descriptors(const ThreadLook& thread) const;
   State(pid_t pid_of, const Page& page_of)
       : pid(pid_of), page(&page_of), process(open_process(pid_of)), memory(pid_of) {}
 
@@ -206,6 +201,39 @@ std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
     return is_in_sqlite(file_text(process.get(), "maps"), c_stack(thread))
                ? std::optional(contended_database(process.get()))
                : std::nullopt;
+  auto peer = peer_of_descriptors(thread);
+  const bool own = !peer || peer->internal || peer->address == kEventDescriptor;
+  if (own && polls(call)) {
+    if (auto other = peer_of_library(thread)) return other;
+  }
+  return peer;
+}
+
+/// A library in C may have threads of its own that do its input and output, and wake the one that
+/// has called it (gRPC, ZeroMQ): whom those of the same library wait for.
+std::optional<Peer> Inspector::State::peer_of_library(const ThreadLook& thread) const {
+  if (!thread.stack.empty() && is_asyncio(thread.stack.front())) return std::nullopt;
+  const std::string maps = file_text(process.get(), "maps");
+  const auto libraries = libraries_of_callers(maps, c_stack(thread));
+  if (libraries.empty()) return std::nullopt;
+  const auto tids = numbers_in(process.get(), "task");
+  for (std::size_t i = 0; i < std::min(tids.size(), kThreadsMax); ++i) {
+    if (tids[i] == thread.tid) continue;
+    const ThreadLook other =
+        kernel_look(process.get(), tids[i], task_text(process.get(), tids[i], "stat"));
+    if (!polls(call_of(other.syscall, other.args[1]))) continue;
+    const auto called = libraries_of_callers(maps, c_stack(other));
+    const bool same = std::any_of(called.begin(), called.end(),
+                                  [&](std::string_view one) { return libraries.contains(one); });
+    auto peer = same ? peer_of_descriptors(other) : std::nullopt;
+    const bool far = peer && !peer->internal && !peer->client && peer->port != 0;
+    if (far && peer->state != "LISTEN") return peer;
+  }
+  return std::nullopt;
+}
+
+std::optional<Peer> Inspector::State::peer_of_descriptors(const ThreadLook& thread) const {
+  const Call call = call_of(thread.syscall, thread.args[1]);
   std::vector<Peer> peers;
   for (const int fd : descriptors_of(thread, memory, process.get())) {
     auto peer = peer_of_descriptor(process.get(), fd);

@@ -105,7 +105,12 @@ std::optional<Peer> socket_peer(int process, std::uint64_t inode) {
        {Table{"net/tcp", Peer::Kind::Tcp}, Table{"net/tcp6", Peer::Kind::Tcp},
         Table{"net/udp", Peer::Kind::Udp}, Table{"net/udp6", Peer::Kind::Udp}}) {
     const auto table = read_file(process, path);
-    if (auto peer = table ? find_inet_socket(*table, inode, kind) : std::nullopt) return peer;
+    auto peer = table ? find_inet_socket(*table, inode, kind) : std::nullopt;
+    if (!peer) continue;
+    // A pair over the loopback device wakes an event loop too, as pika's.
+    const std::uint64_t far = kind == Peer::Kind::Tcp ? inode_of_far_end(*table, *peer) : 0;
+    peer->internal = far != 0 && has_socket(process, far);
+    return peer;
   }
   const UnixPeer far = unix_peer(inode);
   Peer peer;
@@ -208,7 +213,7 @@ int rank(const Peer& peer) {
   switch (peer.kind) {
     case Peer::Kind::Tcp:
     case Peer::Kind::Udp:
-      return peer.port != 0 ? 0 : 5;
+      return peer.port != 0 && !peer.internal ? 0 : 5;
     case Peer::Kind::Process:
       return 1;
     case Peer::Kind::Unix:
@@ -337,6 +342,46 @@ std::vector<std::uint64_t> listeners_behind(std::string_view tables, const Peer&
   });
   if (!is_here) listeners.clear();
   return listeners;
+}
+
+std::uint64_t inode_of_far_end(std::string_view table, const Peer& peer) {
+  constexpr std::size_t kInode = 9;
+  std::uint64_t inode = 0;
+  if (peer.port == 0) return 0;
+  each_line(table, [&](std::string_view line) {
+    const auto fields = fields_of(line, kInode + 1);
+    if (fields.size() <= kInode || port_of(fields[1]) != peer.port ||
+        port_of(fields[2]) != peer.local_port)
+      return true;
+    const std::string_view host = fields[1].substr(0, fields[1].find(':'));
+    if (fmt::format("{}:{}", address_from_hex(host), peer.port) != peer.address) return true;
+    inode = number_from(fields[kInode]);
+    return false;
+  });
+  return inode;
+}
+
+std::set<std::string_view> libraries_of_callers(std::string_view maps,
+                                                const std::vector<std::uint64_t>& stack) {
+  // Below every C frame lie those of the interpreter and of this server.
+  static constexpr auto kEverywhere =
+      std::to_array<std::string_view>({"libc.", "libc-", "libpthread", "libpython", "python", "ld-",
+                                       "libm.", "libstdc++", "libgcc_s", "_core."});
+  std::set<std::string_view> libraries;
+  each_line(maps, [&](std::string_view line) {
+    const Mapping mapping = parse_mapping(line);
+    if (!mapping.executable || !mapping.file.starts_with('/')) return true;
+    const std::string_view name = mapping.file.substr(mapping.file.rfind('/') + 1);
+    const bool everywhere =
+        std::any_of(kEverywhere.begin(), kEverywhere.end(),
+                    [&](std::string_view known) { return name.starts_with(known); });
+    const bool called = std::any_of(stack.begin(), stack.end(), [&](std::uint64_t word) {
+      return word >= mapping.start && word < mapping.end;
+    });
+    if (called && !everywhere) libraries.insert(mapping.file);
+    return true;
+  });
+  return libraries;
 }
 
 std::optional<Peer> choose_peer(std::vector<Peer> peers) {

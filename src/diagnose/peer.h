@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,7 +81,14 @@ inline constexpr std::size_t kPolledMax = 64;
 /// @param maps  text of /proc/PID/maps  @param stack  words from the stack pointer up
 [[nodiscard]] std::string_view service_of_callers(std::string_view maps,
                                                   const std::vector<std::uint64_t>& stack);
-/// The same for the path of a unix socket.
+/// What is talked to at the path of a unix socket; empty: not known.
 [[nodiscard]] std::string_view service_of_path(std::string_view path);
+/// The libraries in C among the callers of a blocked system call, as service_of_callers() finds
+/// them; without the interpreter's, the C library and this server's. Paths point into `maps`.
+[[nodiscard]] std::set<std::string_view> libraries_of_callers(
+    std::string_view maps, const std::vector<std::uint64_t>& stack);
+/// The socket at the other end of a connection, where that is in the same table; 0: it is not.
+/// @param table  text of /proc/PID/net/tcp or tcp6
+[[nodiscard]] std::uint64_t inode_of_far_end(std::string_view table, const Peer& peer);
 
 }  // namespace tricorn::diagnose

@@ -249,4 +249,12 @@ bool is_stack_overflow(std::string_view maps, std::uint64_t address, std::uint64
   return overflow;
 }
 
+std::int64_t limit_in(std::string_view limits, std::string_view name) {
+  const std::size_t at = limits.find(name);
+  if (at == std::string_view::npos) return -1;
+  const auto fields = fields_of(limits.substr(at + name.size()), 1);
+  if (fields.empty() || fields[0] == "unlimited") return -1;
+  return static_cast<std::int64_t>(number_from(fields[0]));
+}
+
 }  // namespace tricorn::diagnose

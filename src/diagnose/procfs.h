@@ -91,4 +91,7 @@ struct Mapping {
 [[nodiscard]] bool is_stack_overflow(std::string_view maps, std::uint64_t address,
                                      std::uint64_t sp);
 
+/// A soft limit by its name in the text of a limits file; -1: none, or not readable.
+[[nodiscard]] std::int64_t limit_in(std::string_view limits, std::string_view name);
+
 }  // namespace tricorn::diagnose

@@ -193,6 +193,44 @@ TEST(Peer, AClientLibraryOnTheStackNamesTheService) {
   EXPECT_EQ(service_of_callers(maps, {1, 0x5100}), "") << "loaded, but not among the callers";
 }
 
+TEST(Peer, LibrariesAmongTheCallersAreTheirOwnOnly) {
+  constexpr std::string_view kLoaded =
+      "1000-2000 r-xp 00000000 00:01 1 /usr/lib/libc.so.6\n"
+      "2000-3000 r-xp 00000000 00:01 2 /venv/grpc/cygrpc.cpython-311-x86_64-linux-gnu.so\n"
+      "3000-4000 rw-p 00000000 00:01 2 /venv/grpc/cygrpc.cpython-311-x86_64-linux-gnu.so\n"
+      "4000-5000 r-xp 00000000 00:01 3 /venv/tricorn/_core.cpython-311-x86_64-linux-gnu.so\n"
+      "5000-6000 r-xp 00000000 00:00 0 [vdso]\n";
+  const auto found = libraries_of_callers(kLoaded, {0x1100, 0x2100, 0x4100, 0x5100});
+  EXPECT_EQ(found,
+            (std::set<std::string_view>{"/venv/grpc/cygrpc.cpython-311-x86_64-linux-gnu.so"}));
+  EXPECT_TRUE(libraries_of_callers(kLoaded, {0x1100, 0x3100}).empty());
+}
+
+TEST(Peer, TheFarEndOfAConnectionIsFoundWhereItIsHere) {
+  constexpr std::string_view kPair =
+      "   1: 0100007F:1F40 0100007F:C001 01 00000000:00000000 00:00000000 00000000 0 0 71 1\n"
+      "   2: 0100007F:C001 0100007F:1F40 01 00000000:00000000 00:00000000 00000000 0 0 72 1\n";
+  const auto near = find_inet_socket(kPair, 72, Peer::Kind::Tcp);
+  ASSERT_TRUE(near);
+  EXPECT_EQ(inode_of_far_end(kPair, *near), 71U);
+  EXPECT_EQ(inode_of_far_end(kPair.substr(kPair.find("   2:")), *near), 0U);
+}
+
+TEST(Peer, APairOfTheWorkersOwnIsNotWhomACallWaitsFor) {
+  Peer own;
+  own.kind = Peer::Kind::Tcp;
+  own.port = 51568;
+  own.internal = true;
+  own.fd = 4;
+  Peer broker = own;
+  broker.internal = false;
+  broker.port = 5672;
+  broker.fd = 9;
+  const auto chosen = choose_peer({own, broker});
+  EXPECT_EQ(chosen->port, 5672);
+  EXPECT_EQ(chosen->others, 0U);
+}
+
 TEST(Peer, PortsAreCountedForTheBusiestFarEnd) {
   const std::string again =
       "   3: 0100007F:C003 0100007F:1538 06 00000000:00000000 00:00000000 00000000 0 0 0 3 0\n";

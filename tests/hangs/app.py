@@ -199,6 +199,13 @@ def select_two():
         select.select([first, second], [], [first, second], AGES)  # <- select_two
 
 
+def select_beside_own_pair():
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as wakes:
+        woken, _ = listener.accept()  # as event loops have it
+        with woken, socket.create_connection(address_of("SILENT")) as upstream:
+            select.select([wakes, woken, upstream], [], [], AGES)  # <- select_beside_own_pair
+
+
 def send_unread():
     with socket.create_connection(address_of("SILENT")) as upstream:
         upstream.sendall(b"x" * (64 << 20))  # <- send_unread

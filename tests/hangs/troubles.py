@@ -77,6 +77,7 @@ TROUBLES = [
     wait("accept_nobody", "wait.network", said="somebody to connect to 127"),
     wait("receive_from_anybody", "wait.network", said="datagram on its own UDP port", short=True),
     wait("select_two", "wait.network", s.silent, said="and 1 other to answer"),
+    wait("select_beside_own_pair", "wait.network", s.silent, short=True, said="to answer at"),
     wait("send_unread", "wait.network", s.silent),
     wait("call_urllib", "wait.network", s.silent),
     wait("call_requests", "wait.network", s.silent),
