@@ -10,9 +10,9 @@ using heartbeat::Doors;
 // A call that still lasts at the second tick after it began loses the loop: 5 to 10 ms.
 // Source: docs/decisions/0002, measured with bench cases hello and mixed.
 constexpr int kTickMs = 5;
-// While so many calls are made within a tick, many wait behind one that lasts: 2 to 4 ms.
-constexpr int kBusyTickMs = 2;
-constexpr std::uint64_t kBusyLoans = 8;
+// While so many calls are made, many wait behind one that lasts: 1 to 2 ms.
+constexpr int kBusyTickMs = 1;
+constexpr std::uint64_t kBusyLoansPerMs = 2;
 // Ticks without a call after which the sentinel sleeps until there is one.
 constexpr int kQuietTicks = 20;
 // From here on, requests that the application has not seen are for other workers.
@@ -23,7 +23,7 @@ constexpr std::int64_t kProbeNs = std::int64_t{kTickMs} * 1'000'000;
 }  // namespace
 
 Caretaker::Caretaker(Roster& roster, const heartbeat::Page& page, LoopInCare& loop)
-    : roster_(roster), page_(page), loop_(loop), waits_(roster.size()) {}
+    : roster_(roster), page_(page), loop_(loop), waits_(roster.size()), tick_ms_(kTickMs) {}
 
 int Caretaker::attend(std::int64_t now_ns) {
   watch_gil(now_ns);
@@ -38,7 +38,7 @@ int Caretaker::watch_loan(std::int64_t now_ns) {
   const net::Baton::Id lender = baton.lender();
   const std::uint64_t loans = baton.loans();
   const bool lasts = lender != 0 && loans == loans_seen_;
-  const bool busy = loans - loans_seen_ >= kBusyLoans;
+  const bool busy = loans - loans_seen_ >= kBusyLoansPerMs * static_cast<unsigned>(tick_ms_);
   loans_seen_ = loans;
   if (lasts && baton.try_steal(lender, Roster::kSentinel)) {
     loop_.on_stolen(lender - 1);
@@ -48,7 +48,7 @@ int Caretaker::watch_loan(std::int64_t now_ns) {
   const bool rung = quiet_ticks_ >= kQuietTicks && !roster_.dozing();
   quiet_ticks_ = lender == 0 && !rung && !somebody_waits_ ? quiet_ticks_ + 1 : 0;
   if (quiet_ticks_ >= kQuietTicks && roster_.try_doze()) return -1;
-  return busy ? kBusyTickMs : kTickMs;
+  return tick_ms_ = busy ? kBusyTickMs : kTickMs;
 }
 
 int Caretaker::attend_loop(std::int64_t now_ns) {

@@ -74,6 +74,7 @@ class Caretaker {
   bool gil_gone_ = false;        // ... for long
   std::uint64_t loans_seen_ = 0;
   int quiet_ticks_ = 0;
+  int tick_ms_;  // the last one's
 };
 
 }  // namespace tricorn::crew

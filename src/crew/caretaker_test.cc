@@ -93,13 +93,24 @@ TEST_F(CaretakerTest, ManyShortCallsLoseNothing) {
 
 TEST_F(CaretakerTest, LooksMoreOftenWhileManyWouldWait) {
   page_.slot(1).started_ns.store(1);
-  for (int calls = 0; calls < 8; ++calls) {
-    roster_.baton().lend(leader().id);
-    ASSERT_TRUE(roster_.baton().take_back(leader().id));
-  }
+  const auto call = [this](int times) {
+    for (int i = 0; i < times; ++i) {
+      roster_.baton().lend(leader().id);
+      ASSERT_TRUE(roster_.baton().take_back(leader().id));
+    }
+  };
+  call(9);
+  EXPECT_EQ(attend_at(0), 5);
+  call(10);
+  EXPECT_EQ(attend_at(5), 1);
+  call(2);
+  EXPECT_EQ(attend_at(6), 1);
+  call(1);
+  EXPECT_EQ(attend_at(7), 5);
+  call(9);
   begin_call();
-  EXPECT_EQ(attend_at(0), 2);
-  attend_at(2);
+  EXPECT_EQ(attend_at(12), 1);
+  attend_at(13);
   EXPECT_EQ(loop_.stolen_from, 0U);
 }
 
