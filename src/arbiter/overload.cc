@@ -61,7 +61,7 @@ void Arbiter::watch_overload() {
   load.all_busy = true;
   unsigned serving = 0;
   for (const auto& [pid, worker] : workers_) {
-    if (!worker->ready() || worker->leaving) continue;
+    if (!worker->in_service()) continue;
     ++serving;
     load.answered += worker->page.header().requests.load(std::memory_order_relaxed);
     load.all_busy = load.all_busy && all_busy(*worker);

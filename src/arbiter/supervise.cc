@@ -58,9 +58,8 @@ void Arbiter::supervise() {
 }
 
 bool Arbiter::settled() const {
-  return std::all_of(workers_.begin(), workers_.end(), [](const auto& entry) {
-    return entry.second->ready() && !entry.second->leaving;
-  });
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](const auto& entry) { return entry.second->in_service(); });
 }
 
 void Arbiter::supervise_worker(WorkerProcess& worker) {

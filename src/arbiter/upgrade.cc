@@ -149,7 +149,7 @@ void Arbiter::on_other_arbiter() {
     }
     if (message.verb == heartbeat::Verb::Look) {
       for (const auto& [pid, worker] : workers_) {
-        if (worker->ready() && !worker->leaving) send_order(*worker, heartbeat::Verb::Look);
+        if (worker->in_service()) send_order(*worker, heartbeat::Verb::Look);
       }
     } else if (passed.valid()) {
       orphans_.push_back({std::move(passed), {message.payload, message.bytes}});

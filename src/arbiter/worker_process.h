@@ -75,6 +75,8 @@ struct WorkerProcess {
 
   [[nodiscard]] heartbeat::Life life() const { return page.header().life.load(); }
   [[nodiscard]] bool ready() const { return life() == heartbeat::Life::Ready; }
+  /// Takes requests, and is to go on.
+  [[nodiscard]] bool in_service() const { return ready() && !leaving; }
   [[nodiscard]] heartbeat::Doors doors() const {
     return page.header().doors.load(std::memory_order_relaxed);
   }

@@ -270,7 +270,7 @@ bool Arbiter::send_connection(WorkerProcess& to, const ClientConnection& connect
 // The one that a new connection has woken does not take it.
 void Arbiter::let_others_look(const WorkerProcess* than) {
   for (const auto& [pid, worker] : workers_) {
-    if (!worker->ready() || worker->leaving || worker.get() == than) continue;
+    if (!worker->in_service() || worker.get() == than) continue;
     send_order(*worker, heartbeat::Verb::Look);
   }
   if (than == nullptr || !other_arbiter_.valid()) return;
@@ -302,12 +302,12 @@ void Arbiter::place_offer(WorkerProcess& from, ClientConnection connection) {
 void Arbiter::call_for_offers() {
   std::size_t free = 0;
   for (const auto& [pid, worker] : workers_) {
-    if (worker->ready() && !worker->leaving) free += worker->free_threads();
+    if (worker->in_service()) free += worker->free_threads();
   }
   for (const auto& [pid, worker] : workers_) {
     const std::size_t waiting = worker->page.header().waiting.load(std::memory_order_relaxed);
     const std::size_t most = std::min(free, waiting);
-    if (most == 0 || !worker->ready() || worker->leaving) continue;
+    if (most == 0 || !worker->in_service()) continue;
     free -= most;
     static_cast<void>(heartbeat::send_message(worker->control.get(), heartbeat::Verb::OfferAgain,
                                               static_cast<std::int32_t>(most), nullptr, 0, -1,

@@ -175,6 +175,7 @@ class Loop {
   bool offer_whole(Connection& connection);
   void offer_queued();
   void see_to_deferred();
+  void see_to_waiting();
   void offer_returned(std::uint32_t most);
   void note_waiting() const;
   void on_unbegun(Connection& connection);

@@ -81,9 +81,7 @@ void Loop::set_doors(Doors doors) {
   if (doors == doors_) return;
   doors_ = doors;
   page_.header().doors.store(doors, std::memory_order_relaxed);
-  if (doors != Doors::Open) offer_queued();
-  see_to_deferred();
-  note_waiting();
+  see_to_waiting();
 }
 
 // Nobody here is free to serve it: another worker may be. @return whether it went there
@@ -152,7 +150,12 @@ void Loop::offer_returned(std::uint32_t most) {
   if (doors_ == Doors::Open) return;  // they are served here
   for (Connection* connection : ready_) again(*connection);
   for (const std::uint64_t token : deferred_) again(*by_fd_[static_cast<std::uint32_t>(token)]);
-  offer_queued();
+  see_to_waiting();
+}
+
+// Whoever can, is served here or goes elsewhere.
+void Loop::see_to_waiting() {
+  if (doors_ != Doors::Open) offer_queued();
   see_to_deferred();
   note_waiting();
 }
