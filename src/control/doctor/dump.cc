@@ -35,22 +35,11 @@ bool DumpReader::read(std::string_view text, const Hits& hits, std::uint64_t num
   return false;
 }
 
-// `  File "x.py", line 7 in f`
 bool DumpReader::read_frame(std::string_view text, std::uint64_t number) {
-  std::string_view rest = trimmed(text);
-  if (!take(rest, "File \"")) return false;
-  const std::size_t quote = rest.find("\", line ");
-  if (quote == std::string_view::npos) return false;
-  Frame frame;
-  frame.file = rest.substr(0, std::min(quote, kFrameTextMax));
-  rest.remove_prefix(quote + 8);
-  const auto line = take_number(rest, 9);
-  if (!line || !take(rest, " in ")) return false;
-  frame.line = *line;
-  frame.function = rest.substr(0, kFrameTextMax);
-  frame.number = number;
+  auto frame = take_frame(trimmed(text), " in ", number);  // no second comma
+  if (!frame || frame->function.empty()) return false;
   now_.last = number;
-  if (current_ && now_.frames.size() < kFramesMax) now_.frames.push_back(std::move(frame));
+  if (current_ && now_.frames.size() < kFramesMax) now_.frames.push_back(*std::move(frame));
   return true;
 }
 

@@ -98,23 +98,29 @@ bool TracebackReader::begins_headless(std::string_view text, const Hits& hits,
   return true;
 }
 
-bool TracebackReader::read_frame(std::string_view text, std::uint64_t number) {
-  std::string_view rest = text;
-  const std::size_t indent = take_blanks(rest);
-  if (!take(rest, "File \"")) return false;
+std::optional<Frame> take_frame(std::string_view rest, std::string_view in, std::uint64_t number) {
+  if (!take(rest, "File \"")) return std::nullopt;
   const bool doubled = take(rest, "\"");  // inside a field of a table
   const std::size_t quote = rest.find("\", line ");
-  if (quote == std::string_view::npos || quote < (doubled ? 1U : 0U)) return false;
+  if (quote == std::string_view::npos || quote < (doubled ? 1U : 0U)) return std::nullopt;
   Frame frame;
   frame.file = kept(rest.substr(0, doubled ? quote - 1 : quote));
   rest.remove_prefix(quote + 8);
   const auto line = take_number(rest, 9);
-  if (!line) return false;
+  if (!line) return std::nullopt;
   frame.line = *line;
-  if (take(rest, ", in ")) frame.function = kept(trimmed(rest));
+  if (take(rest, in)) frame.function = kept(trimmed(rest));
   frame.number = number;
+  return frame;
+}
+
+bool TracebackReader::read_frame(std::string_view text, std::uint64_t number) {
+  std::string_view rest = text;
+  const std::size_t indent = take_blanks(rest);
+  auto frame = take_frame(rest, ", in ", number);
+  if (!frame) return false;
   if (now_.frames.size() == kFramesMax) now_.frames.erase(now_.frames.begin());
-  now_.frames.push_back(std::move(frame));
+  now_.frames.push_back(*std::move(frame));
   indented_ = indent > 0;
   wants_source_ = true;
   return true;

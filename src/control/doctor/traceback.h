@@ -65,6 +65,11 @@ class TracebackReader {
   std::optional<Traceback> finished_;
 };
 
+/// `File "x.py", line 7, in f`. @param in  what stands before the function; without it that is
+/// empty  @param number  of its line
+[[nodiscard]] std::optional<Frame> take_frame(std::string_view rest, std::string_view in,
+                                              std::uint64_t number);
+
 /// The bare class name when `text` is a traceback's last line ("a.b.C: words", "C"); else empty.
 [[nodiscard]] std::string_view exception_class(std::string_view text);
 
