@@ -144,17 +144,8 @@ std::size_t works_on_job(PythonObjects& reader, const Threads& threads, const Th
 
 /// Whether a thread waits for somebody outside the worker, as far as its call tells.
 bool waits_for_peer(const ThreadLook& thread) {
-  switch (call_of(thread.syscall, thread.args[1])) {
-    case Call::Receive:
-    case Call::Send:
-    case Call::Poll:
-    case Call::Select:
-    case Call::Epoll:
-    case Call::Connect:
-      return true;
-    default:
-      return false;
-  }
+  const Call call = call_of(thread.syscall, thread.args[1]);
+  return call == Call::Connect || is_of_data(call);
 }
 
 /// A package's own thread that waits for a peer, when the package waits for an event of its own.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "diagnose/rules.h"
+#include "diagnose/testing/causes.h"
 #include "diagnose/testing/evidences.h"
 #include "diagnose/verdict.h"
 
@@ -84,18 +85,9 @@ Evidence without_gil(Evidence evidence) {
                    [](ProcessLook& look, std::size_t) { look.threads[0].has_gil = false; });
 }
 
-struct Row {
-  const char* name;
-  Evidence evidence;
-  std::string_view expected;
-};
+using Computing = CauseTest;
 
-class Computing : public testing::TestWithParam<Row> {};
-
-TEST_P(Computing, IsToldByItsKind) {
-  const Verdict verdict = decide(GetParam().evidence);
-  EXPECT_EQ(name_of(verdict.cause), GetParam().expected) << verdict.because;
-}
+TEST_P(Computing, IsToldByItsKind) { expect_cause(); }
 
 const Row kCpu[] = {
     {"python", moving(burning(100)), "cpu.python"},
@@ -125,8 +117,7 @@ const Row kCpu[] = {
                }),
      "unknown"},
 };
-INSTANTIATE_TEST_SUITE_P(All, Computing, testing::ValuesIn(kCpu),
-                         [](const auto& row) { return row.param.name; });
+INSTANTIATE_TEST_SUITE_P(All, Computing, testing::ValuesIn(kCpu), named);
 
 std::string said_of(const Evidence& evidence) { return decide(evidence).because; }
 

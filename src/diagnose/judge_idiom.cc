@@ -81,9 +81,7 @@ bool awaits_pool(const Stack& stack) {
 
 /// What a coroutine waits for within its event loop, whatever sockets that watches for others.
 Judgement for_coroutine(const Facts& facts) {
-  const bool loops =
-      facts.call == Call::Epoll || facts.call == Call::Select || facts.call == Call::Poll;
-  if (!loops || facts.stack().empty()) return std::nullopt;
+  if (!watches_descriptors(facts.call) || facts.stack().empty()) return std::nullopt;
   const std::string_view pool = pool_in(facts.stack());
   if (!pool.empty() && awaits_pool(facts.stack())) {
     return verdict_of(Cause::WaitQueue, Confidence::Likely,

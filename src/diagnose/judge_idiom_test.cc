@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "diagnose/rules.h"
+#include "diagnose/testing/causes.h"
 #include "diagnose/testing/evidences.h"
 
 namespace tricorn::diagnose {
@@ -14,20 +15,9 @@ namespace {
 
 std::string said_of(const Evidence& evidence) { return decide(evidence).because; }
 
-struct Row {
-  const char* name;
-  Evidence evidence;
-  std::string_view expected;
-};
+using Idiom = CauseTest;
 
-class Idiom : public testing::TestWithParam<Row> {};
-
-TEST_P(Idiom, NamesTheCause) {
-  const Verdict verdict = decide(GetParam().evidence);
-  EXPECT_EQ(name_of(verdict.cause), GetParam().expected) << verdict.because;
-}
-
-const auto named = [](const auto& row) { return row.param.name; };
+TEST_P(Idiom, NamesTheCause) { expect_cause(); }
 
 /// An event loop that watches a socket, with the coroutines that it runs.
 Evidence awaiting(Stack coroutines, Peer peer = tcp(8080)) {

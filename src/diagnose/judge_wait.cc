@@ -12,10 +12,7 @@ using Judgement = std::optional<Verdict>;
 
 bool is(const Facts& facts, Call call) { return facts.call == call; }
 
-bool waits_for_data(const Facts& facts) {
-  return is(facts, Call::Receive) || is(facts, Call::Send) || is(facts, Call::Poll) ||
-         is(facts, Call::Select) || is(facts, Call::Epoll);
-}
+bool waits_for_data(const Facts& facts) { return is_of_data(facts.call); }
 
 const Peer* peer_of(const Facts& facts) {
   return facts.evidence.peer ? &*facts.evidence.peer : nullptr;

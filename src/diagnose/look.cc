@@ -132,8 +132,6 @@ std::int64_t count_user_tasks(int process) {
   return tasks;
 }
 
-bool polls(Call call) { return call == Call::Poll || call == Call::Select || call == Call::Epoll; }
-
 std::string client_of(const Slot& slot) {
   const heartbeat::Client client = slot.client;
   if (client.family == AF_UNIX) return "unix";
@@ -203,7 +201,7 @@ std::optional<Peer> Inspector::State::peer_of(const ThreadLook& thread) const {
                : std::nullopt;
   auto peer = peer_of_descriptors(thread);
   const bool own = !peer || peer->internal || peer->address == kEventDescriptor;
-  if (own && polls(call)) {
+  if (own && watches_descriptors(call)) {
     if (auto other = peer_of_library(thread)) return other;
   }
   return peer;
@@ -221,7 +219,7 @@ std::optional<Peer> Inspector::State::peer_of_library(const ThreadLook& thread) 
     if (tids[i] == thread.tid) continue;
     const ThreadLook other =
         kernel_look(process.get(), tids[i], task_text(process.get(), tids[i], "stat"));
-    if (!polls(call_of(other.syscall, other.args[1]))) continue;
+    if (!watches_descriptors(call_of(other.syscall, other.args[1]))) continue;
     const auto called = libraries_of_callers(maps, c_stack(other));
     const bool same = std::any_of(called.begin(), called.end(),
                                   [&](std::string_view one) { return libraries.contains(one); });

@@ -38,6 +38,9 @@ inline constexpr double kNotablePart = 0.25;
 /// resources, clients and ends alone: they have counters of their own.
 void judge_shares(const Evidence& evidence, Verdict& verdict);
 
+/// Whether somebody outside the worker is waited for by its address.
+[[nodiscard]] bool calls_out(Cause cause);
+
 /// A verdict with its three first fields.
 [[nodiscard]] Verdict verdict_of(Cause cause, Confidence confidence, std::string because);
 /// "127.0.0.1:5432 (PostgreSQL)".

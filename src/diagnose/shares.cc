@@ -5,7 +5,8 @@
 #include <string_view>
 #include <utility>
 
-#include "diagnose/facts.h"
+#include "diagnose/rules.h"
+#include "diagnose/syscalls.h"
 
 namespace tricorn::diagnose {
 namespace {
@@ -81,8 +82,7 @@ void join_the_unknown(std::vector<Share>& shares) {
 bool is_of_data(const Stretch& stretch) {
   const Call call = call_of_last(stretch);
   if (serving(*stretch.looks.back()).state == 'D') return false;
-  return call == Call::None || call == Call::Receive || call == Call::Send || call == Call::Poll ||
-         call == Call::Select || call == Call::Epoll;
+  return call == Call::None || is_of_data(call);
 }
 
 bool sleeps(const RequestPhase& phase) { return phase.cause == Cause::WaitSleep; }
@@ -91,10 +91,7 @@ bool waits_unknown(const RequestPhase& phase) {
   return phase.cause == Cause::Unknown && !phase.computes;
 }
 
-bool calls_out(const RequestPhase& phase) {
-  return phase.cause == Cause::WaitConnect || phase.cause == Cause::WaitNetwork ||
-         phase.cause == Cause::WaitDatabase || phase.cause == Cause::WaitDns;
-}
+bool calls_out(const RequestPhase& phase) { return calls_out(phase.cause); }
 
 std::vector<Share> shares_of(const Evidence& evidence, const std::vector<Stretch>& stretches) {
   std::vector<Share> shares;

@@ -30,6 +30,16 @@ enum class Call {
 /// @param second  its second argument (tells fcntl's commands apart)
 [[nodiscard]] Call call_of(std::int64_t number, std::uint64_t second);
 
+/// Whether descriptors are watched: Poll, Select or Epoll.
+[[nodiscard]] constexpr bool watches_descriptors(Call call) {
+  return call == Call::Poll || call == Call::Select || call == Call::Epoll;
+}
+
+/// Whether it is about data that comes or goes, now or when a descriptor is ready.
+[[nodiscard]] constexpr bool is_of_data(Call call) {
+  return call == Call::Receive || call == Call::Send || watches_descriptors(call);
+}
+
 /// Address of the path that a call of the kind Open was given; 0: it has none.
 [[nodiscard]] std::uint64_t path_argument(std::int64_t number,
                                           const std::array<std::uint64_t, 6>& args);

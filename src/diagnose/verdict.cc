@@ -44,11 +44,6 @@ void take_place(const Stack& stack, const Evidence& evidence, Verdict& verdict) 
       inner.function);
 }
 
-bool is_of_a_peer(Cause cause) {
-  return cause == Cause::WaitNetwork || cause == Cause::WaitConnect || cause == Cause::WaitDns ||
-         cause == Cause::WaitDatabase;
-}
-
 /// What the request waits for is being done by another thread of the worker: what that one does is
 /// the reason. Each look is turned so that this thread is the first.
 std::optional<Verdict> judge_delegate(const Facts& facts) {
@@ -77,7 +72,7 @@ std::optional<Verdict> judge_delegate(const Facts& facts) {
   auto verdict = first_verdict(inner);
   if (!verdict) return std::nullopt;
   // Threads of one package have work of their own too: only whom they wait for is told.
-  if (!delegate->package.empty() && !is_of_a_peer(verdict->cause)) return std::nullopt;
+  if (!delegate->package.empty() && !calls_out(verdict->cause)) return std::nullopt;
   const std::string whose = delegate->package.empty() ? "" : " of " + delegate->package;
   verdict->because +=
       fmt::format(" (in thread {}{}, which it waits for)", inner.thread->tid, whose);
@@ -170,6 +165,11 @@ void add_not_causes(const Facts& facts, Verdict& verdict) {
 }
 
 }  // namespace
+
+bool calls_out(Cause cause) {
+  return cause == Cause::WaitNetwork || cause == Cause::WaitConnect || cause == Cause::WaitDns ||
+         cause == Cause::WaitDatabase;
+}
 
 std::optional<Verdict> first_verdict(const Facts& facts) {
   for (const auto group : {judge_resources, judge_client, judge_delegate, judge_idiom, judge_wait,

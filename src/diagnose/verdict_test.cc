@@ -9,25 +9,15 @@
 #include <string_view>
 
 #include "diagnose/rules.h"
+#include "diagnose/testing/causes.h"
 #include "diagnose/testing/evidences.h"
 
 namespace tricorn::diagnose {
 namespace {
 
-struct Row {
-  const char* name;
-  Evidence evidence;
-  std::string_view expected;
-};
+using Decide = CauseTest;
 
-class Decide : public testing::TestWithParam<Row> {};
-
-TEST_P(Decide, NamesTheCause) {
-  const Verdict verdict = decide(GetParam().evidence);
-  EXPECT_EQ(name_of(verdict.cause), GetParam().expected) << verdict.because;
-}
-
-const auto named = [](const auto& row) { return row.param.name; };
+TEST_P(Decide, NamesTheCause) { expect_cause(); }
 
 const Row kDeaths[] = {
     {"oom", dead(SIGKILL, [](Death& d) { d.after.oom_kill = 4; }), "memory.oom_kill"},
