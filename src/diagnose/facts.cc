@@ -12,10 +12,6 @@ namespace {
 /// Shares over less than this are noise: the kernel's own clock ticks each 1 to 10 ms.
 constexpr std::int64_t kWindowMinNs = 200'000'000;
 
-const ThreadLook* serving(const ProcessLook& look) {
-  return look.threads.empty() ? nullptr : &look.threads.front();
-}
-
 Call call_in(const ThreadLook& thread) { return call_of(thread.syscall, thread.args[1]); }
 
 /// Sleeping in the kernel; without a readable syscall file the state alone tells.
@@ -189,6 +185,10 @@ std::pair<std::string, std::string> root_of(const std::vector<const ProcessLook*
 }
 
 }  // namespace
+
+const ThreadLook* serving(const ProcessLook& look) {
+  return look.threads.empty() ? nullptr : &look.threads.front();
+}
 
 Facts::Facts(const Evidence& from) : evidence(from) {
   const ProcessLook* first = baseline(from);

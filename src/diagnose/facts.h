@@ -54,6 +54,9 @@ struct Facts {
   [[nodiscard]] const LockWait* lock_wait_of(std::uint64_t tstate) const;
 };
 
+/// The thread that serves the request; null: the look has no threads.
+[[nodiscard]] const ThreadLook* serving(const ProcessLook& look);
+
 /// The serving thread's stack whose place was seen most often, the youngest of those: a loop is at
 /// another line in each look. One that does not begin where most do was torn as it was read, and
 /// counts only where there is no other. @return null: no look has a stack

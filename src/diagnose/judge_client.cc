@@ -82,17 +82,38 @@ bool polls_by_clock(const Facts& facts) {
           facts.switches_per_s * static_cast<double>(limit_ms) / 1000 < kWakesOfOne);
 }
 
-std::optional<Verdict> many_short_waits(const Facts& facts) {
+/// The longest time in which the serving thread was seen in one and the same wait, in seconds.
+double longest_wait_s(const Evidence& evidence) {
+  std::int64_t longest = 0;
+  const ProcessLook* since = nullptr;
+  const auto add = [&](const ProcessLook& look) {
+    if (serving(look) == nullptr) return;
+    if (since == nullptr || serving(*since)->switches != serving(look)->switches) since = &look;
+    longest = std::max(longest, look.at_ns - since->at_ns);
+  };
+  std::for_each(evidence.samples.begin(), evidence.samples.end(), add);
+  std::for_each(evidence.looks.begin(), evidence.looks.end(), add);
+  return static_cast<double>(longest) / 1e9;
+}
+
+/// Two waits, one after the other as it was looked at, are not many: one may have lasted.
+bool waits_often(const Facts& facts) {
   constexpr double kSwitchesPerSecond =
       3;  // Source: a thread in one long wait has 0; diagnosis.md section 4: 1 % CPU
+  constexpr double kSwitches = 4;
+  constexpr double kLongSeconds = 1;
+  return facts.switches_per_s >= kSwitchesPerSecond &&
+         facts.switches_per_s * facts.window_s >= kSwitches &&
+         longest_wait_s(facts.evidence) < kLongSeconds;
+}
+
+std::optional<Verdict> many_short_waits(const Facts& facts) {
   const auto& peer = facts.evidence.peer;
   // CLOSE_WAIT: one that has answered, and ended its connection, a moment ago.
   const bool on_network = peer && peer->kind == Peer::Kind::Tcp &&
                           (peer->state == "ESTABLISHED" || peer->state == "CLOSE_WAIT");
   const bool receives = facts.call == Call::Receive || facts.call == Call::Poll;
-  if (!on_network || !receives || polls_by_clock(facts) ||
-      facts.switches_per_s < kSwitchesPerSecond)
-    return std::nullopt;
+  if (!on_network || !receives || polls_by_clock(facts) || !waits_often(facts)) return std::nullopt;
   Verdict verdict =
       verdict_of(Cause::TimeoutTooShort, Confidence::Likely,
                  fmt::format("was advancing: {:.0f} short waits a second for {}, none of them long",

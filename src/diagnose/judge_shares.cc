@@ -22,8 +22,6 @@ constexpr double kSomeCpu = 0.05;
 /// Above what a driver that wakes up by the clock has. Source: psycopg looks for signals each 0.1 s
 constexpr double kFastSwitchesPerSecond = 30;
 
-const ThreadLook& serving(const ProcessLook& look) { return look.threads.front(); }
-
 bool holds(const Share& share, const ProcessLook* look) {
   return std::any_of(share.stretches.begin(), share.stretches.end(), [look](const Stretch* one) {
     return std::find(one->looks.begin(), one->looks.end(), look) != one->looks.end();
@@ -153,8 +151,8 @@ std::string parts_text(const Shared& shared) {
 std::int64_t switches_in(const Evidence& evidence) {
   const ProcessLook& first =
       evidence.samples.empty() ? evidence.looks.front() : evidence.samples.front();
-  const std::int64_t before = serving(first).switches;
-  const std::int64_t after = serving(evidence.looks.back()).switches;
+  const std::int64_t before = serving(first)->switches;
+  const std::int64_t after = serving(evidence.looks.back())->switches;
   return before < 0 || after < before ? -1 : after - before;
 }
 

@@ -10,8 +10,6 @@
 namespace tricorn::diagnose {
 namespace {
 
-const ThreadLook& serving(const ProcessLook& look) { return look.threads.front(); }
-
 std::vector<const ProcessLook*> in_order(const Evidence& evidence) {
   std::vector<const ProcessLook*> all;
   for (const auto* looks : {&evidence.samples, &evidence.looks}) {
@@ -27,8 +25,8 @@ std::vector<const ProcessLook*> in_order(const Evidence& evidence) {
 
 /// Time in which the thread had a CPU or was ready for one; -1 not readable.
 std::int64_t busy_ns(const ProcessLook& before, const ProcessLook& after) {
-  const ThreadLook& left = serving(before);
-  const ThreadLook& right = serving(after);
+  const ThreadLook& left = *serving(before);
+  const ThreadLook& right = *serving(after);
   if (left.cpu_ns < 0 || right.cpu_ns < left.cpu_ns) return -1;
   const std::int64_t ready = right.run_delay_ns - left.run_delay_ns;
   const bool delays = left.run_delay_ns >= 0 && ready > 0;
@@ -38,7 +36,7 @@ std::int64_t busy_ns(const ProcessLook& before, const ProcessLook& after) {
 /// Which of the two a look was: one moment is outvoted by the counters before and after it.
 bool computes_at(const std::vector<const ProcessLook*>& all, std::size_t i) {
   constexpr std::int64_t kCountedNs = 20'000'000;  // the kernel's clock ticks each 1 to 10 ms
-  const bool runs = serving(*all[i]).state == 'R';
+  const bool runs = serving(*all[i])->state == 'R';
   if (i == 0 || i + 1 == all.size()) return runs;
   const auto share = [&](std::size_t from) {
     const std::int64_t time = all[from + 1]->at_ns - all[from]->at_ns;
@@ -79,13 +77,13 @@ std::vector<Stretch> stretches_of(const Evidence& evidence) {
     const bool computes = computes_at(all, i);
     Stretch* last = stretches.empty() ? nullptr : &stretches.back();
     // Running for a moment, between two waits that the counters show to be one.
-    const bool blip = !computes && serving(*all[i]).state == 'R';
+    const bool blip = !computes && serving(*all[i])->state == 'R';
     const bool same =
         last != nullptr && last->computes == computes &&
-        (computes || blip || same_wait(serving(*last->looks.back()), serving(*all[i])));
+        (computes || blip || same_wait(*serving(*last->looks.back()), *serving(*all[i])));
     // Such moments with nothing before them are of the wait that they are followed by.
     const bool joins = last != nullptr && !computes && !last->computes && !blip &&
-                       serving(*last->looks.back()).state == 'R';
+                       serving(*last->looks.back())->state == 'R';
     if (joins) {
       last->ns += all[i]->at_ns - last->looks.back()->at_ns;
       last->looks = {all[i]};

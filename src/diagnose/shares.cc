@@ -11,10 +11,8 @@
 namespace tricorn::diagnose {
 namespace {
 
-const ThreadLook& serving(const ProcessLook& look) { return look.threads.front(); }
-
 Call call_of_last(const Stretch& stretch) {
-  const ThreadLook& thread = serving(*stretch.looks.back());
+  const ThreadLook& thread = *serving(*stretch.looks.back());
   return call_of(thread.syscall, thread.args[1]);
 }
 
@@ -81,7 +79,7 @@ void join_the_unknown(std::vector<Share>& shares) {
 
 bool is_of_data(const Stretch& stretch) {
   const Call call = call_of_last(stretch);
-  if (serving(*stretch.looks.back()).state == 'D') return false;
+  if (serving(*stretch.looks.back())->state == 'D') return false;
   return call == Call::None || is_of_data(call);
 }
 

@@ -256,6 +256,20 @@ Evidence many_calls(std::uint16_t port, int switches) {
   });
 }
 
+/// Waits for a peer, after seconds in a lock that was given back between the looks.
+/// @param switches  since then
+Evidence after_a_lock(int switches) {
+  Evidence evidence = many_calls(80, 0);
+  for (const std::int64_t before_ns : {2300 * kMs, 1500 * kMs}) {
+    ProcessLook sample = evidence.looks.front();
+    sample.at_ns -= before_ns;
+    evidence.samples.push_back(sample);
+  }
+  for (std::size_t i = 1; i < evidence.looks.size(); ++i)
+    evidence.looks[i].threads[0].switches = switches;
+  return evidence;
+}
+
 const Row kClients[] = {
     {"upload", in_phase(receiving(), heartbeat::Phase::ReadingBody), "client.slow_upload"},
     {"read", in_phase(locked(), heartbeat::Phase::Writing), "client.slow_read"},
@@ -265,6 +279,8 @@ const Row kClients[] = {
     {"many_calls_of_which_one_has_just_been_answered",
      with_peer(many_calls(80, 4), tcp(80, "CLOSE_WAIT")), "timeout.too_short"},
     {"one_call", many_calls(80, 0), "wait.network"},
+    {"a_lock_given_back_as_it_was_looked_at", after_a_lock(2), "wait.network"},
+    {"many_calls_after_a_lock_of_seconds", after_a_lock(8), "wait.network"},
 };
 INSTANTIATE_TEST_SUITE_P(Client, Decide, testing::ValuesIn(kClients), named);
 
