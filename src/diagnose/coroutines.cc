@@ -130,10 +130,13 @@ std::vector<Word> futures_in(PythonObjects& objects, const std::vector<Word>& wo
   return found;
 }
 
-/// What asyncio.gather() waits for: its future keeps them in a list.
+/// What asyncio.gather() waits for: its future keeps them in a list, an attribute of its own. The
+/// dictionary of those lies among its fields, or before them (3.13).
 std::vector<Word> gathered(PythonObjects& objects, Word future) {
+  constexpr std::size_t kWordsBefore = 3;  // Source: CPython 3.13 MANAGED_DICT_OFFSET
   if (objects.type_of(future) != "_GatheringFuture") return {};
-  for (const Word word : objects.words_of(future, kFutureWords)) {
+  const Word start = future - kWordsBefore * sizeof(Word);
+  for (const Word word : objects.words_of(start, kWordsBefore + kFutureWords)) {
     if (objects.type_of(word) == "dict") return futures_in(objects, objects.values_of_dict(word));
   }
   return {};

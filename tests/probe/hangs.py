@@ -185,6 +185,27 @@ def run_thread_of_two():
     asyncio.run(other())
 
 
+def run_gather():
+    async def both():
+        await asyncio.gather(awaited(), awaited())
+
+    asyncio.run(both())
+
+
+def run_gather_threads():
+    async def both():
+        await asyncio.gather(asyncio.to_thread(sleep), asyncio.to_thread(sleep))  # LINE run_gather_threads_itself
+
+    asyncio.run(both())
+
+
+def run_wait():
+    async def both():
+        await asyncio.wait([asyncio.ensure_future(awaited()), asyncio.ensure_future(awaited())])
+
+    asyncio.run(both())
+
+
 def pooled():
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, awaited()).result()  # LINE pooled_itself
