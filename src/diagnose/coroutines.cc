@@ -117,8 +117,7 @@ std::vector<Word> futures_in(PythonObjects& objects, const std::vector<Word>& wo
   std::vector<Word> found;
   const auto add = [&](Word word) {
     const bool wanted = objects.type_of(word).starts_with("_asyncio.");
-    if (wanted && std::find(found.begin(), found.end(), word) == found.end())
-      found.push_back(word);
+    if (wanted && std::find(found.begin(), found.end(), word) == found.end()) found.push_back(word);
   };
   for (const Word word : words) {
     const std::string& type = objects.type_of(word);
@@ -135,8 +134,10 @@ std::vector<Word> futures_in(PythonObjects& objects, const std::vector<Word>& wo
 std::vector<Word> gathered(PythonObjects& objects, Word future) {
   constexpr std::size_t kWordsBefore = 3;  // Source: CPython 3.13 MANAGED_DICT_OFFSET
   if (objects.type_of(future) != "_GatheringFuture") return {};
-  const Word start = future - kWordsBefore * sizeof(Word);
-  for (const Word word : objects.words_of(start, kWordsBefore + kFutureWords)) {
+  auto words = objects.words_of(future, kFutureWords);
+  const auto before = objects.words_of(future - kWordsBefore * sizeof(Word), kWordsBefore);
+  words.insert(words.end(), before.begin(), before.end());
+  for (const Word word : words) {
     if (objects.type_of(word) == "dict") return futures_in(objects, objects.values_of_dict(word));
   }
   return {};

@@ -141,6 +141,15 @@ TEST(Awaited, OfTasksThatAreGatheredThePlaceWhereAllStandIsReadOn) {
   EXPECT_EQ(loop.read().awaited, EventLoop::kFuture);
 }
 
+TEST(Awaited, AGatheringFutureMayKeepItsAttributesBeforeItsFields) {
+  Gathering loop;
+  loop.memory.put(Gathering::kGathering + 24, std::uint64_t{0});
+  EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"f", "f", "run", "view"}));
+  for (const Word before : {24U, 16U, 8U})
+    loop.memory.put(Gathering::kGathering - before, before == 24 ? Gathering::kDict : 0);
+  EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"f", "f", "f", "run", "view"}));
+}
+
 TEST(Awaited, OfTasksThatStandAtDifferentPlacesNoneIsChosen) {
   Gathering loop;
   loop.put_frame(Gathering::kSecondWaits + EventLoop::kFrameOf, Interpreter::kCode, 0, 9, 0);
