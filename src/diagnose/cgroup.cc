@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "diagnose/kept_files.h"
 #include "diagnose/procfs.h"
 
 namespace tricorn::diagnose {
@@ -55,9 +56,15 @@ std::string join(const CgroupMount& mount, std::string_view path) {
   return mount.directory + (path == "/" ? "" : std::string(path));
 }
 
+/// Files of the groups, which all workers mostly share, and the machine's counters.
+std::optional<std::string> read_kept(const std::string& path) {
+  constexpr std::size_t kFilesMax = 64;  // about three groups with some ancestors
+  static KeptFiles files(kFilesMax);
+  return files.read(path);
+}
+
 std::optional<std::string> read_in(const std::string& directory, const char* name) {
-  if (directory.empty()) return std::nullopt;
-  return read_file(AT_FDCWD, (directory + "/" + name).c_str());
+  return directory.empty() ? std::nullopt : read_kept(directory + "/" + name);
 }
 
 std::optional<std::uint64_t> number_in(const std::string& directory, const char* name) {
@@ -98,15 +105,14 @@ void lower_limit(std::uint64_t& limit, std::optional<std::uint64_t> other) {
 
 /// OOM kills of the whole machine. 30 us: only where the group's own counter is not enough.
 std::optional<std::uint64_t> host_oom_kills() {
-  return value_of(read_file(AT_FDCWD, "/proc/vmstat").value_or(""), "oom_kill");
+  return value_of(read_kept("/proc/vmstat").value_or(""), "oom_kill");
 }
 
 /// Microseconds in which some task waited for memory, of the group, else of the machine.
 /// Source: Linux Documentation/accounting/psi.rst
 std::optional<std::uint64_t> stall_in(const std::optional<std::string>& of_group) {
   constexpr std::string_view kTotal = "total=";
-  const std::string text =
-      of_group ? *of_group : read_file(AT_FDCWD, "/proc/pressure/memory").value_or("");
+  const std::string text = of_group ? *of_group : read_kept("/proc/pressure/memory").value_or("");
   const std::size_t at = text.find(kTotal);
   if (!text.starts_with("some") || at == std::string::npos) return std::nullopt;
   return number_from(std::string_view(text).substr(at + kTotal.size()));

@@ -34,9 +34,11 @@ std::uint64_t hex(std::string_view text) {
 
 }  // namespace
 
-std::optional<std::string> read_file(int directory, const char* path) {
-  const base::UniqueFd file(::openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.valid()) return std::nullopt;
+base::UniqueFd open_file(int directory, const char* path) {
+  return base::UniqueFd(::openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
+
+std::optional<std::string> read_open_file(int file) {
   std::string text;
   std::size_t used = 0;
   constexpr std::size_t kReadBytes = 4096;
@@ -44,7 +46,8 @@ std::optional<std::string> read_file(int directory, const char* path) {
     // Long tables come a page at a time: the buffer grows with what came, not with the number of
     // reads.
     if (text.size() - used < kReadBytes) text.resize(std::max(2 * used, kReadBytes));
-    const ssize_t got = ::read(file.get(), text.data() + used, text.size() - used);
+    const ssize_t got =
+        ::pread(file, text.data() + used, text.size() - used, static_cast<off_t>(used));
     if (got < 0) return std::nullopt;
     used += static_cast<std::size_t>(got);
     // proc files give what fits of whole records, so only an empty read is the end of a long one.
@@ -52,6 +55,11 @@ std::optional<std::string> read_file(int directory, const char* path) {
   }
   text.resize(used);
   return text;
+}
+
+std::optional<std::string> read_file(int directory, const char* path) {
+  const base::UniqueFd file = open_file(directory, path);
+  return file.valid() ? read_open_file(file.get()) : std::nullopt;
 }
 
 std::string read_link(int directory, const char* path) {

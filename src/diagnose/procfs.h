@@ -18,7 +18,12 @@ namespace tricorn::diagnose {
 /// Most bytes read of one file. Source: /proc/net/tcp has 150 bytes a socket; 100,000 sockets fit.
 inline constexpr std::size_t kFileBytesMax = std::size_t{16} << 20;
 
-/// A whole file, at most kFileBytesMax of it. @param directory  fd or AT_FDCWD
+/// A file to read, without waiting for a FIFO's writer. @param directory  fd or AT_FDCWD
+[[nodiscard]] base::UniqueFd open_file(int directory, const char* path);
+/// A whole file from its start, at most kFileBytesMax of it. @return nothing when it is not
+/// readable
+[[nodiscard]] std::optional<std::string> read_open_file(int file);
+/// The same of a file that is opened for it. @param directory  fd or AT_FDCWD
 /// @return nothing when it cannot be opened or read
 [[nodiscard]] std::optional<std::string> read_file(int directory, const char* path);
 /// Target of a symbolic link. @return empty when it cannot be read
