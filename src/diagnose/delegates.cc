@@ -24,7 +24,7 @@ bool is_function(const PythonFrame& frame, std::string_view file, std::string_vi
 }
 
 /// The innermost frame of this function; address 0: the thread is not in it.
-RawFrame frame_in(const PythonObjects& reader, const ThreadLook& thread, std::string_view file,
+RawFrame frame_in(PythonObjects& reader, const ThreadLook& thread, std::string_view file,
                   std::string_view function) {
   const auto is_it = [&](const PythonFrame& frame) { return is_function(frame, file, function); };
   if (std::none_of(thread.stack.begin(), thread.stack.end(), is_it)) return {};
@@ -36,7 +36,7 @@ RawFrame frame_in(const PythonObjects& reader, const ThreadLook& thread, std::st
 }
 
 /// A variable of the frame of this function, by its place; 0 when the thread is not in it.
-Word variable_of(const PythonObjects& reader, const ThreadLook& thread, std::string_view file,
+Word variable_of(PythonObjects& reader, const ThreadLook& thread, std::string_view file,
                  std::string_view function, std::uint32_t index = 0) {
   const RawFrame frame = frame_in(reader, thread, file, function);
   if (frame.address == 0) return 0;
@@ -45,7 +45,7 @@ Word variable_of(const PythonObjects& reader, const ThreadLook& thread, std::str
 }
 
 /// Whether an object refers to another one by its attributes.
-bool refers_to(const PythonObjects& reader, Word object, Word wanted) {
+bool refers_to(PythonObjects& reader, Word object, Word wanted) {
   const auto values = reader.attributes_of(object);
   return std::find(values.begin(), values.end(), wanted) != values.end();
 }
@@ -61,7 +61,7 @@ constexpr std::size_t kNobody = 0;  // the index of the thread that waits for al
 using Threads = std::vector<ThreadLook>;
 
 /// The thread whose end is waited for.
-std::size_t joined(const PythonObjects& reader, const Threads& threads, const ThreadLook& waiter) {
+std::size_t joined(PythonObjects& reader, const Threads& threads, const ThreadLook& waiter) {
   const Word thread = variable_of(reader, waiter, kThreading, "join");
   for (std::size_t i = 1; thread != 0 && i < threads.size(); ++i) {
     if (variable_of(reader, threads[i], kThreading, "_bootstrap") == thread) return i;
@@ -70,7 +70,7 @@ std::size_t joined(const PythonObjects& reader, const Threads& threads, const Th
 }
 
 /// The pool's thread that works on one of these futures.
-std::size_t worked_on(const PythonObjects& reader, const Threads& threads,
+std::size_t worked_on(PythonObjects& reader, const Threads& threads,
                       const std::vector<Word>& futures) {
   for (std::size_t i = 1; !futures.empty() && i < threads.size(); ++i) {
     const Word item = variable_of(reader, threads[i], kPool, "run");
@@ -164,8 +164,7 @@ std::size_t of_same_package(const Threads& threads, const ThreadLook& waiter,
 }
 
 /// The only busy thread of a pool that is no event loop's.
-std::size_t only_worker(const PythonObjects& reader, const Threads& threads,
-                        const ThreadLook& waiter) {
+std::size_t only_worker(PythonObjects& reader, const Threads& threads, const ThreadLook& waiter) {
   std::size_t only = kNobody;
   for (std::size_t i = 1; i < threads.size(); ++i) {
     if (threads[i].tstate == waiter.tstate || variable_of(reader, threads[i], kPool, "run") == 0)
@@ -194,7 +193,7 @@ std::size_t looping_for(PythonObjects& reader, const Threads& threads,
 }
 
 /// The concurrent future that a thread waits for; 0: none.
-Word future_of(const PythonObjects& reader, const ThreadLook& waiter) {
+Word future_of(PythonObjects& reader, const ThreadLook& waiter) {
   const Word future = variable_of(reader, waiter, kFutures, "result");
   // Flask and Django run a coroutine in another thread's event loop with it.
   return future != 0 || sent_back_by_coroutine(waiter.stack) != 0

@@ -25,7 +25,7 @@ bool is_hub(const PythonThread& thread) {
 
 /// Calls `use` with each word of what a greenlet's own fields point to, until it says true.
 template <class Use>
-void each_word_of(const PythonObjects& objects, Word greenlet, Use use) {
+void each_word_of(PythonObjects& objects, Word greenlet, Use use) {
   const auto object = objects.words_of(greenlet, kObjectWords);
   for (std::size_t i = kHeadWords; i < object.size(); ++i) {
     for (const Word word : objects.words_of(object[i], kPartWords)) {

@@ -61,21 +61,31 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(0, text.find_last_not_of("\n ") + 1);
 }
 
+std::string task_text(int process, pid_t tid, const char* name) {
+  return file_text(process, fmt::format("task/{}/{}", tid, name).c_str());
+}
+
 /// The kernel's side of one thread. @param stat  text of its stat file
 ThreadLook kernel_look(int process, pid_t tid, const std::string& stat) {
   ThreadLook look;
   look.tid = tid;
-  const std::string task = fmt::format("task/{}/", tid);
   parse_stat(stat, look);
-  parse_schedstat(file_text(process, (task + "schedstat").c_str()), look);
-  parse_syscall(file_text(process, (task + "syscall").c_str()), look);
-  const std::string wchan = file_text(process, (task + "wchan").c_str());
-  if (wchan != "0") look.wchan = trimmed(wchan);
+  parse_schedstat(task_text(process, tid, "schedstat"), look);
+  parse_syscall(task_text(process, tid, "syscall"), look);
   return look;
 }
 
-std::string task_text(int process, pid_t tid, const char* name) {
-  return file_text(process, fmt::format("task/{}/{}", tid, name).c_str());
+void add_place_in_kernel(int process, ThreadLook& look) {
+  const std::string wchan = task_text(process, look.tid, "wchan");
+  if (wchan != "0") look.wchan = trimmed(wchan);
+}
+
+/// A thread beside the serving one. Each file costs some 10 us: of one that just sleeps, its system
+/// call tells enough.
+ThreadLook other_thread(int process, pid_t tid) {
+  ThreadLook look = kernel_look(process, tid, task_text(process, tid, "stat"));
+  if (look.state != 'S' || look.syscall < 0) add_place_in_kernel(process, look);
+  return look;
 }
 
 void add_python(ThreadLook& look, PythonThread&& thread) {
@@ -217,8 +227,7 @@ std::optional<Peer> Inspector::State::peer_of_library(const ThreadLook& thread) 
   const auto tids = numbers_in(process.get(), "task");
   for (std::size_t i = 0; i < std::min(tids.size(), kThreadsMax); ++i) {
     if (tids[i] == thread.tid) continue;
-    const ThreadLook other =
-        kernel_look(process.get(), tids[i], task_text(process.get(), tids[i], "stat"));
+    const ThreadLook other = other_thread(process.get(), tids[i]);
     if (!watches_descriptors(call_of(other.syscall, other.args[1]))) continue;
     const auto called = libraries_of_callers(maps, c_stack(other));
     const bool same = std::any_of(called.begin(), called.end(),
@@ -274,6 +283,7 @@ void Inspector::State::look_at_server(const Target& target, bool all, ProcessLoo
   const std::string stat = task_text(process.get(), target.tid, "stat");
   const std::string status = task_text(process.get(), target.tid, "status");
   look.threads.push_back(kernel_look(process.get(), target.tid, stat));
+  add_place_in_kernel(process.get(), look.threads.back());
   parse_thread_status(status, look.threads.back());
   parse_status(status, look);
   if (target.slot != nullptr) copy_slot(*target.slot, look);
@@ -402,7 +412,7 @@ ProcessLook Inspector::full_look(const Target& target) {
   state_->look_at_server(target, true, look);
   for (const int tid : numbers_in(process, "task")) {
     if (tid == target.tid || look.threads.size() >= kThreadsMax) continue;
-    look.threads.push_back(kernel_look(process, tid, task_text(process, tid, "stat")));
+    look.threads.push_back(other_thread(process, tid));
   }
   if (python.readable) state_->add_python_threads(target, python, look);
   for (ThreadLook& thread : look.threads) mark_gil(thread, python, state_->layout());

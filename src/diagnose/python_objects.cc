@@ -23,20 +23,38 @@ std::uint32_t number_in(const Memory& memory, Word object, std::uint32_t offset)
   return value;
 }
 
-std::vector<Word> words_at(const Memory& memory, Word address, std::size_t count) {
+}  // namespace
+
+std::vector<Word> PythonObjects::fetch_field(const std::vector<Word>& objects, std::size_t field) {
+  std::vector<Word> fields;
+  for (const Word object : objects) {
+    if (is_plausible(object)) fields.push_back(object + field);
+  }
+  ahead_.fetch(fields, sizeof(Word));
+  std::vector<Word> found;
+  for (const Word at : fields) {
+    const Word value = read_word(ahead_, at).value_or(0);
+    if (std::find(found.begin(), found.end(), value) == found.end()) found.push_back(value);
+  }
+  return found;
+}
+
+// Most words are asked for their type next, and a call for each takes longer than one for all.
+std::vector<Word> PythonObjects::words_at(Word address, std::size_t count) {
   std::vector<Word> words(count);
   if (!is_plausible(address)) return {};
-  while (!words.empty() && !memory.read(address, words.data(), words.size() * sizeof(Word)))
+  while (!words.empty() && !memory_.read(address, words.data(), words.size() * sizeof(Word)))
     words.resize(words.size() / 2);
+  auto types = fetch_field(words, layout_.object_type);
+  std::erase_if(types, [this](Word type) { return names_.contains(type); });
+  ahead_.fetch(fetch_field(types, layout_.type_name), kTypeNameBytes);
   return words;
 }
 
-}  // namespace
-
 std::vector<Word> PythonObjects::slots(const RawFrame& frame, std::uint32_t from,
-                                       std::uint32_t count) const {
+                                       std::uint32_t count) {
   const Word start = frame.address + layout_.frame_localsplus + Word{from} * sizeof(Word);
-  return words_at(memory_, start, std::min<std::size_t>(count, kSlotsMax));
+  return words_at(start, std::min<std::size_t>(count, kSlotsMax));
 }
 
 std::uint32_t PythonObjects::variables(const RawFrame& frame) const {
@@ -45,12 +63,12 @@ std::uint32_t PythonObjects::variables(const RawFrame& frame) const {
              : number_in(memory_, frame.code, layout_.code_nlocalsplus);
 }
 
-std::vector<Word> PythonObjects::everything(const RawFrame& frame) const {
+std::vector<Word> PythonObjects::everything(const RawFrame& frame) {
   const std::uint32_t stack = number_in(memory_, frame.code, layout_.code_stacksize);
   return slots(frame, 0, variables(frame) + std::min<std::uint32_t>(stack, kSlotsMax));
 }
 
-std::vector<Word> PythonObjects::live_stack(const RawFrame& frame) const {
+std::vector<Word> PythonObjects::live_stack(const RawFrame& frame) {
   if (layout_.code_exceptiontable == kNoField) return {};
   const auto object = read_word(memory_, frame.code + layout_.code_exceptiontable);
   const auto table = object ? read_bytes(memory_, layout_, *object) : std::nullopt;
@@ -63,11 +81,11 @@ std::vector<Word> PythonObjects::live_stack(const RawFrame& frame) const {
 const std::string& PythonObjects::type_name(Word type) {
   const auto known = names_.find(type);
   if (known != names_.end()) return known->second;
-  const auto name = read_word(memory_, type + layout_.type_name);
+  const auto name = read_word(ahead_, type + layout_.type_name);
   std::array<char, kTypeNameBytes> text{};
   // The name may lie near the end of its page.
   std::size_t bytes = text.size();
-  while (name && bytes > 0 && !memory_.read(*name, text.data(), bytes)) bytes /= 2;
+  while (name && bytes > 0 && !ahead_.read(*name, text.data(), bytes)) bytes /= 2;
   return names_.emplace(type, std::string(text.data(), ::strnlen(text.data(), bytes)))
       .first->second;
 }
@@ -75,7 +93,7 @@ const std::string& PythonObjects::type_name(Word type) {
 const std::string& PythonObjects::type_of(Word object) {
   static const std::string kNothing;
   if (!is_plausible(object)) return kNothing;
-  const auto type = read_word(memory_, object + layout_.object_type);
+  const auto type = read_word(ahead_, object + layout_.object_type);
   return type && is_plausible(*type) ? type_name(*type) : kNothing;
 }
 
@@ -92,27 +110,27 @@ std::vector<Word> PythonObjects::closure_of(Word function) {
   std::vector<Word> values;
   // A cell is its object's head and the value. Source: CPython 3.10-3.13 cellobject.h
   for (const Word cell :
-       words_at(memory_, tuple + layout_.tuple_items, std::min<std::size_t>(count, kItemsMax))) {
+       words_at(tuple + layout_.tuple_items, std::min<std::size_t>(count, kItemsMax))) {
     if (type_of(cell) == "cell") values.push_back(read_word(memory_, cell + 16).value_or(0));
   }
   return values;
 }
 
-std::vector<Word> PythonObjects::items_of_list(Word list) const {
+std::vector<Word> PythonObjects::items_of_list(Word list) {
   const Word count = read_word(memory_, list + layout_.bytes_size).value_or(0);
   const Word items = read_word(memory_, list + layout_.list_items).value_or(0);
-  return words_at(memory_, items, std::min<std::size_t>(count, kItemsMax));
+  return words_at(items, std::min<std::size_t>(count, kItemsMax));
 }
 
 // Source: CPython 3.10-3.13 setobject.h: fill, used, mask, table of key and hash
-std::vector<Word> PythonObjects::items_of_set(Word set) const {
+std::vector<Word> PythonObjects::items_of_set(Word set) {
   constexpr std::size_t kMask = 4;
   constexpr std::size_t kTable = 5;
-  const auto head = words_at(memory_, set, kTable + 1);
+  const auto head = words_at(set, kTable + 1);
   if (head.size() <= kTable) return {};
   std::vector<Word> items;
-  const auto table = words_at(memory_, head[kTable],
-                              (std::min<std::size_t>(head[kMask], kEntriesMax - 1) + 1) * 2);
+  const auto table =
+      words_at(head[kTable], (std::min<std::size_t>(head[kMask], kEntriesMax - 1) + 1) * 2);
   for (std::size_t i = 0; i < table.size(); i += 2) {
     if (is_plausible(table[i])) items.push_back(table[i]);
   }
@@ -121,28 +139,27 @@ std::vector<Word> PythonObjects::items_of_set(Word set) const {
 
 // Source: CPython 3.10-3.13 dictobject.h: used, version, keys, values. A dictionary that shares its
 // keys with others has an array of values, another one has them among the keys.
-std::vector<Word> PythonObjects::values_of_dict(Word dict) const {
+std::vector<Word> PythonObjects::values_of_dict(Word dict) {
   constexpr std::size_t kKeys = 4;
   constexpr std::size_t kValues = 5;
-  const auto head = words_at(memory_, dict, kValues + 1);
+  const auto head = words_at(dict, kValues + 1);
   if (head.size() <= kValues) return {};
-  return words_at(memory_, (head[kValues] != 0 ? head[kValues] : head[kKeys]) & ~Word{7},
-                  kEntriesMax);
+  return words_at((head[kValues] != 0 ? head[kValues] : head[kKeys]) & ~Word{7}, kEntriesMax);
 }
 
-std::vector<Word> PythonObjects::words_of(Word object, std::size_t count) const {
-  return words_at(memory_, object, count);
+std::vector<Word> PythonObjects::words_of(Word object, std::size_t count) {
+  return words_at(object, count);
 }
 
-std::vector<Word> PythonObjects::attributes_of(Word object) const {
+std::vector<Word> PythonObjects::attributes_of(Word object) {
   constexpr Word kBefore = 32;
   constexpr std::size_t kNear = 16;
   constexpr std::size_t kFurther = 10;
   if (!is_plausible(object)) return {};
-  std::vector<Word> values = words_at(memory_, object - kBefore, kNear);
+  std::vector<Word> values = words_at(object - kBefore, kNear);
   const std::vector<Word> near = values;
   for (const Word word : near) {
-    const auto further = words_at(memory_, word & ~Word{7}, kFurther);
+    const auto further = words_at(word & ~Word{7}, kFurther);
     values.insert(values.end(), further.begin(), further.end());
   }
   return values;

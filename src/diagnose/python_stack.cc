@@ -1,13 +1,12 @@
 #include "diagnose/python_stack.h"
 
-#include <sys/uio.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace tricorn::diagnose {
 namespace {
@@ -156,6 +155,11 @@ bool is_at_jump(const Memory& memory, const TricornPythonLayout& layout, const R
   return std::find(std::begin(jumps), std::end(jumps), *opcode) != std::end(jumps);
 }
 
+/// The function's name, with its class where this CPython has that.
+std::uint32_t name_field(const TricornPythonLayout& layout) {
+  return layout.code_qualname != kNone ? layout.code_qualname : layout.code_name;
+}
+
 int line_of(const TricornPythonLayout& layout, const RawFrame& frame, std::string_view table,
             int first_line) {
   int line = 0;
@@ -278,35 +282,12 @@ std::optional<PythonFrame> describe_frame(const Memory& memory, const TricornPyt
       code.at<std::uint64_t>(layout.object_type) != layout.code_type) {
     return std::nullopt;
   }
-  const std::uint32_t name_at =
-      layout.code_qualname != kNone ? layout.code_qualname : layout.code_name;
   auto file = read_text(memory, layout, code.at<std::uint64_t>(layout.code_filename));
-  auto name = read_text(memory, layout, code.at<std::uint64_t>(name_at));
+  auto name = read_text(memory, layout, code.at<std::uint64_t>(name_field(layout)));
   const auto table = read_bytes(memory, layout, code.at<std::uint64_t>(layout.code_linetable));
   if (!file || !name || !table) return std::nullopt;
   return PythonFrame{std::move(*file), std::move(*name),
                      line_of(layout, frame, *table, code.at<int>(layout.code_firstlineno))};
-}
-
-std::vector<RawFrame> read_frames(const Memory& memory, const TricornPythonLayout& layout,
-                                  std::uint64_t tstate, std::size_t most) {
-  std::vector<RawFrame> frames;
-  if (layout.filled != 1) return frames;
-  std::uint64_t address = innermost(memory, layout, tstate).value_or(0);
-  for (std::size_t depth = 0; address != 0 && depth < kFramesMax && frames.size() < most; ++depth) {
-    const auto raw = read_frame(memory, layout, address);
-    if (!raw) break;
-    if (!raw->skip) frames.push_back(*raw);
-    address = raw->previous;
-  }
-  return frames;
-}
-
-bool ProcessMemory::read(std::uint64_t address, void* into, std::size_t bytes) const {
-  if (bytes == 0) return true;
-  const iovec local{into, bytes};
-  const iovec remote{reinterpret_cast<void*>(address), bytes};  // NOLINT: an address over there
-  return ::process_vm_readv(pid_, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes);
 }
 
 int line_from_locations(std::string_view table, int first_line, std::int64_t offset) {
@@ -349,45 +330,75 @@ PythonState read_state(const Memory& memory, const TricornPythonLayout& layout) 
   return state;
 }
 
-SnapshotMemory::SnapshotMemory(const Memory& memory, std::uint64_t end) : memory_(memory) {
-  constexpr std::uint64_t kBytes = 16 * 1024;
-  // Below the first frame there may be nothing.
-  for (std::uint64_t bytes = kBytes; bytes >= kBytes / 16 && end > kBytes; bytes /= 2) {
-    copy_.resize(bytes);
-    start_ = end - bytes;
-    if (memory.read(start_, copy_.data(), bytes)) return;
+namespace {
+
+/// The frames from an address on that show Python code, at most `most`.
+/// @param torn  set where the chain breaks
+std::vector<RawFrame> read_chain(const Memory& memory, const TricornPythonLayout& layout,
+                                 std::uint64_t address, std::size_t most, bool& torn) {
+  std::vector<RawFrame> chain;
+  constexpr std::uint64_t kFrameBytes = 512;  // what is read of one
+  const SnapshotMemory frames(memory, address == 0 ? 0 : address + kFrameBytes);
+  for (std::size_t depth = 0; address != 0 && depth < kFramesMax && chain.size() < most; ++depth) {
+    const auto raw = read_frame(frames, layout, address);
+    if (!raw) {
+      torn = true;
+      break;
+    }
+    if (!raw->skip) chain.push_back(*raw);
+    address = raw->previous;
   }
-  copy_.clear();
+  return chain;
 }
 
-bool SnapshotMemory::read(std::uint64_t address, void* into, std::size_t bytes) const {
-  if (address < start_ || address - start_ + bytes > copy_.size())
-    return memory_.read(address, into, bytes);
-  std::memcpy(into, copy_.data() + (address - start_), bytes);
-  return true;
+/// The code objects of these frames, and the starts of what they point to.
+ReadAhead read_codes(const Memory& memory, const TricornPythonLayout& layout,
+                     const std::vector<RawFrame>& chain) {
+  constexpr std::size_t kCodeBytes = 256;   // Source: CPython 3.10-3.13, below 200 with all fields
+  constexpr std::size_t kStartBytes = 512;  // of a name, or of most line tables
+  ReadAhead ahead(memory);
+  std::vector<std::uint64_t> wanted;
+  const auto want = [&wanted](std::uint64_t address) {
+    const bool is_new = std::find(wanted.begin(), wanted.end(), address) == wanted.end();
+    if (is_new && is_plausible(address)) wanted.push_back(address);
+  };
+  for (const RawFrame& frame : chain) want(frame.code);
+  ahead.fetch(wanted, kCodeBytes);
+  const std::vector<std::uint64_t> codes = std::exchange(wanted, {});
+  for (const std::uint64_t code : codes) {
+    for (const std::uint32_t field :
+         {layout.code_filename, name_field(layout), layout.code_linetable})
+      want(read_word(ahead, code + field).value_or(0));
+  }
+  ahead.fetch(wanted, kStartBytes);
+  return ahead;
+}
+
+}  // namespace
+
+std::vector<RawFrame> read_frames(const Memory& memory, const TricornPythonLayout& layout,
+                                  std::uint64_t tstate, std::size_t most) {
+  if (layout.filled != 1) return {};
+  bool torn = false;
+  return read_chain(memory, layout, innermost(memory, layout, tstate).value_or(0), most, torn);
 }
 
 PythonThread read_stack(const Memory& memory, const TricornPythonLayout& layout,
                         std::uint64_t frame) {
   PythonThread thread;
-  std::uint64_t address = frame;
-  constexpr std::uint64_t kFrameBytes = 512;  // what is read of one
-  const SnapshotMemory frames(memory, address == 0 ? 0 : address + kFrameBytes);
-  for (std::size_t depth = 0; address != 0 && depth < kFramesMax; ++depth) {
-    const auto raw = read_frame(frames, layout, address);
-    auto frame_there = raw && !raw->skip ? describe_frame(memory, layout, *raw) : std::nullopt;
-    if (!raw || (!frame_there && !raw->skip)) {
+  const std::vector<RawFrame> chain = read_chain(memory, layout, frame, kFramesMax, thread.torn);
+  const ReadAhead codes = read_codes(memory, layout, chain);
+  for (const RawFrame& raw : chain) {
+    auto frame_there = describe_frame(codes, layout, raw);
+    if (!frame_there) {
       thread.torn = true;
       break;
     }
-    if (frame_there) {
-      if (thread.stack.empty()) {
-        thread.instruction = raw->code + raw->instruction;
-        thread.jumps = is_at_jump(memory, layout, *raw);
-      }
-      thread.stack.push_back(std::move(*frame_there));
+    if (thread.stack.empty()) {
+      thread.instruction = raw.code + raw.instruction;
+      thread.jumps = is_at_jump(memory, layout, raw);
     }
-    address = raw->previous;
+    thread.stack.push_back(std::move(*frame_there));
   }
   return thread;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "diagnose/evidence.h"
+#include "diagnose/memory.h"
 #include "heartbeat/python_layout.h"
 
 namespace tricorn::diagnose {
@@ -23,40 +24,6 @@ inline constexpr std::size_t kFramesMax = 200;
 /// Most Python threads of one worker that are read. Source: heartbeat::kSlotsMax plus the app's
 /// own.
 inline constexpr std::size_t kPythonThreadsMax = 1200;
-
-/// Memory of some process.
-class Memory {
- public:
-  virtual ~Memory() = default;
-  /// Copies `bytes` from `address`. @return false unless all of them could be read
-  [[nodiscard]] virtual bool read(std::uint64_t address, void* into, std::size_t bytes) const = 0;
-};
-
-/// Memory of a living process, also a stopped or hung one. Source: process_vm_readv(2).
-class ProcessMemory final : public Memory {
- public:
-  explicit ProcessMemory(pid_t pid) : pid_(pid) {}
-  [[nodiscard]] bool read(std::uint64_t address, void* into, std::size_t bytes) const override;
-
- private:
-  pid_t pid_;
-};
-
-/// A piece of memory as it was at one moment, and the rest as it is now. The frames of a thread lie
-/// side by side, and those that run for microseconds are gone before they are read one by one: a
-/// chain that breaks there loses the frames outside, which stand still.
-class SnapshotMemory final : public Memory {
- public:
-  /// Copies what can be read of the 16 KiB up to `end`. Source: CPython's
-  /// DATA_STACK_CHUNK_SIZE, some 100 frames
-  SnapshotMemory(const Memory& memory, std::uint64_t end);
-  [[nodiscard]] bool read(std::uint64_t address, void* into, std::size_t bytes) const override;
-
- private:
-  const Memory& memory_;
-  std::uint64_t start_ = 0;
-  std::vector<char> copy_;
-};
 
 /// The Python side of one thread.
 struct PythonThread {

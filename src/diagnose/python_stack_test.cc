@@ -155,20 +155,6 @@ TEST(ReadThread, ReadsAgainWhatBroke) {
   EXPECT_TRUE(torn_after(9)) << "not for ever";
 }
 
-TEST(SnapshotMemory, IsOfOneMomentAndAsksForTheRest) {
-  FakeMemory memory;
-  constexpr std::uint64_t kEnd = 0x80000;
-  memory.put_bytes(kEnd - 2048, std::string(4096, 'a'));  // nothing below that
-  const SnapshotMemory snapshot(memory, kEnd);
-  memory.put_bytes(kEnd - 2048, std::string(4096, 'b'));
-  std::string inside(2, ' '), outside(2, ' ');
-  EXPECT_TRUE(snapshot.read(kEnd - 2, inside.data(), 2));
-  EXPECT_TRUE(snapshot.read(kEnd - 1, outside.data(), 2)) << "reaches beyond it";
-  EXPECT_EQ(inside, "aa");
-  EXPECT_EQ(outside, "bb");
-  EXPECT_FALSE(snapshot.read(0x1000, inside.data(), 2));
-}
-
 TEST(ReadRequestThread, IsOfTheGreenletThatTheHubWasStartedFrom) {
   constexpr std::uint64_t kHub = 0x70000, kMain = 0x71000, kHubPart = 0x72000, kMainPart = 0x73000,
                           kType = 0x74000, kTypeName = 0x75000, kRequest = 0x42000,

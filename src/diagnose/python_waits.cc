@@ -43,7 +43,7 @@ bool sleeps_on_a_lock(const ThreadLook& thread) {
 
 using FoundLock = std::optional<std::pair<Word, LockObject>>;
 
-FoundLock lock_at(const PythonObjects& reader, Word address, Word slept_on) {
+FoundLock lock_at(PythonObjects& reader, Word address, Word slept_on) {
   const auto object = read_as<LockObject>(reader.memory(), address);
   if (!object || object->lock != slept_on || !is_plausible(object->type)) return std::nullopt;
   return std::pair{address, *object};
