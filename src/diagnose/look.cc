@@ -24,6 +24,7 @@
 #include "diagnose/facts.h"
 #include "diagnose/frames.h"
 #include "diagnose/greenlets.h"
+#include "diagnose/kernel_look.h"
 #include "diagnose/peer.h"
 #include "diagnose/pipe_ends.h"
 #include "diagnose/procfs.h"
@@ -55,37 +56,6 @@ constexpr std::int64_t kProcessLimitCounted = 4096;
 
 std::string file_text(int directory, const char* path) {
   return read_file(directory, path).value_or("");
-}
-
-std::string_view trimmed(std::string_view text) {
-  return text.substr(0, text.find_last_not_of("\n ") + 1);
-}
-
-std::string task_text(int process, pid_t tid, const char* name) {
-  return file_text(process, fmt::format("task/{}/{}", tid, name).c_str());
-}
-
-/// The kernel's side of one thread. @param stat  text of its stat file
-ThreadLook kernel_look(int process, pid_t tid, const std::string& stat) {
-  ThreadLook look;
-  look.tid = tid;
-  parse_stat(stat, look);
-  parse_schedstat(task_text(process, tid, "schedstat"), look);
-  parse_syscall(task_text(process, tid, "syscall"), look);
-  return look;
-}
-
-void add_place_in_kernel(int process, ThreadLook& look) {
-  const std::string wchan = task_text(process, look.tid, "wchan");
-  if (wchan != "0") look.wchan = trimmed(wchan);
-}
-
-/// A thread beside the serving one. Each file costs some 10 us: of one that just sleeps, its system
-/// call tells enough.
-ThreadLook other_thread(int process, pid_t tid) {
-  ThreadLook look = kernel_look(process, tid, task_text(process, tid, "stat"));
-  if (look.state != 'S' || look.syscall < 0) add_place_in_kernel(process, look);
-  return look;
 }
 
 void add_python(ThreadLook& look, PythonThread&& thread) {

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "base/unique_fd.h"
+#include "diagnose/kernel_look.h"
 #include "diagnose/procfs.h"
 
 namespace tricorn::diagnose {
@@ -33,13 +34,10 @@ std::optional<std::string> uninterruptible_in(pid_t pid) {
   const base::UniqueFd process = open_process(pid);
   if (!process.valid()) return std::nullopt;
   for (const int tid : numbers_in(process.get(), "task")) {
-    const auto text = [&](const char* name) {
-      return read_file(process.get(), fmt::format("task/{}/{}", tid, name).c_str()).value_or("");
-    };
     ThreadLook look;
-    parse_stat(text("stat"), look);
+    parse_stat(task_text(process.get(), tid, "stat"), look);
     if (look.state != 'D') continue;
-    const std::string wchan = text("wchan");
+    const std::string wchan = task_text(process.get(), tid, "wchan");
     return wchan.empty() || wchan == "0" ? "the kernel" : wchan;
   }
   return std::nullopt;
