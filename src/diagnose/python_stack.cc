@@ -341,7 +341,7 @@ std::vector<RawFrame> read_chain(const Memory& memory, const TricornPythonLayout
   const SnapshotMemory frames(memory, address == 0 ? 0 : address + kFrameBytes);
   for (std::size_t depth = 0; address != 0 && depth < kFramesMax && chain.size() < most; ++depth) {
     const auto raw = read_frame(frames, layout, address);
-    if (!raw) {
+    if (!raw || (!raw->skip && !is_plausible(raw->code))) {
       torn = true;
       break;
     }
