@@ -202,9 +202,8 @@ class Arbiter {
   void watch_overload();
   void tell_overload(std::uint64_t waiting, std::int64_t lasts_ns);
   void on_told(const WorkerProcess& worker, std::string_view text);
-  std::optional<heartbeat::Claim> take_answer(heartbeat::Slot& slot, std::uint32_t id);
-  void answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot, heartbeat::Claim before,
-                     int status, const std::string& ref);
+  void answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot,
+                     const heartbeat::TakenAnswer& taken, int status, const std::string& ref);
   [[nodiscard]] bool others_running(const WorkerProcess& worker) const;
   void give_up_thread(WorkerProcess& worker, const std::string& ref);
 

@@ -64,14 +64,14 @@ void Arbiter::cut_request(WorkerProcess& worker, std::uint32_t index) {
                       worker.inspector->full_look(diagnose::target_of(slot))};
     worker.inspector->investigate(evidence);
   }
-  const auto before = take_answer(slot, slot.request_id.load());
-  if (!before) return;
+  const auto taken = take_answer(slot, slot.request_id.load());
+  if (!taken) return;
   const std::string ref = references_.next();
   const char* end = state_ == State::Stopping ? "shutdown" : "its graceful time-out";
   const auto verdict =
       known ? std::optional(diagnose::decide(evidence)) : std::optional<diagnose::Verdict>();
   incidents_.cut(verdict, evidence, end, ref);  // before its client can ask what happened
-  answer_or_cut(worker, slot, *before, 503, ref);
+  answer_or_cut(worker, slot, *taken, 503, ref);
 }
 
 // It has no request: an atexit handler, a thread that is no daemon.

@@ -17,8 +17,6 @@
 namespace tricorn::arbiter {
 namespace {
 
-using heartbeat::Claim;
-
 constexpr std::int64_t kMs = 1'000'000;
 // Age of a request at its first light sample; each next one comes at twice the age, and later each
 // eighth of the time it may take: what takes a quarter of it must not be missed.
@@ -192,8 +190,8 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   worker.inspector->add_quick_looks(diagnose::target_of(slot), evidence);
   worker.inspector->add_native_code(std::move(watch.instructions), evidence);
   worker.inspector->investigate(evidence);
-  const std::optional<Claim> before = take_answer(slot, watch.request_id);
-  if (!before) return;
+  const std::optional<heartbeat::TakenAnswer> taken = take_answer(slot, watch.request_id);
+  if (!taken) return;
   const bool spared = options_.limits_request();
   if (!spared) drain(worker);  // the client's next request must not reach what is about to end
   const diagnose::Verdict verdict = diagnose::decide(evidence);
@@ -204,7 +202,7 @@ void Arbiter::judge(WorkerProcess& worker, std::uint32_t index) {
   paths_.timed_out(evidence.request);
   watch.request.clear();
   incidents_.timed_out(verdict, evidence, ref, spared);
-  answer_or_cut(worker, slot, *before, status, ref);
+  answer_or_cut(worker, slot, *taken, status, ref);
   if (spared) return interrupt(worker, index, ref);
   give_up_thread(worker, ref);
 }
@@ -217,34 +215,19 @@ void Arbiter::give_up_thread(WorkerProcess& worker, const std::string& ref) {
   wake_at(worker.settled_at_ns);
 }
 
-// Takes the right to answer request `id`. @return how far its answer was; nothing: it has ended by
-// itself.
-std::optional<Claim> Arbiter::take_answer(heartbeat::Slot& slot, std::uint32_t id) {
-  Claim before = slot.claim.load();
-  do {
-    if (before == Claim::None || before == Claim::Farewell) return std::nullopt;
-  } while (!slot.claim.compare_exchange_weak(before, Claim::Farewell));
-  if (slot.request_id.load() != id) {  // the next request began between the two: it is not late
-    slot.claim.store(before);
-    return std::nullopt;
-  }
-  slot.abandoned.store(id);
-  return before;
-}
-
 // What the worker had begun is cut, what it had not is answered.
-void Arbiter::answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot, Claim before, int status,
+void Arbiter::answer_or_cut(WorkerProcess& worker, heartbeat::Slot& slot,
+                            const heartbeat::TakenAnswer& taken, int status,
                             const std::string& ref) {
-  const int fd = slot.connection_fd.load();
-  if (before != Claim::Pending) {
+  if (taken.before != heartbeat::Claim::Pending) {
     slot.farewell_status.store(0);  // the request before it may have had one
-    return worker.keeper.answer(fd, {});
+    return worker.keeper.answer(taken.connection_fd, {});
   }
   std::string answer = farewell(status, ref, std::time(nullptr));
   const std::size_t body_at = answer.find("\r\n\r\n") + 4;
   slot.farewell_bytes.store(static_cast<std::uint32_t>(answer.size() - body_at));
   slot.farewell_status.store(static_cast<std::uint32_t>(status));
-  worker.keeper.answer(fd, std::move(answer));
+  worker.keeper.answer(taken.connection_fd, std::move(answer));
 }
 
 // The other requests of the worker finish first.

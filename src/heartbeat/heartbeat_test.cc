@@ -2,9 +2,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "base/unique_fd.h"
 #include "heartbeat/page.h"
@@ -71,7 +73,7 @@ TEST(Page, ACopyIsSeenByNobodyElse) {
   const Slot& slot = kept.slot(1);
   EXPECT_EQ(std::string(slot.request, slot.request_bytes), "GET /twin");
   EXPECT_EQ(kept.header().pid.load(), 4711);
-  kept.slot(1).claim.store(Claim::Farewell);
+  kept.slot(1).claim.store(1, Claim::Farewell);
   kept.header().abort_asked.store(1);
   kept.hold(10).store(Hold::InApp);
   EXPECT_EQ(shared.slot(1).claim.load(), Claim::Pending);
@@ -91,14 +93,51 @@ TEST(Recorder, OneOfTwoGetsTheAnswer) {
   const Page page = Page::create(fd.get(), 1, 1);
   Slot& slot = page.slot(0);
   begin_request(slot, "GET", "/", 5, {}, 1);
-  Claim pending = Claim::Pending;
-  ASSERT_TRUE(slot.claim.compare_exchange_strong(pending, Claim::Farewell));
+  ASSERT_TRUE(take_answer(slot, slot.request_id.load()));
+  EXPECT_FALSE(take_answer(slot, slot.request_id.load())) << "once";
   EXPECT_FALSE(claim_answer(slot));
   EXPECT_FALSE(end_request(slot));
   begin_request(slot, "GET", "/", 5, {}, 1);
   EXPECT_TRUE(claim_answer(slot));
   EXPECT_TRUE(claim_answer(slot)) << "the worker goes on with what it has begun";
   EXPECT_TRUE(end_request(slot));
+}
+
+// The request ends by itself when the arbiter has taken its answer, and before it has given it.
+TEST(TakeAnswer, IsAboutTheClientOfThatRequest) {
+  const base::UniqueFd fd(create_page_fd());
+  const Page page = Page::create(fd.get(), 1, 1);
+  Slot& slot = page.slot(0);
+  begin_request(slot, "GET", "/late", 5, {}, 1);
+  const auto taken = take_answer(slot, 1);
+  EXPECT_FALSE(end_request(slot));
+  begin_request(slot, "GET", "/next", 6, {}, 2);
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->connection_fd, 5);
+  EXPECT_EQ(taken->before, Claim::Pending);
+  EXPECT_FALSE(take_answer(slot, 1)) << "over";
+  EXPECT_TRUE(claim_answer(slot)) << "the next one is the worker's";
+  EXPECT_EQ(take_answer(slot, 2)->before, Claim::Started);
+}
+
+TEST(TakeAnswer, TheNextRequestNeverLosesItsAnswer) {
+  constexpr std::uint32_t kRequests = 2'000'000;
+  const base::UniqueFd fd(create_page_fd());
+  const Page page = Page::create(fd.get(), 1, 1);
+  Slot& slot = page.slot(0);
+  std::atomic<bool> stop{false};
+  std::thread arbiter([&] {  // always late: the request it means has ended
+    while (!stop.load()) static_cast<void>(take_answer(slot, slot.request_id.load() - 1));
+  });
+  std::uint32_t lost = 0;
+  for (std::uint32_t i = 0; i < kRequests; ++i) {
+    begin_request(slot, "GET", "/", 5, {}, 1);
+    lost += claim_answer(slot) ? 0 : 1;
+    lost += end_request(slot) ? 0 : 1;
+  }
+  stop.store(true);
+  arbiter.join();
+  EXPECT_EQ(lost, 0U);
 }
 
 TEST(Recorder, OnlyTheRequestThatTheArbiterAnsweredIsAbandoned) {

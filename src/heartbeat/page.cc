@@ -112,6 +112,17 @@ Slot& Page::slot(std::uint32_t index) const {
   return slots_[index];
 }
 
+std::optional<TakenAnswer> take_answer(Slot& slot, std::uint32_t id) {
+  for (;;) {
+    const std::optional<Claim> before = slot.claim.of(id);
+    if (!before || *before == Claim::None || *before == Claim::Farewell) return std::nullopt;
+    const int fd = slot.connection_fd.load();  // of `id`, if the claim is still the same
+    if (!slot.claim.change(id, *before, Claim::Farewell)) continue;
+    slot.abandoned.store(id);
+    return TakenAnswer{*before, fd};
+  }
+}
+
 void set_note(Note& note, std::string_view text) {
   const std::size_t kept = std::min(text.size(), kNoteBytesMax);
   note.bytes.store(0, std::memory_order_release);

@@ -13,9 +13,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "heartbeat/claim.h"
 #include "heartbeat/latency.h"
 #include "heartbeat/python_layout.h"
 
@@ -23,7 +25,7 @@ namespace tricorn::heartbeat {
 
 inline constexpr std::uint32_t kMagic = 0x54524943;  // "TRIC"
 /// Changes whenever the layout does; arbiter and `_core` are built together and check it.
-inline constexpr std::uint32_t kVersion = 8;
+inline constexpr std::uint32_t kVersion = 9;
 /// App threads a worker can have. Source: our bound; Gunicorn has none.
 inline constexpr std::uint32_t kSlotsMax = 1024;
 /// Bytes of "METHOD path" a slot keeps; longer ones are cut.
@@ -46,15 +48,6 @@ enum class Phase : std::uint32_t {
   Application = 1,  ///< the application has been called
   ReadingBody = 2,  ///< the application waits in wsgi.input.read() for the client
   Writing = 3,      ///< the application's bytes wait for the client to take them
-};
-
-/// Who may send the first byte of the answer. Both sides change it by compare-and-swap from
-/// Pending.
-enum class Claim : std::uint32_t {
-  None = 0,      ///< no request
-  Pending = 1,   ///< nothing was sent yet
-  Started = 2,   ///< the worker has begun the response: nobody else may write one
-  Farewell = 3,  ///< the arbiter answers; the worker must not write to this connection any more
 };
 
 /// Whether a worker begins requests. Written by the worker.
@@ -95,7 +88,7 @@ struct Client {
 /// One app thread. 512 bytes, so that slots never share a cache line.
 struct alignas(64) Slot {
   std::atomic<std::uint32_t> sequence;  ///< even: stable, odd: fields below are being written
-  std::atomic<Claim> claim;
+  ClaimWord claim;
   std::atomic<std::uint32_t> request_id;  ///< counts this slot's requests, from 1
   std::atomic<Phase> phase;
   std::atomic<std::int64_t> started_ns;   ///< when the application was called; 0 while idle
@@ -123,6 +116,17 @@ struct alignas(64) Slot {
   [[nodiscard]] bool is_serving() const { return started_ns.load() != 0 && !is_abandoned(); }
 };
 static_assert(sizeof(Slot) == 512);
+
+/// What the arbiter has to do when it has taken the right to answer.
+struct TakenAnswer {
+  Claim before = Claim::Pending;  ///< how far the worker was with it
+  int connection_fd = -1;         ///< the worker's descriptor of that client
+};
+
+/// Takes the right to answer request `id` from the worker. The client is the one of that request,
+/// though its thread may end it and begin the next one at any moment, with another client.
+/// @return nothing: it has ended by itself, or was answered already
+[[nodiscard]] std::optional<TakenAnswer> take_answer(Slot& slot, std::uint32_t id);
 
 /// The worker's last words about its own end.
 struct Crash {

@@ -67,10 +67,12 @@ inline void begin_request(Slot& slot, const std::string_view& method, const std:
   slot.connection_fd.store(connection_fd, kRelaxed);
   slot.bytes_in.store(0, kRelaxed);
   slot.bytes_out.store(0, kRelaxed);
-  slot.request_id.store(slot.request_id.load(kRelaxed) + 1, kRelaxed);
+  const std::uint32_t id = slot.request_id.load(kRelaxed) + 1;
+  slot.request_id.store(id, kRelaxed);
   slot.phase.store(Phase::Application, kRelaxed);
   slot.progress_ns.store(now_ns, kRelaxed);
-  slot.claim.store(Claim::Pending, kRelaxed);
+  // Whoever sees this claim sees whose connection it is about.
+  slot.claim.store(id, Claim::Pending, std::memory_order_release);
   slot.started_ns.store(now_ns, kRelaxed);
   slot.sequence.store(sequence + 2, std::memory_order_release);
 }
@@ -86,9 +88,9 @@ inline void note_phase(Slot& slot, Phase phase, std::int64_t now_ns) {
 /// client.
 [[nodiscard]] inline bool claim_answer(Slot& slot) {
   if constexpr (!kRecording) return true;
-  Claim pending = Claim::Pending;
-  return slot.claim.compare_exchange_strong(pending, Claim::Started, std::memory_order_acq_rel) ||
-         pending == Claim::Started;
+  const std::uint32_t id = slot.request_id.load(std::memory_order_relaxed);
+  return slot.claim.change(id, Claim::Pending, Claim::Started) ||
+         slot.claim.of(id) == Claim::Started;
 }
 
 /// Says what a connection holds. @param place  Page::hold() of its descriptor
@@ -115,7 +117,8 @@ inline void note_answer_end(AnswerMarks& marks, std::uint64_t written) {
   slot.started_ns.store(0, std::memory_order_relaxed);
   slot.progress_ns.store(0, std::memory_order_relaxed);
   slot.phase.store(Phase::Idle, std::memory_order_relaxed);
-  return slot.claim.exchange(Claim::None, std::memory_order_acq_rel) != Claim::Farewell;
+  const std::uint32_t id = slot.request_id.load(std::memory_order_relaxed);
+  return slot.claim.exchange(id, Claim::None) != Claim::Farewell;
 }
 
 }  // namespace tricorn::heartbeat

@@ -45,8 +45,11 @@ void in_child() {
   give_back();
   if (!g_page->keep_copy()) return;  // what it writes there would be the worker's
   g_copy = true;
-  for (std::uint32_t i = 0; i < g_page->slot_count(); ++i)
-    g_page->slot(i).claim.store(heartbeat::Claim::Farewell, std::memory_order_relaxed);
+  for (std::uint32_t i = 0; i < g_page->slot_count(); ++i) {
+    heartbeat::Slot& slot = g_page->slot(i);
+    slot.claim.store(slot.request_id.load(std::memory_order_relaxed), heartbeat::Claim::Farewell,
+                     std::memory_order_relaxed);
+  }
   g_page->header().abort_asked.store(1, std::memory_order_relaxed);
 }
 

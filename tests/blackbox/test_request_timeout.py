@@ -2,12 +2,14 @@
 
 import concurrent.futures
 import re
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from blackbox.judge import assert_back, assert_explained, line_of, only_incident, place_of
-from blackbox.support.site import GTHREAD, MODES
+from blackbox.support.site import GTHREAD, MODES, SYNC, tool
 from blackbox.support.waiting import poll
 
 FILE = "ending.py"
@@ -170,6 +172,36 @@ def test_the_next_request_is_never_hit(serve, mode):
     ended = len(re.findall(LATE, site.log))
     assert len(site.incidents(ended)) == ended
     assert "is replaced" not in site.log
+
+
+# For the arbiter: it draws the number of an incident between taking the answer from a worker and giving its own.
+SLOW_TO_ANSWER = """
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+ssize_t getrandom(void* into, size_t bytes, unsigned flags) {
+  const struct timespec pause = {0, 900000000};
+  if (bytes == 4) nanosleep(&pause, 0);
+  return syscall(SYS_getrandom, into, bytes, flags);
+}
+"""
+
+
+def test_the_answer_goes_to_the_late_client(serve, tmp_path):
+    """Its request ends by itself before the answer is given, and its thread is busy with the next client by then."""
+    library = tmp_path / "slow.so"
+    subprocess.run([tool("cc"), "-shared", "-fPIC", "-o", library, "-xc", "-"], input=SLOW_TO_ANSWER, text=True, check=True)
+    site = serve("ending:app", *SYNC, "--request-timeout", "1", env={"LD_PRELOAD": library})
+    poll(site.workers)
+    with concurrent.futures.ThreadPoolExecutor(2) as clients:
+        began = time.monotonic()
+        late = clients.submit(site.get, "/doze/1.5")
+        time.sleep(0.5)
+        behind = clients.submit(site.get, "/doze/0.8")
+        assert late.result().status == 500
+        assert 1.5 < time.monotonic() - began < 2.5  # while the one behind it was running
+        assert behind.result().status == 200
+    assert late.result().reference == only_incident(site)["ref"]
 
 
 def test_the_time_out_that_is_shorter_counts(serve):
