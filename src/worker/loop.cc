@@ -39,6 +39,12 @@ void send_at_once(int fd) {
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+// Bytes that nobody has read.
+bool has_bytes(int fd) {
+  char byte;
+  return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 }  // namespace
 
 Loop::Loop(LoopOptions options, std::vector<Listener> listeners, const heartbeat::Page& page,
@@ -525,7 +531,7 @@ void Loop::expire_deadlines() {
     accept_paused_ = false;
     set_accepting(true);
   }
-  expire(idle_deadlines_, [this](Connection& connection) { close(connection); });
+  expire(idle_deadlines_, [this](Connection& connection) { close_idle(connection); });
   expire(linger_deadlines_, [this](Connection& connection) { close(connection); });
   expire(write_deadlines_, [this](Connection& connection) { cut_slow_reader(connection); });
   const auto too_slow = [this](Connection& connection) { cut_slow_request(connection); };
@@ -535,9 +541,17 @@ void Loop::expire_deadlines() {
 }
 
 // A client that sent nothing gets nothing; one that began a request hears why it ends.
+// Its time is up, but the client may have kept to it and we may not: after a pause of the whole
+// process (a stopped container, a frozen machine) its bytes lie in the socket, and their event in
+// this batch.
+void Loop::close_idle(Connection& connection) {
+  if (has_bytes(connection.fd)) return connection.deadline.disarm();
+  close(connection);
+}
+
 // Source: RFC 9110 section 15.5.9.
 void Loop::cut_slow_request(Connection& connection) {
-  if (connection.state == State::Idle) return close(connection);
+  if (connection.state == State::Idle) return close_idle(connection);
   const bool body = connection.exchange->head_done();
   const std::string reference =
       tell(connection, body ? "client.slow_upload" : "client.slow_headers",

@@ -202,6 +202,7 @@ class Loop {
   void expire_deadlines();
   void cut_slow_request(Connection& connection);
   void cut_slow_reader(Connection& connection);
+  void close_idle(Connection& connection);
   std::string tell(const Connection& connection, std::string_view cause,
                    std::int64_t limit_ns) const;
   [[nodiscard]] int timeout_until_deadline(int longest_ms) const;

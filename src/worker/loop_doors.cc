@@ -229,9 +229,10 @@ void Loop::go_to_the_back(std::uint32_t index) {
 
 // A full house closes the connection that has idled longest rather than refuse a new client.
 void Loop::make_room_for_one() {
-  if (open_ < options_.connections_max) return;
-  if (net::Deadline* oldest = idle_deadlines_.first(); oldest != nullptr) {
-    close(*reinterpret_cast<Connection*>(oldest));
+  while (open_ >= options_.connections_max) {
+    net::Deadline* oldest = idle_deadlines_.first();
+    if (oldest == nullptr) return;
+    close_idle(*reinterpret_cast<Connection*>(oldest));
   }
 }
 

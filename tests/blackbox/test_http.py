@@ -24,6 +24,18 @@ def server(request, serve):
     return serve("wsgi_rules:app", "--keep-alive", "5", *MODES[request.param])
 
 
+@contextlib.contextmanager
+def stopped(server):
+    """Stop the worker like a container that is paused: what comes meanwhile, it finds all at once."""
+    worker = server.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        poll(lambda: server.session()[worker][1] == "T", 5, "the worker's stop")
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
 # ---- keep-alive and pipelining ----
 
 @pytest.mark.rule(30)
@@ -60,13 +72,10 @@ def test_an_answer_does_not_wait_for_another_clients_slow_request(server):
         for client in 20 * (quick, slow):  # a worker that has just met slow requests lets no answer wait
             client.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
             read_answer(client)
-        worker = server.workers()[0]
-        os.kill(worker, signal.SIGSTOP)  # so that it finds both requests at once
-        poll(lambda: server.session()[worker][1] == "T", 5, "the worker's stop")
-        quick.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
-        slow.sendall(b"GET /slept?1 HTTP/1.1\r\n" + CLOSE + b"\r\n")
-        began = time.monotonic()
-        os.kill(worker, signal.SIGCONT)
+        with stopped(server):
+            quick.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+            slow.sendall(b"GET /slept?1 HTTP/1.1\r\n" + CLOSE + b"\r\n")
+            began = time.monotonic()
         assert read_answer(quick).content == b"hello"
         assert time.monotonic() - began < 0.15  # as above
         read_all(slow)
@@ -81,6 +90,36 @@ def test_an_idle_connection_is_closed_after_keep_alive(serve):
         began = time.monotonic()
         assert client.recv(1) == b""
         assert 0.8 < time.monotonic() - began < 3
+
+
+def test_requests_that_came_in_time_are_answered_after_a_pause(serve):
+    """The first of a connection and a later one: that nobody read them in time was not their clients' doing."""
+    server = serve("wsgi_rules:app", "--keep-alive", "1", "--header-timeout", "1")
+    with server.connect() as fresh, server.connect() as kept:
+        kept.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        read_answer(kept)  # it was accepted, and so was the one before it
+        with stopped(server):
+            for client in (fresh, kept):
+                client.sendall(b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
+            time.sleep(1.3)
+        for client in (fresh, kept):
+            assert Answer(read_all(client)).content == b"hello"
+
+
+def test_a_full_house_closes_nobody_who_has_sent_something(serve):
+    """Room for a new client is made by closing the connection that idles longest; this one does not idle any more."""
+    server = serve("wsgi_rules:app", "--worker-connections", "2", "--keep-alive", "30")
+    with server.connect() as kept, server.connect() as other:
+        for client in (kept, other):
+            client.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+            read_answer(client)
+        with stopped(server):
+            fresh = server.connect()
+            fresh.sendall(b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
+            kept.sendall(b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
+        with fresh:
+            for client in (fresh, kept):
+                assert Answer(read_all(client)).content == b"hello"
 
 
 def test_keep_alive_0_closes_after_each_answer(serve):
