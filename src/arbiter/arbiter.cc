@@ -71,6 +71,7 @@ int Arbiter::run() {
     if (reload_again_ && !next_spawner_ && reload_ == nullptr) reload();
     if (reload_wanted_ && !pre_exec_runs_) commit_reload();
     if (upgrade_wanted_) upgrade();
+    place_orphans();
     if (state_ == State::Running) supervise();
     supervise_preload();
     attend_control();

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -176,6 +177,8 @@ class Arbiter {
   void place_offer(WorkerProcess& from, ClientConnection connection);
   void adopt(ClientConnection connection);
   void place_orphans();
+  enum class Placing { Done, Busy, NobodyYet };
+  Placing place(const ClientConnection& connection);
   static void forget_adopted(WorkerProcess& worker);
   void take_back(WorkerProcess& worker, ClientConnection connection);
   [[nodiscard]] bool is_client(int fd) const;
@@ -309,8 +312,8 @@ class Arbiter {
   std::vector<ino_t> left_doors_;  // of sockets that are closed here, and in nobody else's hands
   std::map<pid_t, std::unique_ptr<WorkerProcess>> workers_;
   std::map<int, std::unique_ptr<WorkerProcess>>
-      buried_;                             // dead, their keeper still answers; by keeper fd
-  std::vector<ClientConnection> orphans_;  // connections that wait for a ready worker
+      buried_;                            // dead, their keeper still answers; by keeper fd
+  std::deque<ClientConnection> orphans_;  // connections that wait for a ready worker
   unsigned target_workers_ = 0;
   unsigned forks_pending_ = 0;
   int next_age_ = 0;

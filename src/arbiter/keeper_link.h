@@ -29,9 +29,9 @@ class KeeperLink {
   /// Exit, after all that was ordered before.
   void leave() { order(heartbeat::Verb::Leave, 0, {}); }
 
-  /// Sends what the keeper takes. @return true while something is left (ask epoll for EPOLLOUT)
-  bool pump();
-  /// Takes one reply. @param number  the worker's descriptor it is about
+  /// Takes one reply. Each order has one, and the orders that the keeper has not taken yet are sent
+  /// when none is left here: ask until nothing comes.
+  /// @param number  the worker's descriptor it is about
   /// @param passed  the descriptor that came with it, if any
   [[nodiscard]] heartbeat::Received receive(int& number, base::UniqueFd& passed);
 
@@ -42,6 +42,7 @@ class KeeperLink {
     std::string payload;
   };
   void order(heartbeat::Verb verb, int number, std::string payload);
+  void pump();
 
   base::UniqueFd socket_;
   std::deque<Order> orders_;

@@ -151,7 +151,6 @@ void Arbiter::finish_stop() {
     wake_at(now + 50'000'000);
     return;
   }
-  place_orphans();
   // A stuck worker holds its end of the channel for ever.
   const bool keepers_answer = std::any_of(buried_.begin(), buried_.end(), [](const auto& entry) {
     return !entry.second->told_as_stuck;

@@ -152,8 +152,7 @@ void Arbiter::on_other_arbiter() {
         if (worker->in_service()) send_order(*worker, heartbeat::Verb::Look);
       }
     } else if (passed.valid()) {
-      orphans_.push_back({std::move(passed), {message.payload, message.bytes}});
-      place_orphans();
+      adopt({std::move(passed), {message.payload, message.bytes}});
     }
   }
 }

@@ -28,6 +28,9 @@ struct Kill {
   std::string ref;     ///< of the incident that led to it; may be empty
 };
 
+/// Connections on their way to one worker. A channel holds 278 messages: net.core.wmem_default.
+inline constexpr std::size_t kOnTheWayMax = 128;
+
 /// A request that is told of as slow.
 struct SlowRequest {
   explicit SlowRequest(const std::string& app_directory) : time(app_directory) {}
@@ -89,6 +92,8 @@ struct WorkerProcess {
   [[nodiscard]] std::size_t on_the_way() const {
     return given_count - page.header().adopted.load(std::memory_order_acquire);
   }
+  /// Half of what its channel holds is for other orders.
+  [[nodiscard]] bool takes_more() const { return on_the_way() < kOnTheWayMax; }
 
   /// For further connections, those on their way to it counted.
   [[nodiscard]] std::size_t free_threads() const {

@@ -29,6 +29,8 @@ constexpr std::uint32_t kHolds = 65536;
 constexpr int kUnhandled = 255;
 // Connections that may wait for a ready worker.
 constexpr std::size_t kOrphansMax = 4096;
+// What a worker's channel holds of them is read within this.
+constexpr std::int64_t kOrphanPauseNs = 5'000'000;
 
 ino_t inode_of(int fd) {
   struct stat status {};
@@ -242,7 +244,8 @@ WorkerProcess* Arbiter::best_adopter(const WorkerProcess* not_this) {
   WorkerProcess* best = nullptr;
   const auto rank = [](const WorkerProcess& worker) {
     const auto connections = worker.page.header().connections.load(std::memory_order_relaxed);
-    return std::tuple{!worker.has_free_thread(), worker.stuck(), connections + worker.on_the_way()};
+    return std::tuple{!worker.takes_more(), !worker.has_free_thread(), worker.stuck(),
+                      connections + worker.on_the_way()};
   };
   for (const auto& [pid, worker] : workers_) {
     const bool serves = worker->ready() || (stopping_alone() && worker->was_ready);
@@ -315,30 +318,33 @@ void Arbiter::call_for_offers() {
   }
 }
 
-// Without a ready worker it waits, or goes to the arbiter that stays when this one leaves.
 void Arbiter::adopt(ClientConnection connection) {
-  WorkerProcess* best = best_adopter(nullptr);
-  if (best != nullptr && send_connection(*best, connection, false)) return;
-  if (state_ != State::Running && !other_arbiter_.valid()) return;
   if (orphans_.size() < kOrphansMax) orphans_.push_back(std::move(connection));
-  if (state_ != State::Running) place_orphans();
+  place_orphans();
 }
 
+// Oldest first. Whoever takes none for now still has the ones before to read.
 void Arbiter::place_orphans() {
-  std::vector<ClientConnection> waiting;
-  waiting.swap(orphans_);
-  for (ClientConnection& connection : waiting) {
-    WorkerProcess* best = best_adopter(nullptr);
-    if (best != nullptr && send_connection(*best, connection, false)) continue;
-    const bool leaves = state_ != State::Running && state_ != State::Starting;
-    if (leaves && !other_arbiter_.valid()) continue;
-    if (leaves && heartbeat::send_message(other_arbiter_.get(), heartbeat::Verb::GiveAway, 0,
-                                          connection.read.data(), connection.read.size(),
-                                          connection.fd.get(), MSG_DONTWAIT)) {
-      continue;
-    }
-    orphans_.push_back(std::move(connection));
+  while (!orphans_.empty()) {
+    const Placing came = place(orphans_.front());
+    if (came == Placing::NobodyYet) return;
+    if (came == Placing::Busy) return wake_at(base::monotonic_ns() + kOrphanPauseNs);
+    orphans_.pop_front();
   }
+}
+
+// Without a ready worker it waits, or goes to the arbiter that stays when this one leaves.
+Arbiter::Placing Arbiter::place(const ClientConnection& connection) {
+  if (WorkerProcess* best = best_adopter(nullptr); best != nullptr) {
+    const bool sent = best->takes_more() && send_connection(*best, connection, false);
+    return sent ? Placing::Done : Placing::Busy;
+  }
+  if (state_ == State::Running || state_ == State::Starting) return Placing::NobodyYet;
+  if (!other_arbiter_.valid()) return Placing::Done;  // nobody will ever take it
+  const bool sent = heartbeat::send_message(other_arbiter_.get(), heartbeat::Verb::GiveAway, 0,
+                                            connection.read.data(), connection.read.size(),
+                                            connection.fd.get(), MSG_DONTWAIT);
+  return sent ? Placing::Done : Placing::Busy;
 }
 
 // Connected, and by one of our listeners: its own address tells.
@@ -409,7 +415,6 @@ void Arbiter::on_keeper(int fd) {
     }
   }
   if (worker == nullptr) return;
-  worker->keeper.pump();
   for (;;) {
     base::UniqueFd connection;
     int number = -1;

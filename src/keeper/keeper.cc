@@ -52,6 +52,10 @@ void end_connection(int fd) {
   ::shutdown(fd, SHUT_RDWR);
 }
 
+void tell_done(int socket, int number) {
+  static_cast<void>(heartbeat::send_message(socket, Verb::Done, number, nullptr, 0, -1, 0));
+}
+
 void settle(int socket, const Message& order) {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
@@ -74,15 +78,14 @@ void obey(int socket, const Message& order) {
     case Verb::Answer:
       write_answer(order.number, order.payload, order.bytes);
       end_connection(order.number);
-      static_cast<void>(
-          heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, -1, 0));
+      tell_done(socket, order.number);
       break;
     case Verb::Settle:
       settle(socket, order);
       break;
     case Verb::HandOver:
-      static_cast<void>(
-          heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, order.number, 0));
+      if (!heartbeat::send_message(socket, Verb::Done, order.number, nullptr, 0, order.number, 0))
+        tell_done(socket, order.number);  // it is not open
       break;
     case Verb::Leave:
       ::syscall(SYS_exit_group, 0);

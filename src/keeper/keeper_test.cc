@@ -61,8 +61,13 @@ class DeadWorker : public ::testing::Test {
     connection_.reset();
     std::string payload(reinterpret_cast<const char*>(&begin), sizeof begin);
     payload.append(reinterpret_cast<const char*>(&end), sizeof end).append(answer);
-    EXPECT_TRUE(heartbeat::send_message(keeper_.get(), Verb::Settle, fd, payload.data(),
-                                        payload.size(), -1, 0));
+    return order(Verb::Settle, fd, payload);
+  }
+
+  /// @return whether a descriptor came back
+  bool order(Verb verb, int fd, const std::string& payload) {
+    EXPECT_TRUE(
+        heartbeat::send_message(keeper_.get(), verb, fd, payload.data(), payload.size(), -1, 0));
     heartbeat::Message done;
     EXPECT_EQ(heartbeat::receive_message(keeper_.get(), done, back_, 0),
               heartbeat::Received::Message);
@@ -124,6 +129,11 @@ TEST_F(DeadWorker, AnswerWithoutAKnownEndIsGivenByOthersToo) {
   kill_worker_after_writing("");
   EXPECT_FALSE(settle(0, 0, "sorry"));
   EXPECT_EQ(received(), "sorry");
+}
+
+TEST_F(DeadWorker, HasAReplyForADescriptorThatIsNotOpenToo) {
+  kill_worker_after_writing("");
+  EXPECT_FALSE(order(Verb::HandOver, 999, ""));
 }
 
 TEST_F(DeadWorker, AnswerOfWhichAPartWasWrittenIsCut) {

@@ -72,6 +72,7 @@ Loop::~Loop() = default;
 
 int Loop::timeout_until_deadline(int longest_ms) const {
   std::int64_t next = accept_paused_ ? accept_again_ns_ : INT64_MAX;
+  if (let_go_again_ns_ != 0) next = std::min(next, let_go_again_ns_);
   for (const auto* queue : {&header_deadlines_, &body_deadlines_, &idle_deadlines_,
                             &write_deadlines_, &linger_deadlines_, &parting_deadlines_}) {
     if (const auto* first = queue->first(); first != nullptr) next = std::min(next, first->at_ns);
@@ -531,6 +532,7 @@ void Loop::expire_deadlines() {
     accept_paused_ = false;
     set_accepting(true);
   }
+  if (let_go_again_ns_ != 0 && now_ns_ >= let_go_again_ns_) let_go_idle();
   expire(idle_deadlines_, [this](Connection& connection) { close_idle(connection); });
   expire(linger_deadlines_, [this](Connection& connection) { close(connection); });
   expire(write_deadlines_, [this](Connection& connection) { cut_slow_reader(connection); });
@@ -540,7 +542,6 @@ void Loop::expire_deadlines() {
   expire(parting_deadlines_, too_slow);
 }
 
-// A client that sent nothing gets nothing; one that began a request hears why it ends.
 // Its time is up, but the client may have kept to it and we may not: after a pause of the whole
 // process (a stopped container, a frozen machine) its bytes lie in the socket, and their event in
 // this batch.
@@ -549,6 +550,7 @@ void Loop::close_idle(Connection& connection) {
   close(connection);
 }
 
+// A client that sent nothing gets nothing; one that began a request hears why it ends.
 // Source: RFC 9110 section 15.5.9.
 void Loop::cut_slow_request(Connection& connection) {
   if (connection.state == State::Idle) return close_idle(connection);

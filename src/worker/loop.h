@@ -93,6 +93,8 @@ class Loop {
   /// thread.
   /// @param read  what was read there of a request that nobody has begun
   void adopt(base::UniqueFd connection, bool came_back, std::string read);
+  /// A connection from the arbiter is dealt with. Any thread.
+  void note_adopted() const { page_.header().adopted.fetch_add(1, std::memory_order_release); }
   /// Tells that the keeper has answered on a descriptor and will not write to it any more: it is
   /// closed when its request has ended. Any thread.
   void release(int connection_fd);
@@ -169,7 +171,6 @@ class Loop {
   void queue(Connection& connection);
   void hold(Connection& connection);
   void open_adopted(Adopted adopted);
-  void note_adopted() const { page_.header().adopted.fetch_add(1, std::memory_order_release); }
   void resume(Connection& connection, std::string_view read);
   bool offer(Connection& connection, std::string_view read);
   bool offer_whole(Connection& connection);
@@ -198,11 +199,12 @@ class Loop {
   void release_exchange(Connection& connection);
   void read_mailbox();
   void begin_drain();
+  void let_go_idle();
   void let_go(Connection& connection);
   void expire_deadlines();
+  void close_idle(Connection& connection);
   void cut_slow_request(Connection& connection);
   void cut_slow_reader(Connection& connection);
-  void close_idle(Connection& connection);
   std::string tell(const Connection& connection, std::string_view cause,
                    std::int64_t limit_ns) const;
   [[nodiscard]] int timeout_until_deadline(int longest_ms) const;
@@ -238,6 +240,7 @@ class Loop {
   std::vector<PyObject*> garbage_;
   bool draining_ = false;
   bool left_listeners_ = false;
+  std::int64_t let_go_again_ns_ = 0;  // 0: no need
   bool accepting_ = false;
   heartbeat::Doors doors_ = heartbeat::Doors::Open;
   std::vector<std::uint64_t> deferred_;  // tokens of idle connections with something to read

@@ -26,6 +26,8 @@ constexpr int kAcceptsPerEvent = 32;
 constexpr std::int64_t kAcceptPauseNs = 100'000'000;
 // Between two lines about that.
 constexpr std::int64_t kRefusalPauseNs = 10'000'000'000;
+// Between two tries to give connections away of which the arbiter takes no more for now.
+constexpr std::int64_t kLetGoPauseNs = 2'000'000;
 constexpr std::uint32_t kConnectionEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 heartbeat::Client client_of(const sockaddr_storage& address) {
@@ -272,11 +274,15 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
 void Loop::let_go(Connection& connection) {
   if (drains_with(heartbeat::Drain::kAlone)) return part_with(connection);
   // Another worker would not know whom a PROXY header has named.
-  if (connection.proxied == nullptr && options_.give_away(connection.fd, {})) {
-    hand_on(connection);
-  } else if (connection.served > 0 && !connection.readable) {
-    close(connection);
+  if (connection.proxied == nullptr) {
+    if (options_.give_away(connection.fd, {})) return hand_on(connection);
+    // The arbiter still has those before to read.
+    if (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS) {
+      let_go_again_ns_ = now_ns_ + kLetGoPauseNs;
+      return;
+    }
   }
+  if (connection.served > 0 && !connection.readable) close(connection);
 }
 
 // The server stops. Bytes that are there have an event on its way, or wait for a free thread.
@@ -339,7 +345,13 @@ void Loop::leave_listeners() {
     }
     ::close(std::exchange(listeners_[i].fd, -1));
   }
+  let_go_idle();
+}
+
+void Loop::let_go_idle() {
+  let_go_again_ns_ = 0;
   for (const auto& connection : by_fd_) {
+    if (let_go_again_ns_ != 0) return;
     if (connection && connection->state == State::Idle) let_go(*connection);
   }
 }
@@ -349,9 +361,7 @@ void Loop::begin_drain() {
   set_accepting(false);
   accept_paused_ = false;
   draining_ = true;
-  for (const auto& connection : by_fd_) {
-    if (connection && connection->state == State::Idle) let_go(*connection);
-  }
+  let_go_idle();
 }
 
 }  // namespace tricorn::worker

@@ -101,8 +101,11 @@ void Sentinel::obey(const heartbeat::Message& order, base::UniqueFd passed) {
       loop_.ask_to_drain();
       break;
     case heartbeat::Verb::Adopt:
-      if (passed.valid())
+      if (passed.valid()) {
         loop_.adopt(std::move(passed), order.number == 1, {order.payload, order.bytes});
+      } else {
+        loop_.note_adopted();  // no descriptor was free for it: the arbiter need not wait
+      }
       break;
     case heartbeat::Verb::Interrupt: {
       std::uint32_t request_id = 0;

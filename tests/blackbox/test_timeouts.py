@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -199,6 +200,28 @@ def test_a_waiting_keep_alive_client_sees_nothing_of_a_neighbours_time_out(serve
         server.wait_log("Booting worker with pid", count=2)
         idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert idle.recv(65536).startswith(b"HTTP/1.1 200 "), server.log
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("end", ["time-out", "SIGKILL"])
+def test_seven_hundred_waiting_clients_see_nothing_of_their_workers_end(serve, end, mode):
+    """More connections than a channel between two processes holds at once: the rest of them waits for its turn."""
+    server = serve("hanging:app", "--timeout", "2", "--keep-alive", "60", *MODES[mode])
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(server.connect()) for _ in range(700)]
+        for client in idle:
+            client.sendall(request)
+            assert read_answer(client).status == 200
+        if end == "SIGKILL":
+            os.kill(server.workers()[0], signal.SIGKILL)
+        else:
+            assert server.get("/sleep").status == 500
+        server.wait_log("Booting worker with pid", count=2)
+        for client in idle:
+            client.sendall(request)
+        for client in idle:
+            assert read_answer(client).status == 200, server.log
 
 
 def test_a_request_queued_behind_the_late_one_is_served_by_the_next_worker(serve):
