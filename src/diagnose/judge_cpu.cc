@@ -25,9 +25,31 @@ std::string innermost_function(const Facts& facts) {
                                : fmt::format(" called from {}", facts.stack().front().function);
 }
 
+/// Whether the last looks that had it on a CPU in between, far apart, all met the same bytecode. Of
+/// a loop of eight, one in some thousands of time-outs would look like that.
+bool stood_still(const Evidence& evidence) {
+  constexpr int kPairsMin = 4;
+  constexpr std::int64_t kRanNs = 10'000'000;  // a tick of the kernel's
+  int pairs = 0;
+  const ThreadLook* after = nullptr;
+  for (const auto* looks : {&evidence.looks, &evidence.samples}) {
+    for (auto look = looks->rbegin(); look != looks->rend() && pairs < kPairsMin; ++look) {
+      const ThreadLook* now = serving(*look);
+      if (now == nullptr || (after != nullptr && now->instruction != after->instruction))
+        return false;
+      if (after == nullptr || after->cpu_ns - now->cpu_ns >= kRanNs) {
+        pairs += after == nullptr ? 0 : 1;
+        after = now;
+      }
+    }
+  }
+  return pairs >= kPairsMin;
+}
+
 /// Code that stands still while it has no CPU can be of any kind.
 bool seen_running(const Evidence& evidence) {
-  return evidence.quick.empty() || looks_while_running(evidence) >= kRunningLooks;
+  return evidence.quick.empty() || looks_while_running(evidence) >= kRunningLooks ||
+         stood_still(evidence);
 }
 
 std::optional<Verdict> not_seen_running(const Facts& facts) {

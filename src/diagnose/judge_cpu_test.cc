@@ -72,6 +72,25 @@ TEST(Decide, WhoHadNoCpuWhileHeWasLookedAtIsNotSaidToStandStill) {
   EXPECT_EQ(decide(quick_looks(late, 'S', {0, 0}, 0)).cause, Cause::Unknown);
 }
 
+TEST(Decide, OneThatStoodStillForSecondsOnACpuIsNativeThoughItHasNoneNow) {
+  Evidence late = burning(60, 40);
+  for (const std::int64_t ms : {0, 500, 1000}) {
+    ProcessLook sample = late.looks.front();
+    sample.at_ns = ms * kMs;
+    sample.threads[0].cpu_ns -= (2500 - ms) * kMs * 60 / 100;
+    late.samples.push_back(sample);
+  }
+  const Evidence still = quick_looks(late, 'R', std::vector<std::int64_t>(100, 0), 0);
+  EXPECT_EQ(decide(still).cause, Cause::CpuNativeGil);
+  Evidence moved = still;
+  moved.samples.back().threads[0].instruction += 2;
+  EXPECT_EQ(decide(moved).cause, Cause::CpuStarved);
+  Evidence waiting = still;
+  for (ProcessLook& sample : waiting.samples)
+    sample.threads[0].cpu_ns = waiting.looks.front().threads[0].cpu_ns;
+  EXPECT_EQ(decide(waiting).cause, Cause::CpuStarved) << "it had no CPU in between";
+}
+
 TEST(Facts, LooksBetweenTwoCountsOfOneSliceAreOfARunningThread) {
   const Evidence late = burning(60, 40);
   EXPECT_EQ(looks_while_running(quick_looks(late, 'R', {0, 0, 900, 900, 1900}, 0)), 5U);
