@@ -9,11 +9,25 @@ namespace tricorn::net {
 
 Poller::Poller() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) { TRICORN_CHECK(epoll_.valid()); }
 
-bool Poller::add(int fd, std::uint32_t events, std::uint64_t token) const {
+namespace {
+
+epoll_event event_of(std::uint32_t events, std::uint64_t token) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = token;
+  return event;
+}
+
+}  // namespace
+
+bool Poller::add(int fd, std::uint32_t events, std::uint64_t token) const {
+  epoll_event event = event_of(events, token);
   return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void Poller::tell_again(int fd, std::uint32_t events, std::uint64_t token) const {
+  epoll_event event = event_of(events, token);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
 }
 
 void Poller::remove(int fd) const { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }

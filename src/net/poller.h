@@ -19,6 +19,9 @@ class Poller {
   /// @param events  EPOLLIN, EPOLLET ...; @param token  given back by wait(). @return false with
   /// errno.
   bool add(int fd, std::uint32_t events, std::uint64_t token) const;
+  /// Tells of what there is of a descriptor once more, though EPOLLET has told of it already.
+  /// Parameters as above. Source: epoll_ctl(2), EPOLL_CTL_MOD
+  void tell_again(int fd, std::uint32_t events, std::uint64_t token) const;
   void remove(int fd) const;
   /// @param timeout_ms  -1 waits for ever. @return how many of `into` are filled; 0 on time-out or
   /// a signal.

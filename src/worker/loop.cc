@@ -360,10 +360,11 @@ void Loop::on_lingering(Connection& connection) {
   for (int reads = 0; reads < kLingerReads; ++reads) {
     const ssize_t got = ::recv(connection.fd, scrap, sizeof scrap, MSG_DONTWAIT);
     if (got > 0) continue;
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    break;  // the client has closed, or sends for ever
+    const bool may_go_on = got < 0 && (errno == EAGAIN || errno == EINTR);
+    if (!may_go_on) close(connection);  // the client has closed
+    return;
   }
-  close(connection);
+  watch_again(connection);  // it sends on, until its time is up: the others have their turn between
 }
 
 void Loop::close(Connection& connection) {

@@ -190,6 +190,7 @@ class Loop {
   void after_response(Connection& connection);
   void go_idle(Connection& connection);
   void linger(Connection& connection);
+  void watch_again(const Connection& connection);
   void close(Connection& connection);
   void forget(Connection& connection);
   void part(Connection& connection, Parting who);

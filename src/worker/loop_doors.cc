@@ -267,6 +267,10 @@ Connection* Loop::open_connection(int fd, std::uint8_t listener, const heartbeat
   return watched ? &connection : nullptr;
 }
 
+void Loop::watch_again(const Connection& connection) {
+  poller_.tell_again(connection.fd, kConnectionEvents, token_of(connection));
+}
+
 // ---- leaving, and coming from elsewhere
 
 // Its next request may be on its way: another worker reads it. Without one, a connection that never

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import signal
@@ -220,6 +221,14 @@ def test_an_unread_body_is_never_taken_for_the_next_request(server):
     answer = server.raw(b"POST /ignored HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(smuggled) + smuggled)
     assert answer.count(b"HTTP/1.1 ") == 1
     assert "raising" not in server.log
+
+
+def test_a_client_that_sends_its_whole_body_first_reads_the_answer_of_who_reads_none_of_it(server):
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)  # it gives up where it cannot send on
+    client.request("POST", "/ignored", body=b"x" * (30 * MIB))
+    answer = client.getresponse()
+    assert (answer.status, answer.getheader("Connection")) == (200, "close")
+    client.close()
 
 
 @pytest.mark.rule(8)
