@@ -168,6 +168,20 @@ std::vector<Word> several_of(PythonObjects& objects, const RawFrame& frame) {
   return futures_in(objects, objects.attributes_of(words[0]));
 }
 
+/// The tasks of asyncio.as_completed(), which up to 3.12 is a generator that only the frame which
+/// awaits the next one of them has. Source: CPython 3.10-3.12 Lib/asyncio/tasks.py
+std::vector<Word> completed_for(PythonObjects& objects, const RawFrame& awaiting) {
+  for (const Word word : objects.everything(awaiting)) {
+    if (objects.type_of(word) != "generator") continue;
+    const RawFrame raw = frame_of(objects, word);
+    const auto frame =
+        raw.address == 0 ? std::nullopt : describe_frame(objects.memory(), objects.layout(), raw);
+    const bool found = frame && frame->function == "as_completed" && is_asyncio(*frame);
+    if (found) return several_of(objects, raw);
+  }
+  return {};
+}
+
 std::vector<PythonFrame> follow(PythonObjects& objects, Word coroutine, Word& awaited,
                                 int nested = 0);
 
@@ -197,6 +211,7 @@ void follow_several(PythonObjects& objects, const std::vector<Word>& futures, in
 std::vector<PythonFrame> follow(PythonObjects& objects, Word coroutine, Word& awaited, int nested) {
   constexpr int kNestedMax = 3;
   std::vector<PythonFrame> frames;
+  RawFrame awaiting;  // the one before
   while (coroutine != 0 && frames.size() < kAwaitsMax) {
     const RawFrame raw = frame_of(objects, coroutine);
     const auto frame =
@@ -208,7 +223,9 @@ std::vector<PythonFrame> follow(PythonObjects& objects, Word coroutine, Word& aw
       awaited = read_word(objects.memory(), awaited + kFirstField).value_or(0);
     // How those are waited for, as by a queue of asyncio's own, says nothing.
     const bool of_several = waits_for_several(*frame);
-    const auto several = of_several ? several_of(objects, raw) : gathered(objects, awaited);
+    auto several = of_several ? several_of(objects, raw) : gathered(objects, awaited);
+    if (of_several && several.empty() && awaiting.address != 0)
+      several = completed_for(objects, awaiting);
     if (!several.empty() && nested < kNestedMax)
       follow_several(objects, several, nested, frames, awaited);
     if (of_several || !several.empty()) break;
@@ -217,6 +234,7 @@ std::vector<PythonFrame> follow(PythonObjects& objects, Word coroutine, Word& aw
       const Word task = only_task_in(objects, raw);
       coroutine = coroutine_of_task(objects, task);
     }
+    awaiting = raw;
   }
   return frames;
 }

@@ -178,6 +178,31 @@ TEST(Awaited, OfTasksInASetThePlaceWhereTheyStandIsReadOn) {
   EXPECT_EQ(functions(loop.read()), (std::vector<std::string>{"f", "_wait", "f", "run", "view"}));
 }
 
+/// Up to 3.12 the coroutine that waits for the next one knows of a queue alone.
+TEST(Awaited, TheTasksOfAsCompletedAreInTheGeneratorOfWhoeverAwaitsTheNext) {
+  constexpr Word kCodeOfWait = 0x45000, kCodeOfAll = 0x46000, kGenerator = 0x7B000, kCell = 0x7C000;
+  constexpr auto kTasks = "/usr/lib/python3.12/asyncio/tasks.py";
+  constexpr Word kInnerFrame = EventLoop::kInner + EventLoop::kFrameOf;
+  constexpr Word kGeneratorFrame = kGenerator + EventLoop::kFrameOf;
+  Gathering loop;
+  loop.layout.code_stacksize = 48;
+  loop.memory.put(Interpreter::kCode + 48, std::uint32_t{1});
+  loop.put_function(kCodeOfWait, kTasks, "as_completed.<locals>._wait_for_one", kInnerFrame, 0);
+  loop.put_frame(kInnerFrame, kCodeOfWait, 0, 4, 0);
+  loop.memory.put(kInnerFrame + 40, std::int32_t{2});
+  loop.put_coroutine(kGenerator, "generator", 0);
+  loop.put_function(kCodeOfAll, kTasks, "as_completed", kGeneratorFrame, kCell);
+  loop.put_frame(kGeneratorFrame, kCodeOfAll, 0, 4, 0);
+  loop.put_object(kCell, "cell", {Gathering::kList});
+  const std::vector<std::string> untold = {"as_completed.<locals>._wait_for_one", "f", "run",
+                                           "view"};
+  EXPECT_EQ(functions(loop.read()), untold);
+  loop.memory.put(EventLoop::kOuter + EventLoop::kFrameOf + EventLoop::kLocals, kGenerator);
+  std::vector<std::string> told = untold;
+  told.insert(told.begin(), "f");
+  EXPECT_EQ(functions(loop.read()), told);
+}
+
 TEST(Awaited, ARingOfCoroutinesEndsAtTheBound) {
   EventLoop loop;
   loop.put_coroutine(EventLoop::kInner, "coroutine", EventLoop::kOuter);

@@ -206,6 +206,14 @@ def run_wait():
     asyncio.run(both())
 
 
+def run_as_completed():
+    async def both():
+        for one in asyncio.as_completed([awaited(), awaited()]):
+            await one
+
+    asyncio.run(both())
+
+
 def pooled():
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, awaited()).result()  # LINE pooled_itself

@@ -22,6 +22,7 @@ EXPECTED = {
     "run_read": "wait.network", "run_idle": "wait.sleep", "run_lock": "wait.lock", "run_queue": "wait.queue",
     "run_thread": "wait.sleep", "run_thread_of_two": "wait.sleep", "pooled": "wait.sleep", "threadsafe": "wait.sleep",
     "run_gather": "wait.sleep", "run_gather_threads": "wait.sleep", "run_wait": "wait.sleep",
+    "run_as_completed": "wait.sleep",
     "simple_queue": "wait.queue", "wait_queue": "wait.queue", "wait_gil": "wait.gil",
     "child": "wait.subprocess", "child_output": "wait.subprocess", "pipe_write": "wait.pipe",
     "file_lock": "wait.file_lock", "collector": "gc.pause", "stopped": "signal.stopped",
@@ -31,6 +32,7 @@ PLACE_OF = {
     "wait_gil": "native_gil", "joined": "sleep", "run_sleep": "awaited", "run_limited": "awaited", "run_steps": "awaited",
     "run_thread": "sleep", "run_thread_of_two": "sleep", "pooled": "awaited", "threadsafe": "awaited",
     "run_gather": "awaited", "run_gather_threads": "sleep", "run_wait": "awaited",
+    "run_as_completed": "awaited",
 }
 # Python 3.10 has no thread's waits for a lock in its frames, and no thread's kernel id: what is said there instead, and of which line.
 ON_3_10 = {"circle": ("wait.lock", "circle")} | {
