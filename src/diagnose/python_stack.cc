@@ -14,7 +14,9 @@ namespace {
 constexpr std::uint32_t kNone = UINT32_MAX;    // "this CPython has no such field"
 constexpr std::size_t kTextMax = 1024;         // characters of a file or function name
 constexpr std::size_t kTableMax = 256 * 1024;  // bytes of a line table
-constexpr std::int64_t kCodeUnitBytes = 2;     // Source: CPython, _Py_CODEUNIT
+/// Source: CPython 3.11-3.13 pycore_frame.h FRAME_OWNED_BY_GENERATOR
+constexpr std::uint8_t kOwnedByGenerator = 1;
+constexpr std::int64_t kCodeUnitBytes = 2;  // Source: CPython, _Py_CODEUNIT
 
 /// A structure of the other process, copied as far as its known fields reach.
 class Copy {
@@ -267,8 +269,9 @@ std::optional<RawFrame> read_frame(const Memory& memory, const TricornPythonLayo
   frame.instruction = layout.code_instructions == kNone
                           ? copy.at<std::uint32_t>(layout.frame_instruction)
                           : copy.at<std::uint64_t>(layout.frame_instruction);
-  frame.skip = layout.owner_cstack != kNone &&
-               copy.at<std::uint8_t>(layout.frame_owner) == layout.owner_cstack;
+  const auto owner = copy.at<std::uint8_t>(layout.frame_owner);
+  frame.skip = layout.owner_cstack != kNone && owner == layout.owner_cstack;
+  frame.of_generator = layout.frame_owner != kNone && owner == kOwnedByGenerator;
   return frame;
 }
 
@@ -347,6 +350,8 @@ std::vector<RawFrame> read_chain(const Memory& memory, const TricornPythonLayout
     }
     if (!raw->skip) chain.push_back(*raw);
     address = raw->previous;
+    // Somebody runs a generator. It has given a value since it was found, and forgot who that is.
+    torn |= address == 0 && raw->of_generator;
   }
   return chain;
 }

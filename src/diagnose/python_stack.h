@@ -63,6 +63,7 @@ struct RawFrame {
   std::uint64_t previous = 0;
   std::uint64_t instruction = 0;  ///< absolute address (3.11+) or code units from the start (3.10)
   bool skip = false;              ///< a frame of the C stack: shows no Python code
+  bool of_generator = false;      ///< lies in a generator or coroutine (3.11+)
 };
 
 /// One frame at its address; nothing when it cannot be read.

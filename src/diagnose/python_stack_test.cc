@@ -127,6 +127,21 @@ TEST(ReadThread, RefusesWhatIsNoCodeObject) {
   EXPECT_TRUE(thread.torn);
 }
 
+TEST(ReadThread, AGeneratorThatNobodyRunsHasBeenLeftMeanwhile) {
+  constexpr std::uint64_t kCaller = 0x41000;
+  constexpr std::uint8_t kOfThread = 0, kOfGenerator = 1;
+  Interpreter python;
+  const auto torn = [&](std::uint64_t caller) {
+    python.put_frame(Interpreter::kFrame, Interpreter::kCode, caller, 1, kOfGenerator);
+    return read_thread(python.memory, python.layout, Interpreter::kTstate).torn;
+  };
+  python.put_frame(kCaller, Interpreter::kCode, 0, 1, kOfThread);
+  EXPECT_FALSE(torn(kCaller));
+  EXPECT_TRUE(torn(0));
+  python.layout.frame_owner = UINT32_MAX;
+  EXPECT_FALSE(torn(0)) << "3.10";
+}
+
 /// Memory whose frame has another caller each time it is read, but a whole one only at last.
 class ChangingMemory final : public Memory {
  public:
