@@ -20,8 +20,9 @@ command=$(printf " '%s'" "$@" | sed "s|$PWD/||g")
 echo "bench: bench.py$command"
 {
     printf '# WSGI servers side by side, %s\n\n    bench/peers/bench.py%s\n\n' "$(date +%F)" "$command"
-    python3.11 bench/peers/bench.py "$@"
+    python3.11 bench/peers/bench.py "$@" || echo "bench: bench.py failed"
 } | sed "s|$PWD/||g" >"$out.md"
 cat "$out.md"
+if grep -q '^bench: bench.py failed' "$out.md"; then exit 1; fi
 if grep -q '^Did not start' "$out.md"; then echo "bench: not every server started" >&2; exit 1; fi
 echo "bench: $out.md"
