@@ -12,7 +12,9 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <optional>
 
 #include "heartbeat/wire.h"
@@ -25,7 +27,9 @@ using heartbeat::Message;
 using heartbeat::Verb;
 
 // How long a client may keep the keeper from the next one.
-constexpr int kWriteMillisecondsMax = 200;
+constexpr int kClientMillisecondsMax = 200;
+// One that was sending and pauses for that long is done.
+constexpr int kQuietMilliseconds = 20;
 
 void write_answer(int fd, const char* bytes, std::size_t size) {
   while (size > 0) {
@@ -35,19 +39,31 @@ void write_answer(int fd, const char* bytes, std::size_t size) {
       size -= static_cast<std::size_t>(sent);
     } else if (sent < 0 && errno == EAGAIN) {
       pollfd writable{fd, POLLOUT, 0};
-      if (::poll(&writable, 1, kWriteMillisecondsMax) <= 0) return;
+      if (::poll(&writable, 1, kClientMillisecondsMax) <= 0) return;
     } else if (!(sent < 0 && errno == EINTR)) {
       return;
     }
   }
 }
 
-// A close with unread bytes in the socket sends a reset, which may overtake the answer: take them
-// out. Source: RFC 9112 section 9.6.
+std::int64_t now_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+// A close with unread bytes in the socket sends a reset, which may overtake the answer, and fails a
+// client that looks for it only after its last byte: take them out, also those that are on their
+// way. Source: RFC 9112 section 9.6.
 void end_connection(int fd) {
   ::shutdown(fd, SHUT_WR);
-  char scrap[4096];
-  for (int reads = 0; reads < 64 && ::recv(fd, scrap, sizeof scrap, MSG_DONTWAIT) > 0; ++reads) {
+  static char scrap[65536];  // this process has its own copy
+  const std::int64_t end = now_ms() + kClientMillisecondsMax;
+  bool more = ::recv(fd, scrap, sizeof scrap, MSG_DONTWAIT) > 0;
+  while (more && now_ms() < end) {
+    pollfd readable{fd, POLLIN, 0};
+    more = ::poll(&readable, 1, kQuietMilliseconds) > 0 &&
+           ::recv(fd, scrap, sizeof scrap, MSG_DONTWAIT) > 0;
   }
   ::shutdown(fd, SHUT_RDWR);
 }

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import http.client
 import os
 import re
 import signal
@@ -222,6 +223,23 @@ def test_seven_hundred_waiting_clients_see_nothing_of_their_workers_end(serve, e
             client.sendall(request)
         for client in idle:
             assert read_answer(client).status == 200, server.log
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("end", ["time-out", "SIGKILL"])
+def test_a_client_in_the_middle_of_a_large_body_reads_its_answer(serve, end, mode):
+    """One that looks for its answer only after its last byte, as http.client does."""
+    server = serve("slow:app", "--timeout", "2" if end == "time-out" else "30", *MODES[mode])
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    with concurrent.futures.ThreadPoolExecutor() as clients:
+        sent = clients.submit(client.request, "POST", "/sleep/60", body=b"x" * (30 << 20))
+        server.wait_running()
+        if end == "SIGKILL":
+            os.kill(server.workers()[0], signal.SIGKILL)
+        sent.result()
+    assert client.getresponse().status == 500
+    client.close()
+    server.wait_log("Booting worker with pid", count=2)
 
 
 def test_a_request_queued_behind_the_late_one_is_served_by_the_next_worker(serve):
