@@ -13,22 +13,22 @@
 namespace tricorn::diagnose {
 namespace {
 
-/// The first of the words that lies in machine code of a file whose name starts so.
-std::size_t first_inside(std::string_view maps, const std::vector<std::uint64_t>& stack,
-                         std::string_view start, std::string_view other_start) {
-  std::size_t first = stack.size();
+/// Where the words lie in machine code of a file whose name starts so, in their order.
+std::vector<std::size_t> inside(std::string_view maps, const std::vector<std::uint64_t>& stack,
+                                std::string_view start, std::string_view other_start) {
+  std::vector<std::size_t> found;
   each_line(maps, [&](std::string_view line) {
     const Mapping mapping = parse_mapping(line);
     const std::string_view name = mapping.file.substr(mapping.file.rfind('/') + 1);
     if (!mapping.executable || !(name.starts_with(start) || name.starts_with(other_start)))
       return true;
-    const auto found = std::find_if(stack.begin(), stack.end(), [&](std::uint64_t word) {
-      return word >= mapping.start && word < mapping.end;
-    });
-    first = std::min(first, static_cast<std::size_t>(found - stack.begin()));
+    for (std::size_t i = 0; i < stack.size(); ++i) {
+      if (stack[i] >= mapping.start && stack[i] < mapping.end) found.push_back(i);
+    }
     return true;
   });
-  return first;
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 /// The files of the worker that are locked. @param waiter  whose locks do not count
@@ -57,9 +57,15 @@ std::vector<Peer> locked_files(int process, pid_t waiter) {
 
 }  // namespace
 
+// A frame keeps words of calls that have long returned: one alone is no proof. From its sleep up to
+// sqlite3_step() there are at least four. Source: SQLite's unixSleep(),
+// sqliteDefaultBusyCallback(), sqlite3BtreeBeginTrans(), sqlite3VdbeExec()
 bool is_in_sqlite(std::string_view maps, const std::vector<std::uint64_t>& stack) {
-  const std::size_t sqlite = first_inside(maps, stack, "libsqlite3", "_sqlite3");
-  return sqlite < stack.size() && sqlite < first_inside(maps, stack, "libpython", "python");
+  constexpr std::size_t kReturnsMin = 3;
+  const auto sqlite = inside(maps, stack, "libsqlite3", "_sqlite3");
+  const auto python = inside(maps, stack, "libpython", "python");
+  return sqlite.size() >= kReturnsMin &&
+         (python.empty() || sqlite[kReturnsMin - 1] < python.front());
 }
 
 Peer contended_database(int process) {

@@ -14,7 +14,8 @@ namespace tricorn::diagnose {
 inline constexpr std::string_view kSqlite = "SQLite";
 
 /// Whether a sleeping thread was put to sleep by SQLite: nearer to the system call than the
-/// interpreter there are return addresses into it. A Python function that SQL calls does not count.
+/// interpreter there are several return addresses into it. A Python function that SQL calls does
+/// not count.
 /// @param maps  text of /proc/PID/maps  @param stack  words from the stack pointer up
 [[nodiscard]] bool is_in_sqlite(std::string_view maps, const std::vector<std::uint64_t>& stack);
 

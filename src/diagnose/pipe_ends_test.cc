@@ -140,8 +140,12 @@ TEST(InSqlite, WhenItIsNearerThanTheInterpreter) {
       "5000-6000 r-xp 00000000 08:01 9 /usr/lib/libc.so.6\n"
       "6000-7000 r-xp 00000000 08:01 9 /usr/lib/libsqlite3.so.0.8.6\n"
       "7000-8000 r-xp 00000000 08:01 9 /usr/lib/libpython3.11.so.1.0\n";
-  EXPECT_TRUE(is_in_sqlite(maps, {1, 0x5100, 0x6100, 0x7100}));
-  EXPECT_FALSE(is_in_sqlite(maps, {1, 0x5100, 0x7100, 0x6100})) << "a function that SQL calls";
+  EXPECT_TRUE(is_in_sqlite(maps, {1, 0x5100, 0x6100, 0, 0x6200, 0x6300, 0x7100}));
+  EXPECT_TRUE(is_in_sqlite(maps, {1, 0x5100, 0x6100, 0, 0x6200, 0x6300})) << "no further up";
+  EXPECT_FALSE(is_in_sqlite(maps, {1, 0x5100, 0x7100, 0x6100, 0x6200, 0x6300}))
+      << "a function that SQL calls";
+  EXPECT_FALSE(is_in_sqlite(maps, {1, 0x5100, 0x6100, 0x7100, 0x6200, 0x6300}))
+      << "a word that a call of SQLite's has left behind";
   EXPECT_FALSE(is_in_sqlite(maps, {1, 0x5100, 0x7100}));
   EXPECT_FALSE(is_in_sqlite(maps, {}));
 }
