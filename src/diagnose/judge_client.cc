@@ -109,16 +109,19 @@ bool waits_often(const Facts& facts) {
 
 std::optional<Verdict> many_short_waits(const Facts& facts) {
   const auto& peer = facts.evidence.peer;
+  // Closed and opened again as it was looked at, so that no peer was to be seen.
+  const bool nameless = !peer || (peer->kind == Peer::Kind::Unix && peer->address.empty());
   // CLOSE_WAIT: one that has answered, and ended its connection, a moment ago.
-  const bool on_network = peer && peer->kind == Peer::Kind::Tcp &&
+  const bool on_network = !nameless && peer->kind == Peer::Kind::Tcp &&
                           (peer->state == "ESTABLISHED" || peer->state == "CLOSE_WAIT");
-  const bool receives = facts.call == Call::Receive || facts.call == Call::Poll;
-  if (!on_network || !receives || polls_by_clock(facts) || !waits_often(facts)) return std::nullopt;
+  const bool receives = facts.call == Call::Receive || (facts.call == Call::Poll && !nameless);
+  if (!(on_network || nameless) || !receives || polls_by_clock(facts) || !waits_often(facts))
+    return std::nullopt;
   Verdict verdict =
       verdict_of(Cause::TimeoutTooShort, Confidence::Likely,
-                 fmt::format("was advancing: {:.0f} short waits a second for {}, none of them long",
-                             facts.switches_per_s, peer_text(*peer)));
-  verdict.peer = peer_text(*peer);
+                 fmt::format("was advancing: {:.0f} short waits a second{}, none of them long",
+                             facts.switches_per_s, nameless ? "" : " for " + peer_text(*peer)));
+  if (!nameless) verdict.peer = peer_text(*peer);
   return verdict;
 }
 

@@ -256,6 +256,12 @@ Evidence many_calls(std::uint16_t port, int switches) {
   });
 }
 
+Peer nameless() {
+  Peer peer;
+  peer.kind = Peer::Kind::Unix;
+  return peer;
+}
+
 /// Waits for a peer, after seconds in a lock that was given back between the looks.
 /// @param switches  since then
 Evidence after_a_lock(int switches) {
@@ -278,6 +284,8 @@ const Row kClients[] = {
     {"many_calls", many_calls(80, 4), "timeout.too_short"},
     {"many_calls_of_which_one_has_just_been_answered",
      with_peer(many_calls(80, 4), tcp(80, "CLOSE_WAIT")), "timeout.too_short"},
+    {"many_calls_of_which_one_is_just_connecting", with_peer(many_calls(80, 4), nameless()),
+     "timeout.too_short"},
     {"one_call", many_calls(80, 0), "wait.network"},
     {"a_lock_given_back_as_it_was_looked_at", after_a_lock(2), "wait.network"},
     {"many_calls_after_a_lock_of_seconds", after_a_lock(8), "wait.network"},
