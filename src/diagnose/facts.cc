@@ -190,6 +190,19 @@ const ThreadLook* serving(const ProcessLook& look) {
   return look.threads.empty() ? nullptr : &look.threads.front();
 }
 
+std::vector<const ProcessLook*> in_order(const Evidence& evidence) {
+  std::vector<const ProcessLook*> all;
+  for (const auto* looks : {&evidence.samples, &evidence.looks}) {
+    for (const ProcessLook& look : *looks) {
+      if (serving(look) != nullptr) all.push_back(&look);
+    }
+  }
+  std::stable_sort(all.begin(), all.end(), [](const ProcessLook* left, const ProcessLook* right) {
+    return left->at_ns < right->at_ns;
+  });
+  return all;
+}
+
 Facts::Facts(const Evidence& from) : evidence(from) {
   const ProcessLook* first = baseline(from);
   last = typical(from.looks);

@@ -57,6 +57,9 @@ struct Facts {
 /// The thread that serves the request; null: the look has no threads.
 [[nodiscard]] const ThreadLook* serving(const ProcessLook& look);
 
+/// Samples and looks that have a serving thread, oldest first: the two overlap in time.
+[[nodiscard]] std::vector<const ProcessLook*> in_order(const Evidence& evidence);
+
 /// The serving thread's stack whose place was seen most often, the youngest of those: a loop is at
 /// another line in each look. One that does not begin where most do was torn as it was read, and
 /// counts only where there is no other. @return null: no look has a stack

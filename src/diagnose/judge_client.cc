@@ -86,13 +86,10 @@ bool polls_by_clock(const Facts& facts) {
 double longest_wait_s(const Evidence& evidence) {
   std::int64_t longest = 0;
   const ProcessLook* since = nullptr;
-  const auto add = [&](const ProcessLook& look) {
-    if (serving(look) == nullptr) return;
-    if (since == nullptr || serving(*since)->switches != serving(look)->switches) since = &look;
-    longest = std::max(longest, look.at_ns - since->at_ns);
-  };
-  std::for_each(evidence.samples.begin(), evidence.samples.end(), add);
-  std::for_each(evidence.looks.begin(), evidence.looks.end(), add);
+  for (const ProcessLook* look : in_order(evidence)) {
+    if (since == nullptr || serving(*since)->switches != serving(*look)->switches) since = look;
+    longest = std::max(longest, look->at_ns - since->at_ns);
+  }
   return static_cast<double>(longest) / 1e9;
 }
 

@@ -10,19 +10,6 @@
 namespace tricorn::diagnose {
 namespace {
 
-std::vector<const ProcessLook*> in_order(const Evidence& evidence) {
-  std::vector<const ProcessLook*> all;
-  for (const auto* looks : {&evidence.samples, &evidence.looks}) {
-    for (const ProcessLook& look : *looks) {
-      if (!look.threads.empty()) all.push_back(&look);
-    }
-  }
-  std::stable_sort(all.begin(), all.end(), [](const ProcessLook* left, const ProcessLook* right) {
-    return left->at_ns < right->at_ns;
-  });
-  return all;
-}
-
 /// Time in which the thread had a CPU or was ready for one; -1 not readable.
 std::int64_t busy_ns(const ProcessLook& before, const ProcessLook& after) {
   const ThreadLook& left = *serving(before);
