@@ -174,8 +174,7 @@ std::vector<Word> completed_for(PythonObjects& objects, const RawFrame& awaiting
   for (const Word word : objects.everything(awaiting)) {
     if (objects.type_of(word) != "generator") continue;
     const RawFrame raw = frame_of(objects, word);
-    const auto frame =
-        raw.address == 0 ? std::nullopt : describe_frame(objects.memory(), objects.layout(), raw);
+    const auto frame = describe_frame(objects.memory(), objects.layout(), raw);
     const bool found = frame && frame->function == "as_completed" && is_asyncio(*frame);
     if (found) return several_of(objects, raw);
   }
@@ -214,8 +213,7 @@ std::vector<PythonFrame> follow(PythonObjects& objects, Word coroutine, Word& aw
   RawFrame awaiting;  // the one before
   while (coroutine != 0 && frames.size() < kAwaitsMax) {
     const RawFrame raw = frame_of(objects, coroutine);
-    const auto frame =
-        raw.address == 0 ? std::nullopt : describe_frame(objects.memory(), objects.layout(), raw);
+    const auto frame = describe_frame(objects.memory(), objects.layout(), raw);
     if (!frame) break;
     frames.push_back(*frame);
     awaited = top_of(objects, raw);

@@ -19,11 +19,11 @@ std::vector<std::size_t> inside(std::string_view maps, const std::vector<std::ui
   std::vector<std::size_t> found;
   each_line(maps, [&](std::string_view line) {
     const Mapping mapping = parse_mapping(line);
-    const std::string_view name = mapping.file.substr(mapping.file.rfind('/') + 1);
+    const std::string_view name = mapping.name();
     if (!mapping.executable || !(name.starts_with(start) || name.starts_with(other_start)))
       return true;
     for (std::size_t i = 0; i < stack.size(); ++i) {
-      if (stack[i] >= mapping.start && stack[i] < mapping.end) found.push_back(i);
+      if (mapping.holds(stack[i])) found.push_back(i);
     }
     return true;
   });

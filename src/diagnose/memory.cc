@@ -72,11 +72,11 @@ void ReadAhead::fetch(std::span<const std::uint64_t> addresses, std::size_t byte
 }
 
 bool ReadAhead::read(std::uint64_t address, void* into, std::size_t bytes) const {
-  const auto next = pieces_.upper_bound(address);
-  const auto piece = next == pieces_.begin() ? next : std::prev(next);
-  const std::uint64_t offset = next == pieces_.begin() ? 0 : address - piece->first;
-  if (next == pieces_.begin() || offset + bytes > piece->second.bytes)
-    return memory_.read(address, into, bytes);
+  auto piece = pieces_.upper_bound(address);  // the one behind it
+  if (piece == pieces_.begin()) return memory_.read(address, into, bytes);
+  --piece;
+  const std::uint64_t offset = address - piece->first;
+  if (offset + bytes > piece->second.bytes) return memory_.read(address, into, bytes);
   std::memcpy(into, copy_.data() + piece->second.at + offset, bytes);
   return true;
 }

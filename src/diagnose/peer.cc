@@ -371,13 +371,12 @@ std::set<std::string_view> libraries_of_callers(std::string_view maps,
   each_line(maps, [&](std::string_view line) {
     const Mapping mapping = parse_mapping(line);
     if (!mapping.executable || !mapping.file.starts_with('/')) return true;
-    const std::string_view name = mapping.file.substr(mapping.file.rfind('/') + 1);
+    const std::string_view name = mapping.name();
     const bool everywhere =
         std::any_of(kEverywhere.begin(), kEverywhere.end(),
                     [&](std::string_view known) { return name.starts_with(known); });
-    const bool called = std::any_of(stack.begin(), stack.end(), [&](std::uint64_t word) {
-      return word >= mapping.start && word < mapping.end;
-    });
+    const bool called = std::any_of(stack.begin(), stack.end(),
+                                    [&](std::uint64_t word) { return mapping.holds(word); });
     if (called && !everywhere) libraries.insert(mapping.file);
     return true;
   });
@@ -519,14 +518,12 @@ std::string_view service_of_callers(std::string_view maps,
   each_line(maps, [&](std::string_view line) {
     const Mapping mapping = parse_mapping(line);
     if (!mapping.executable) return true;
-    const std::string_view name = mapping.file.substr(mapping.file.rfind('/') + 1);
+    const std::string_view name = mapping.name();
     const auto known =
         std::find_if(kLibraries.begin(), kLibraries.end(),
                      [&](const Library& library) { return name.starts_with(library.first); });
     if (known == kLibraries.end()) return true;
-    const auto inside = [&](std::uint64_t word) {
-      return word >= mapping.start && word < mapping.end;
-    };
+    const auto inside = [&](std::uint64_t word) { return mapping.holds(word); };
     if (std::any_of(stack.begin(), stack.end(), inside)) service = known->second;
     return service.empty();
   });

@@ -216,8 +216,8 @@ std::string module_at(std::string_view maps, std::uint64_t pc) {
   std::string module;
   each_line(maps, [&](std::string_view line) {
     const Mapping mapping = parse_mapping(line);
-    if (pc < mapping.start || pc >= mapping.end) return true;
-    module = mapping.file.substr(mapping.file.rfind('/') + 1);
+    if (!mapping.holds(pc)) return true;
+    module = mapping.name();
     return false;
   });
   return module;

@@ -82,6 +82,12 @@ struct Mapping {
   bool writable = false;
   bool executable = false;
   std::string_view file;  ///< into the text that was parsed
+
+  [[nodiscard]] bool holds(std::uint64_t address) const {
+    return address >= start && address < end;
+  }
+  /// Of its file, without the folder.
+  [[nodiscard]] std::string_view name() const { return file.substr(file.rfind('/') + 1); }
 };
 /// Source: proc_pid_maps(5)
 [[nodiscard]] Mapping parse_mapping(std::string_view line);
